@@ -1,0 +1,38 @@
+// Who may import whom. main/ may import anything and nothing imports main/.
+const may = {
+  base: [],
+  oci: ['base'],
+  core: ['oci', 'base'],
+  api: ['oci', 'base'],
+  client: ['api', 'oci', 'base'],
+  cli: ['client', 'api', 'oci', 'base'],
+  engine: ['core', 'oci', 'base'],
+  host: ['core', 'oci', 'base'],
+  server: ['api', 'engine', 'oci', 'base'],
+};
+
+module.exports = {
+  forbidden: [
+    ...Object.entries(may).map(([from, to]) => ({
+      name: `layer-${from}`,
+      severity: 'error',
+      from: { path: `^src/${from}/` },
+      to: { path: '^src/', pathNot: `^src/(${[from, ...to].join('|')})/` },
+    })),
+    {
+      name: 'nouns-meet-in-main',
+      severity: 'error',
+      from: { path: '^src/engine/([^/]+)/' },
+      to: { path: '^src/engine/', pathNot: '^src/engine/$1/' },
+    },
+    {
+      name: 'pure-layers-do-no-io',
+      severity: 'error',
+      from: { path: '^src/(api|core|oci)/', pathNot: '[.](test|contract)[.]ts$' },
+      to: { path: '^(node:)?(fs|net|http|https|dgram|tls|child_process|worker_threads)(/|$)' },
+    },
+    { name: 'ffi-lives-in-host-sys', severity: 'error', from: { path: '^src/', pathNot: '^src/host/sys/' }, to: { path: '^bun:ffi$' } },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: { tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.json' }, doNotFollow: { path: 'node_modules' } },
+};
