@@ -1,0 +1,34 @@
+import type { Digest } from '#oci/digest.ts';
+
+export interface ContentInfo {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+}
+
+/** Blobs by digest. What is in it has been verified when it was written. */
+export interface ContentStore {
+  /** Undefined when it is not there. */
+  info(digest: Digest): Promise<ContentInfo | undefined>;
+  /** The whole blob, for small ones (configs, manifests). Rejects with NotFound; with DataLoss when the bytes no longer match the digest. */
+  read(digest: Digest): Promise<Uint8Array>;
+  /** A file with the blob's bytes, for readers that stream or hand it to another process. Rejects with NotFound. */
+  path(digest: Digest): Promise<string>;
+  /** Starts an ingest. Nothing is visible until `commit`. */
+  writer(): Promise<ContentWriter>;
+  /** Stores a small blob. Already there is fine. */
+  put(data: Uint8Array): Promise<ContentInfo>;
+  /** Removes a blob; false when there was none. */
+  remove(digest: Digest): Promise<boolean>;
+  list(): AsyncIterable<ContentInfo>;
+}
+
+/** Disposing an uncommitted writer removes what it wrote. Closing twice is fine; disposing after commit does nothing. */
+export interface ContentWriter extends AsyncDisposable {
+  readonly sizeBytes: number;
+  write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Closes the writer, also on error. Rejects with DataLoss when `expected` differs from what was written. A blob that is already there is fine:
+   * the written copy is dropped.
+   */
+  commit(expected?: { readonly digest?: Digest; readonly sizeBytes?: number }): Promise<ContentInfo>;
+}

@@ -1,0 +1,29 @@
+export interface LogEntry {
+  readonly stream: 'stdout' | 'stderr';
+  /** RFC 3339 with nine digits of a second, UTC: `2026-01-02T03:04:05.000000000Z`. */
+  readonly time: string;
+  /** The line with its newline, if it had one. */
+  readonly line: Uint8Array;
+}
+
+export interface ReadLogs {
+  /** Only this many last lines; undefined: all. */
+  readonly tail?: number;
+  /** Nanoseconds since 1970; entries before are left out. */
+  readonly sinceNano?: bigint;
+  /** Nanoseconds since 1970; entries after are left out, and following ends there. */
+  readonly untilNano?: bigint;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** Go on with what is written later, until `ended` resolves (the container has exited and its log is complete) or the signal aborts. */
+  readonly follow?: { readonly ended: Promise<unknown> };
+}
+
+/** Reads what a container's monitor logged. */
+export interface LogStore {
+  /** Where the container's log goes; undefined when this driver keeps none. */
+  path(containerId: string, driver: string): string | undefined;
+  /** Entries in the order written. A log that does not exist yet is empty. Rejects with NotImplemented when the driver cannot be read. */
+  read(containerId: string, driver: string, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogEntry>;
+  remove(containerId: string): Promise<void>;
+}

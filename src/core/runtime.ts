@@ -1,0 +1,108 @@
+import type { ProcessSpec, RuntimeSpec } from '#oci/runtime-spec.ts';
+
+/** An OCI runtime as the operator configured it (`--add-runtime`, daemon.json `runtimes`). */
+export interface RuntimeBinary {
+  readonly name: string;
+  /** Absolute, or a name to look up in PATH. */
+  readonly path: string;
+  readonly args: readonly string[];
+}
+
+export interface ProcessIo {
+  readonly tty: boolean;
+  /** Whether stdin is open at all. */
+  readonly stdin: boolean;
+  /** Stdin stays open when an attached client goes (OpenStdin without StdinOnce). */
+  readonly keepStdinOpen: boolean;
+}
+
+export interface CreateContainer {
+  readonly id: string;
+  readonly spec: RuntimeSpec;
+  readonly runtime: RuntimeBinary;
+  readonly io: ProcessIo;
+  /** Where the monitor writes the output; undefined: nowhere (log driver `none`). The monitor rotates nothing. */
+  readonly logPath: string | undefined;
+}
+
+export interface ExecProcess {
+  readonly containerId: string;
+  readonly execId: string;
+  readonly process: ProcessSpec;
+  readonly runtime: RuntimeBinary;
+  readonly io: ProcessIo;
+  /** Called when the process exists but its output is not flowing yet: the moment to attach so that nothing is missed. */
+  readonly beforeOutput?: (streams: ProcessStreams) => void;
+}
+
+export interface ExitStatus {
+  /** 0–255; 128+n when a signal ended it. */
+  readonly exitCode: number;
+  readonly exitedAt: Date;
+  readonly oomKilled: boolean;
+}
+
+/** What a process key names: a container's first process or one exec in it. */
+export interface ProcessKey {
+  readonly containerId: string;
+  readonly execId?: string;
+}
+
+/**
+ * Runs containers through an OCI runtime and a monitor process per container that outlives the daemon. All state needed after a daemon restart
+ * is on disk under the runtime's own directory; `recover` reads it.
+ *
+ * Order for one container: create → attach (optional) → start → (exec)* → exit → remove. `remove` may come at any point.
+ */
+export interface ContainerRuntime {
+  /**
+   * Makes the container up to, not including, its entrypoint. Rejects with FailedPrecondition carrying the runtime's own words
+   * (`runc create failed: … executable file not found in $PATH`), having removed everything it made.
+   */
+  create(options: CreateContainer, signal: AbortSignal): Promise<{ readonly pid: number }>;
+  /** Runs the entrypoint. Rejects like `create`. */
+  start(id: string, signal: AbortSignal): Promise<void>;
+  /** Connects to the output and input of a process that was created. Several connections may exist; each gets all output from then on. */
+  attach(key: ProcessKey): Promise<ProcessStreams>;
+  /** Starts another process inside and resolves when it runs. Rejects like `create`. */
+  exec(options: ExecProcess, signal: AbortSignal): Promise<{ readonly pid: number }>;
+  /** Sends a signal to the first process; `all` to every process of the container. A process that is gone rejects with NotFound. */
+  kill(id: string, signal: number, options?: { readonly all?: boolean }): Promise<void>;
+  resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void>;
+  /** Resolves when the process has ended and all its output was written; at once when it has ended before. Rejects with NotFound for an unknown one. */
+  wait(key: ProcessKey): Promise<ExitStatus>;
+  /** Host pids of every process in the container. */
+  pids(id: string): Promise<number[]>;
+  pause(id: string): Promise<void>;
+  unpause(id: string): Promise<void>;
+  /** Ends whatever still runs and removes every trace: runtime state, cgroup, monitor, bundle, exit files. Nothing there is fine. */
+  remove(id: string): Promise<void>;
+  /** Forgets a finished exec's files. */
+  removeExec(key: ProcessKey): Promise<void>;
+  /** What this runtime's directory still knows, after a daemon restart: running or ended processes. Ids not in `known` are removed. */
+  recover(known: ReadonlySet<string>): Promise<RecoveredContainer[]>;
+}
+
+export interface RecoveredContainer {
+  readonly id: string;
+  readonly state:
+    | { readonly status: 'running'; readonly pid: number }
+    | { readonly status: 'created'; readonly pid: number }
+    | { readonly status: 'exited'; readonly exit: ExitStatus };
+  /** Execs found beside it, running or ended since. */
+  readonly execs: readonly { readonly execId: string; readonly exit: ExitStatus | undefined }[];
+}
+
+/** One connection to a process. `closed` resolves after the last output was delivered. */
+export interface ProcessStreams extends Disposable {
+  /**
+   * Delivers output. A listener that returns a promise holds further reading until it resolves: that is how back-pressure reaches the process.
+   * Chunks of one stream arrive in order; a terminal delivers everything as `stdout`.
+   */
+  onOutput(listener: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void | Promise<void>): void;
+  /** Resolves when the process has taken the bytes. */
+  writeStdin(chunk: Uint8Array): Promise<void>;
+  /** End of file on stdin; output goes on. */
+  closeStdin(): Promise<void>;
+  readonly closed: Promise<void>;
+}

@@ -1,0 +1,71 @@
+import type { Digest } from '#oci/digest.ts';
+
+/**
+ * A layer's place in a chain (OCI image spec, config.md, Layer ChainID): digest over the uncompressed layers up to and including this one.
+ */
+export type ChainId = Digest;
+
+export type LayerCompression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
+
+export interface UnpackedLayer {
+  /** Digest of the uncompressed tar. */
+  readonly diffId: Digest;
+  /** Bytes of the files in the layer. */
+  readonly sizeBytes: number;
+}
+
+/** A layer that has been unpacked but has no place in a chain yet. Disposing it without `commit` removes the files. */
+export interface PendingLayer extends AsyncDisposable {
+  readonly unpacked: UnpackedLayer;
+  /**
+   * Gives the layer its place on top of `parent` (undefined: the bottom). Resolves hard links to lower files and takes over modes of directories
+   * that the tar did not name. When the chain id is there already this copy is dropped. Rejects with NotFound when the parent is not there.
+   */
+  commit(chainId: ChainId, parent: ChainId | undefined): Promise<void>;
+}
+
+/** Read-only image layers and the writable layers of containers on top. */
+export interface Snapshotter {
+  /** As `docker info` names it: `overlay2`. */
+  readonly name: string;
+  has(chainId: ChainId): boolean;
+  /** Bytes of one layer alone; undefined when it is not there. */
+  layerSize(chainId: ChainId): number | undefined;
+  /**
+   * Unpacks a layer tar into a directory of its own; layers can be unpacked in any order and at the same time. Compression is found by its magic
+   * bytes when not given. The tar cannot write outside its directory: names that try reject with InvalidArgument, a damaged tar with DataLoss.
+   */
+  unpack(tar: LayerInput, options: { readonly signal: AbortSignal }): Promise<PendingLayer>;
+  /** Chain ids that some writable layer stands on. */
+  pinned(): ReadonlySet<ChainId>;
+  /** Removes every layer that is neither in `keep` nor under one that is, nor pinned. Returns the removed bytes. */
+  collect(keep: ReadonlySet<ChainId>): Promise<number>;
+
+  /** Makes a writable layer on a chain (undefined: an empty root). Rejects with AlreadyExists, NotFound. */
+  prepare(key: string, parent: ChainId | undefined): Promise<void>;
+  /** Mounts a writable layer and returns its path. Mounting twice is fine. `volatile` skips the sync at unmount: for throw-away containers. */
+  mount(key: string, options?: { readonly volatile?: boolean }): Promise<string>;
+  /** Unmounts; not mounted is fine. */
+  unmount(key: string): Promise<void>;
+  /** Unmounts and removes a writable layer; false when there was none. */
+  remove(key: string): Promise<boolean>;
+  /** Keys of all writable layers. */
+  keys(): string[];
+  /** Where the parts of a writable layer are (Engine API: GraphDriver.Data). */
+  paths(key: string): SnapshotPaths;
+  /** Bytes that the writable layer itself holds. */
+  usage(key: string): Promise<number>;
+}
+
+export interface SnapshotPaths {
+  /** Uppermost first. */
+  readonly lowerDirs: readonly string[];
+  readonly upperDir: string;
+  readonly workDir: string;
+  readonly mergedDir: string;
+}
+
+/** A file (which another process may read) or a stream of bytes. */
+export type LayerInput =
+  | { readonly path: string; readonly compression?: LayerCompression }
+  | { readonly stream: AsyncIterable<Uint8Array>; readonly compression?: LayerCompression };
