@@ -1,0 +1,62 @@
+import { Database, type Statement } from 'bun:sqlite';
+import type { RecordStore, RecordTable } from '#core/records.ts';
+
+/**
+ * Records in one SQLite database. WAL with `synchronous=NORMAL`: a write that returned survives the death of the daemon at any instant; a power cut
+ * may take back the last moments but never leaves a half-written state.
+ */
+export function openSqliteRecords(path: string): RecordStore {
+  const db = new Database(path, { create: true, strict: true });
+  db.run('PRAGMA journal_mode = WAL');
+  db.run('PRAGMA synchronous = NORMAL');
+  db.run('PRAGMA busy_timeout = 5000');
+  db.run(
+    'CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (noun, key))',
+  );
+  const statements: Statements = {
+    get: db.query('SELECT value FROM records WHERE noun = $noun AND key = $key'),
+    put: db.query(
+      'INSERT INTO records (noun, key, value) VALUES ($noun, $key, $value) ON CONFLICT (noun, key) DO UPDATE SET value = excluded.value',
+    ),
+    delete: db.query('DELETE FROM records WHERE noun = $noun AND key = $key'),
+    list: db.query('SELECT key, value FROM records WHERE noun = $noun ORDER BY seq'),
+  };
+  let depth = 0;
+  let open = true;
+  return {
+    table: noun => createTable(noun, statements),
+    transaction(action) {
+      if (depth > 0) return action();
+      depth += 1;
+      try {
+        return db.transaction(action)();
+      } finally {
+        depth -= 1;
+      }
+    },
+    close() {
+      if (!open) return;
+      open = false;
+      db.close(false);
+    },
+  };
+}
+
+interface Statements {
+  readonly get: Statement<{ value: string }, [{ noun: string; key: string }]>;
+  readonly put: Statement<unknown, [{ noun: string; key: string; value: string }]>;
+  readonly delete: Statement<unknown, [{ noun: string; key: string }]>;
+  readonly list: Statement<{ key: string; value: string }, [{ noun: string }]>;
+}
+
+function createTable<T>(noun: string, statements: Statements): RecordTable<T> {
+  return {
+    get(key) {
+      const row = statements.get.get({ noun, key });
+      return row === null ? undefined : (JSON.parse(row.value) as T);
+    },
+    put: (key, value) => void statements.put.run({ noun, key, value: JSON.stringify(value) }),
+    delete: key => statements.delete.run({ noun, key }).changes > 0,
+    list: () => statements.list.all({ noun }).map(row => ({ key: row.key, value: JSON.parse(row.value) as T })),
+  };
+}
