@@ -1,0 +1,244 @@
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { invalidArgument } from '#base/errors.ts';
+import { logLevels, type LogLevel } from '#base/log.ts';
+import type { RuntimeBinary } from '#core/runtime.ts';
+import { type ConfigValues, readConfigFile } from './daemon-config-file.ts';
+import type { DaemonFlags } from './daemon-flags.ts';
+import { type Setting, settings } from './daemon-settings.ts';
+
+/** What the operator decided: flags and configuration file together, defaults applied. Sizes in bytes, times in seconds. */
+export interface DaemonOptions {
+  readonly hosts: readonly string[];
+  readonly tls: { readonly enabled: boolean; readonly verify: boolean; readonly ca: string; readonly cert: string; readonly key: string };
+  /** TCP without TLS gives root on this machine to whoever can connect; the operator has to say so. */
+  readonly allowInsecureTcp: boolean;
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly pidfile: string;
+  readonly configFile: string;
+  readonly debug: boolean;
+  readonly logLevel: LogLevel;
+  readonly logFormat: 'text' | 'json';
+  readonly group: string | undefined;
+  readonly bridge: string | undefined;
+  readonly bip: string | undefined;
+  readonly fixedCidr: string | undefined;
+  readonly mtu: number | undefined;
+  readonly icc: boolean;
+  readonly ip: string;
+  readonly ipForward: boolean;
+  readonly ipMasq: boolean;
+  readonly defaultAddressPools: readonly { readonly base: string; readonly size: number }[];
+  readonly dns: readonly string[];
+  readonly dnsOptions: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly defaultRuntime: string | undefined;
+  readonly runtimes: readonly RuntimeBinary[];
+  readonly init: boolean;
+  readonly initPath: string | undefined;
+  readonly cgroupParent: string | undefined;
+  readonly defaultCgroupnsMode: 'private' | 'host';
+  readonly defaultIpcMode: 'private' | 'shareable';
+  readonly defaultShmSizeBytes: number;
+  readonly defaultStopTimeoutSeconds: number;
+  readonly defaultUlimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly noNewPrivileges: boolean;
+  readonly seccompProfile: string;
+  readonly registryMirrors: readonly string[];
+  readonly insecureRegistries: readonly string[];
+  readonly maxConcurrentDownloads: number;
+  readonly maxConcurrentUploads: number;
+  readonly maxDownloadAttempts: number;
+  readonly logDriver: string;
+  readonly logOpts: Readonly<Record<string, string>>;
+  readonly labels: readonly string[];
+  readonly shutdownTimeoutSeconds: number;
+  readonly experimental: boolean;
+  /** Settings that were given but change nothing here, with the reason. */
+  readonly ignored: readonly { readonly name: string; readonly why: string }[];
+}
+
+type Value = readonly unknown[] | Readonly<Record<string, unknown>>;
+
+/** Merges flags and configuration file. A setting given in both is refused: neither place alone would tell the truth. */
+export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
+  const configFlag = flags.values.get(settingOf('config-file'))?.at(-1);
+  const configFile = configFlag ?? '/etc/berth/daemon.json';
+  const config = readConfigFile(configFile, configFlag !== undefined);
+  refuseDoubles(flags, config, configFile);
+  const given = new Map<Setting, Value>([...config, ...flags.values]);
+  const values = (flag: string): string[] => listOf(given.get(settingOf(flag)));
+  const text = (flag: string): string | undefined => values(flag).at(-1);
+  const bool = (flag: string, fallback: boolean): boolean => (text(flag) ?? String(fallback)) === 'true';
+  const int = (flag: string, fallback: number, least = 0): number => atLeast(least, `--${flag}`, Number(text(flag) ?? fallback));
+
+  const certDir = process.env.DOCKER_CERT_PATH ?? join(homedir(), '.docker');
+  const tlsVerify = bool('tlsverify', false);
+  const storageDriver = text('storage-driver');
+  if (storageDriver !== undefined && !['', 'overlay2', 'overlay'].includes(storageDriver)) {
+    throw invalidArgument(`--storage-driver "${storageDriver}": only overlay2 is available`);
+  }
+  return {
+    hosts: hostsOf(values('host')),
+    tls: {
+      enabled: tlsVerify || bool('tls', false),
+      verify: tlsVerify,
+      ca: text('tlscacert') ?? join(certDir, 'ca.pem'),
+      cert: text('tlscert') ?? join(certDir, 'cert.pem'),
+      key: text('tlskey') ?? join(certDir, 'key.pem'),
+    },
+    allowInsecureTcp: bool('allow-insecure-tcp', false),
+    dataRoot: resolve(text('data-root') ?? '/var/lib/berth'),
+    execRoot: resolve(text('exec-root') ?? '/run/berth'),
+    pidfile: resolve(text('pidfile') ?? '/run/berth.pid'),
+    configFile,
+    debug: bool('debug', false),
+    logLevel: oneOf('--log-level', text('log-level') ?? 'info', logLevels),
+    logFormat: oneOf('--log-format', text('log-format') ?? 'text', ['text', 'json']),
+    group: text('group'),
+    bridge: text('bridge'),
+    bip: text('bip'),
+    fixedCidr: text('fixed-cidr'),
+    mtu: text('mtu') === undefined ? undefined : int('mtu', 1500, 68),
+    icc: bool('icc', true),
+    ip: text('ip') ?? '0.0.0.0',
+    ipForward: bool('ip-forward', true),
+    ipMasq: bool('ip-masq', true),
+    defaultAddressPools: values('default-address-pool').map(parsePool),
+    dns: values('dns'),
+    dnsOptions: values('dns-opt'),
+    dnsSearch: values('dns-search'),
+    defaultRuntime: text('default-runtime'),
+    runtimes: runtimesOf(given.get(settingOf('add-runtime'))),
+    init: bool('init', false),
+    initPath: text('init-path'),
+    cgroupParent: text('cgroup-parent'),
+    defaultCgroupnsMode: oneOf('--default-cgroupns-mode', text('default-cgroupns-mode') ?? 'private', ['private', 'host']),
+    defaultIpcMode: oneOf('--default-ipc-mode', text('default-ipc-mode') ?? 'private', ['private', 'shareable']),
+    defaultShmSizeBytes: parseSize('--default-shm-size', text('default-shm-size') ?? '64MiB'),
+    defaultStopTimeoutSeconds: int('default-stop-timeout', 10, -1),
+    defaultUlimits: ulimitsOf(given.get(settingOf('default-ulimit'))),
+    noNewPrivileges: bool('no-new-privileges', false),
+    seccompProfile: text('seccomp-profile') ?? 'builtin',
+    registryMirrors: values('registry-mirror').map(checkMirror),
+    insecureRegistries: values('insecure-registry'),
+    maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
+    maxConcurrentUploads: int('max-concurrent-uploads', 5, 1),
+    maxDownloadAttempts: int('max-download-attempts', 5, 1),
+    logDriver: text('log-driver') ?? 'json-file',
+    logOpts: Object.fromEntries(values('log-opt').map(pair => splitPair('--log-opt', pair))),
+    labels: values('label').map(label => (splitPair('--label', label), label)),
+    shutdownTimeoutSeconds: int('shutdown-timeout', 15, -1),
+    experimental: bool('experimental', false),
+    ignored: [...given.keys()].flatMap(one =>
+      one.accepted === undefined ? [] : [{ name: one.flag ?? String(one.key), why: one.accepted }],
+    ),
+  };
+}
+
+function refuseDoubles(flags: DaemonFlags, config: ConfigValues, path: string): void {
+  const doubles = [...flags.values].filter(([setting]) => config.has(setting));
+  if (doubles.length === 0) return;
+  const list = doubles.map(
+    ([setting, value]) => `${String(setting.key)}: (from flag: ${value.join(', ')}, from file: ${listOf(config.get(setting)).join(', ')})`,
+  );
+  throw invalidArgument(`the following directives are specified both as a flag and in the configuration file ${path}: ${list.join(', ')}`);
+}
+
+function settingOf(name: string): Setting {
+  const setting = settings.find(one => one.flag === name) ?? settings.find(one => one.key === name);
+  if (setting === undefined) throw new Error(`no setting is called ${name}`);
+  return setting;
+}
+
+const listOf = (value: Value | undefined): string[] =>
+  Array.isArray(value) ? value.map(String) : value === undefined ? [] : [JSON.stringify(value)];
+
+function hostsOf(given: readonly string[]): string[] {
+  if (given.length === 0) return ['unix:///run/berth.sock'];
+  return given.map(host => {
+    if (/^unix:\/\/\/./.test(host) || /^tcp:\/\/[^/]*$/.test(host)) return host;
+    if (isAbsolute(host)) return `unix://${host}`;
+    throw invalidArgument(`invalid --host "${host}": expected unix:///path or tcp://address:port`);
+  });
+}
+
+function runtimesOf(value: Value | undefined): RuntimeBinary[] {
+  if (value === undefined) return [];
+  if (Array.isArray(value)) {
+    return value.map(pair => {
+      const [name, path] = splitPair('--add-runtime', String(pair));
+      return { name, path, args: [] };
+    });
+  }
+  return Object.entries(value).map(([name, entry]) => {
+    if (typeof entry !== 'object' || entry === null || !('path' in entry) || typeof entry.path !== 'string') {
+      throw invalidArgument(`runtime "${name}": give it a "path"`);
+    }
+    const args = 'runtimeArgs' in entry && Array.isArray(entry.runtimeArgs) ? entry.runtimeArgs.map(String) : [];
+    return { name, path: entry.path, args };
+  });
+}
+
+function ulimitsOf(value: Value | undefined): { name: string; soft: number; hard: number }[] {
+  if (value === undefined) return [];
+  if (Array.isArray(value)) {
+    return value.map(text => {
+      const match = /^(\w+)=(-?\d+)(?::(-?\d+))?$/.exec(String(text));
+      if (match?.[1] === undefined) throw invalidArgument(`invalid --default-ulimit "${String(text)}": expected type=soft[:hard]`);
+      return checkUlimit({ name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) });
+    });
+  }
+  return Object.entries(value).map(([name, entry]) => {
+    const limits = entry as { Name?: unknown; Soft?: unknown; Hard?: unknown };
+    if (typeof limits !== 'object' || typeof limits.Soft !== 'number' || typeof limits.Hard !== 'number') {
+      throw invalidArgument(`default-ulimits "${name}": give it numbers "Soft" and "Hard"`);
+    }
+    return checkUlimit({ name, soft: limits.Soft, hard: limits.Hard });
+  });
+}
+
+function checkUlimit(limit: { name: string; soft: number; hard: number }) {
+  if (limit.hard !== -1 && (limit.soft > limit.hard || limit.soft === -1)) {
+    throw invalidArgument(`ulimit ${limit.name}: the soft limit ${String(limit.soft)} is above the hard limit ${String(limit.hard)}`);
+  }
+  return limit;
+}
+
+function parsePool(text: string): { base: string; size: number } {
+  const match = /^base=([^,]+),size=(\d+)$/.exec(text);
+  if (match?.[1] === undefined) throw invalidArgument(`invalid --default-address-pool "${text}": expected base=CIDR,size=N`);
+  return { base: match[1], size: Number(match[2]) };
+}
+
+function checkMirror(mirror: string): string {
+  const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol))
+    throw invalidArgument(`invalid mirror "${mirror}": expected an http:// or https:// address`);
+  if (url.search !== '' || url.hash !== '') throw invalidArgument(`invalid mirror "${mirror}": a query or fragment is not allowed`);
+  return mirror.replace(/\/+$/, '');
+}
+
+function splitPair(flag: string, pair: string): [string, string] {
+  const at = pair.indexOf('=');
+  if (at <= 0) throw invalidArgument(`invalid ${flag} "${pair}": expected key=value`);
+  return [pair.slice(0, at), pair.slice(at + 1)];
+}
+
+function parseSize(flag: string, text: string): number {
+  const match = /^(\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
+  if (match?.[1] === undefined) throw invalidArgument(`invalid ${flag} "${text}": expected a size such as 64MiB`);
+  return Number(match[1]) * 1024 ** ['', 'k', 'm', 'g', 't'].indexOf((match[2] ?? '').toLowerCase());
+}
+
+function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find(one => one === value);
+  if (found === undefined) throw invalidArgument(`invalid ${flag} "${value}": expected ${allowed.join(', ')}`);
+  return found;
+}
+
+function atLeast(least: number, flag: string, value: number): number {
+  if (value < least) throw invalidArgument(`invalid ${flag} "${String(value)}": must be at least ${String(least)}`);
+  return value;
+}
