@@ -14,7 +14,7 @@ afterEach(() => rmSync(dir, { recursive: true }));
 const optionsFor = (argv: readonly string[], config?: unknown) => {
   const file = join(dir, 'daemon.json');
   writeFileSync(file, config === undefined ? '{}' : JSON.stringify(config));
-  return resolveDaemonOptions(parseDaemonFlags([...argv, '--config-file', file]));
+  return resolveDaemonOptions(parseDaemonFlags(['--config-file', file, ...argv]));
 };
 
 describe('daemon options', () => {
