@@ -9,6 +9,8 @@ export interface ImageResolver {
    * first; with InvalidArgument when the image is for another platform than asked.
    */
   resolve(nameOrId: string, platform: string | undefined): Promise<ResolvedImage>;
+  /** The id of the image that a name or an id means now; undefined when there is none. Reads memory only: lists call it for every container. */
+  idOf(nameOrId: string): string | undefined;
 }
 
 export interface ResolvedImage {
@@ -77,4 +79,47 @@ export interface AcquiredVolume {
   /** True when this call made it. */
   readonly created: boolean;
   readonly anonymous: boolean;
+}
+
+/** What containers need from the files of a mounted root, which its own processes may change at any moment: no link leads out of it. */
+export interface RootFiles {
+  /** The text of a file, at most `maxBytes` of it; undefined when it is not there or not a regular file. */
+  readText(root: string, path: string, maxBytes: number): string | undefined;
+  /** Makes a directory and its parents (mode 755, owned by root) where missing. Rejects with InvalidArgument when a file is in the way. */
+  ensureDirectory(root: string, path: string): void;
+  /** What a path inside the root is, links resolved inside it. */
+  kindOf(root: string, path: string): 'directory' | 'other' | 'missing';
+  /**
+   * Fills an empty directory of the host with what a directory inside the root holds: contents, owners, modes, times and extended attributes, those of the
+   * directory itself included. A directory that holds anything already, or a source that is no directory, is left as it is.
+   */
+  copyInto(root: string, path: string, hostDirectory: string, signal: AbortSignal): Promise<void>;
+}
+
+/** What containers need to know about the machine. Read once; only `devices` looks anew. */
+export interface HostFacts {
+  readonly cpuCount: number;
+  /** Highest CPU and memory node numbers that exist. */
+  readonly onlineCpus: string;
+  readonly memoryNodes: string;
+  readonly memoryBytes: number;
+  readonly kernelVersion: string;
+  /** As Go names it: amd64, arm64, … */
+  readonly architecture: string;
+  readonly cgroupVersion: 1 | 2;
+  readonly appArmor: boolean;
+  /** Every capability this kernel knows, `CAP_…`. */
+  readonly capabilities: readonly string[];
+  /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */
+  devices(path: string): HostDevice[];
+}
+
+export interface HostDevice {
+  readonly path: string;
+  readonly type: 'c' | 'b';
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
 }

@@ -1,0 +1,190 @@
+import type { EndpointConfig } from '#core/network.ts';
+import type { LogEntry } from '#core/logs.ts';
+import type { SnapshotPaths } from '#core/snapshots.ts';
+import type { Attachment, AttachOptions } from './attach-types.ts';
+import type { Container, ContainerConfig, HostConfig } from './model.ts';
+
+/**
+ * Containers, from create to remove. A `ref` is a full id, a name or a unique prefix of an id; one that names nothing rejects with NotFound
+ * `No such container: x`.
+ */
+export interface ContainerService {
+  /** Rejects with NotFound only for a missing image, which tells a client to pull it. */
+  create(request: CreateRequest, signal: AbortSignal): Promise<CreateResult>;
+  /** Rejects with NotModified when it runs already; with FailedPrecondition when the entrypoint cannot run (exit codes 126 and 127). */
+  start(ref: string, signal: AbortSignal): Promise<void>;
+  /** Rejects with NotModified when it does not run. Timeout -1: never force; undefined: the container's, else 10 s. */
+  stop(ref: string, options: StopOptions, signal: AbortSignal): Promise<void>;
+  restart(ref: string, options: StopOptions, signal: AbortSignal): Promise<void>;
+  /** `SIGTERM`, `term`, `15`, …; undefined: SIGKILL. Returns when sent; after SIGKILL when it has ended. Rejects with Conflict when it does not run. */
+  kill(ref: string, signalName: string | undefined): Promise<void>;
+  pause(ref: string): Promise<void>;
+  unpause(ref: string): Promise<void>;
+  rename(ref: string, name: string): void;
+  remove(ref: string, options: RemoveOptions): Promise<void>;
+  /** Registered when it returns: answer the client's headers then. The promise is inside an object so that `await` does not wait for it. */
+  wait(ref: string, condition: string, signal: AbortSignal): { readonly ended: Promise<WaitResult> };
+  prune(filters: Filters): Promise<PruneResult>;
+
+  list(options: ListOptions): Promise<ContainerSummary[]>;
+  inspect(ref: string, options?: { readonly size?: boolean }): Promise<ContainerDetails>;
+  /** The record behind a reference, for other nouns. */
+  get(ref: string): Container;
+  /** Columns as `ps` prints them for these arguments (default `-ef`). */
+  top(ref: string, psArgs: string): Promise<{ readonly titles: string[]; readonly processes: string[][] }>;
+  logs(ref: string, options: LogOptions, signal: AbortSignal): { readonly tty: boolean; readonly entries: AsyncIterable<LogEntry> };
+  /** Key-value pairs that `details=1` shows before each line. */
+  logDetails(ref: string): Readonly<Record<string, string>>;
+
+  attach(ref: string, options: AttachOptions): Promise<Attachment>;
+  resize(ref: string, size: TerminalSize): Promise<void>;
+
+  /** Returns the exec's id. */
+  createExec(ref: string, config: ExecConfig): string;
+  /** Starts it without connecting to it. */
+  startExecDetached(execId: string, signal: AbortSignal): Promise<void>;
+  /** Checks that it can start; `run` of what this returns starts it. A failed start is told to the client as output; the exit code is kept. */
+  startExec(execId: string, options: ExecStartOptions): Attachment;
+  resizeExec(execId: string, size: TerminalSize): Promise<void>;
+  inspectExec(execId: string): ExecDetails;
+
+  connectNetwork(ref: string, network: string, endpoint: EndpointConfig, signal: AbortSignal): Promise<void>;
+  /** `force` also forgets a container that is gone. */
+  disconnectNetwork(ref: string, network: string, options: { readonly force: boolean }): Promise<void>;
+
+  /** How many there are, for `info`. */
+  counts(): { readonly total: number; readonly running: number; readonly paused: number; readonly stopped: number };
+  /** Who uses an image, for its removal. */
+  usersOfImage(imageId: string): { readonly id: string; readonly running: boolean }[];
+  /**
+   * Makes reality and records agree after a daemon start, and resumes restart policies. Returns what it repaired, in words. Call once, before serving.
+   */
+  recover(signal: AbortSignal): Promise<string[]>;
+  /** Stops timers and lets go of streams; containers run on. */
+  close(): Promise<void>;
+}
+
+export interface CreateRequest {
+  /** With or without the leading slash; undefined: a random one. */
+  readonly name: string | undefined;
+  /** `os/arch[/variant]` when the user asked for one. */
+  readonly platform: string | undefined;
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  /** By network name or id. */
+  readonly endpoints: Readonly<Record<string, EndpointConfig>>;
+}
+
+export interface CreateResult {
+  readonly id: string;
+  readonly warnings: readonly string[];
+}
+
+export interface StopOptions {
+  readonly signal: string | undefined;
+  readonly timeoutSeconds: number | undefined;
+}
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  /** Anonymous volumes too. */
+  readonly volumes: boolean;
+  /** The reference is a link `/parent/alias`: remove only that. */
+  readonly link: boolean;
+}
+
+export interface WaitResult {
+  readonly exitCode: number;
+  readonly error?: string;
+}
+
+/** As the Engine API takes them: key → accepted values. */
+export type Filters = ReadonlyMap<string, readonly string[]>;
+
+export interface ListOptions {
+  readonly all: boolean;
+  /** 0 or less: no limit. More than 0 includes stopped ones. */
+  readonly limit: number;
+  readonly size: boolean;
+  readonly filters: Filters;
+}
+
+export interface ContainerSummary {
+  readonly container: Container;
+  /** The reference the user wrote while it still means the same image, else the image's id. */
+  readonly image: string;
+  /** Path and arguments joined, quoted where needed. */
+  readonly command: string;
+  /** `Up 3 seconds`, `Exited (0) 2 hours ago`, … */
+  readonly statusText: string;
+  readonly sizeRwBytes?: number;
+  readonly sizeRootFsBytes?: number;
+}
+
+export interface ContainerDetails {
+  readonly container: Container;
+  /** Empty texts where there is no such file. */
+  readonly resolvConfPath: string;
+  readonly hostnamePath: string;
+  readonly hostsPath: string;
+  readonly logPath: string;
+  readonly sandboxKey: string;
+  readonly appArmorProfile: string;
+  readonly driver: string;
+  readonly snapshot: SnapshotPaths;
+  /** Of running ones only. */
+  readonly execIds: readonly string[];
+  readonly sizeRwBytes?: number;
+  readonly sizeRootFsBytes?: number;
+}
+
+export interface PruneResult {
+  readonly ids: readonly string[];
+  readonly reclaimedBytes: number;
+}
+
+export interface LogOptions {
+  readonly follow: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly sinceNano: bigint | undefined;
+  readonly untilNano: bigint | undefined;
+  /** Undefined: all. */
+  readonly tail: number | undefined;
+}
+
+export interface TerminalSize {
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface ExecConfig {
+  readonly cmd: readonly string[];
+  readonly env: readonly string[];
+  /** Empty: the container's. */
+  readonly workingDir: string;
+  readonly user: string;
+  readonly privileged: boolean;
+  readonly tty: boolean;
+  readonly attachStdin: boolean;
+  readonly attachStdout: boolean;
+  readonly attachStderr: boolean;
+  readonly detachKeys: string;
+  readonly consoleSize: TerminalSize | undefined;
+}
+
+export interface ExecStartOptions {
+  readonly detachKeys: string;
+  readonly consoleSize: TerminalSize | undefined;
+}
+
+export interface ExecDetails {
+  readonly id: string;
+  readonly containerId: string;
+  readonly config: ExecConfig;
+  readonly running: boolean;
+  /** Undefined until it has ended. */
+  readonly exitCode: number | undefined;
+  /** 0 until it runs. */
+  readonly pid: number;
+}
