@@ -1,0 +1,127 @@
+# Shared by the scripts in this folder: `. "$(dirname "$0")/lib.sh"`. Leaves the caller in the project's root.
+
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+bun=$root/node_modules/.bin/bun
+
+say() { printf '==> %s\n' "$*"; }
+note() { printf '    %s\n' "$*"; }
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  shift
+  for line in "$@"; do printf '       %s\n' "$line" >&2; done
+  exit 1
+}
+
+# Runs a command with its output kept aside; shows the output only when the command fails.
+quietly() {
+  what=$1
+  shift
+  log=$(mktemp)
+  if "$@" >"$log" 2>&1 </dev/null; then
+    rm -f "$log"
+  else
+    code=$?
+    tail -n 40 "$log" >&2
+    rm -f "$log"
+    fail "$what failed with exit code $code: $*" "The lines above are the end of what it said."
+  fi
+}
+
+need_linux() {
+  [ "$(uname -s)" = Linux ] || fail "this needs Linux, and this is $(uname -s)" "Run it in a Linux machine or VM; Debian 12 and Ubuntu 24.04 are the ones it is made for."
+  case $(uname -m) in
+  x86_64 | aarch64) ;;
+  *) fail "the processor is $(uname -m); Bun exists for x86_64 and aarch64 only" ;;
+  esac
+}
+
+need_root() {
+  [ "$(id -u)" = 0 ] || fail "this needs root, and you are $(id -un)" "Containers, networks and package installation are made by root. Try: sudo $1"
+}
+
+need_apt() {
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    name=$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-unknown}" || echo unknown)
+    fail "this set-up installs Debian packages with apt-get, which this system ($name) does not have" \
+      "On another distribution install these by hand and run it again with BERTH_NO_APT=1:" \
+      "crun or runc, conmon, nftables, iproute2, tini, a static busybox"
+  fi
+}
+
+# The npm packages, exactly as package-lock.json says. Does nothing when they are there already.
+ensure_npm_packages() {
+  if ! command -v npm >/dev/null; then fail "npm is not installed" "Install Node 20 or newer with npm, for example: apt-get install nodejs npm"; fi
+  if ! npm_packages_match; then
+    say "installing the npm packages of package-lock.json"
+    quietly "npm ci" npm ci --no-audit --no-fund
+  fi
+  ensure_bun
+}
+
+# npm records what it installed in node_modules/.package-lock.json. Packages for other platforms are optional and not among them.
+npm_packages_match() {
+  node - <<'EOF' 2>/dev/null
+    const { readFileSync } = require('node:fs');
+    const packages = file => Object.entries(JSON.parse(readFileSync(file, 'utf8')).packages).filter(([path]) => path !== '');
+    const installed = new Map(packages('node_modules/.package-lock.json'));
+    const same = packages('package-lock.json').every(([path, { version, optional }]) => (installed.get(path)?.version ?? (optional ? version : undefined)) === version);
+    process.exit(same ? 0 : 1);
+EOF
+}
+
+# npm keeps the executable in a platform package (@oven/bun-linux-…); Bun's postinstall script puts it in place. npm 11 may hold such scripts back.
+ensure_bun() {
+  wanted=$(node -p "require('./package.json').dependencies.bun")
+  if [ "$("$bun" --version 2>/dev/null)" != "$wanted" ]; then
+    note "Bun's postinstall script was held back by npm; running it: node node_modules/bun/install.js"
+    quietly "Bun's install script" node node_modules/bun/install.js
+  fi
+  got=$("$bun" --version 2>/dev/null || true)
+  [ "$got" = "$wanted" ] || fail "node_modules/.bin/bun should be Bun $wanted but ${got:-does not run}" \
+    "Remove node_modules and run this again; if it stays, see whether npm could fetch @oven/bun-linux-*."
+}
+
+# ensure_debian_packages NAME…: installs those that are missing.
+ensure_debian_packages() {
+  [ "${BERTH_NO_APT:-}" != 1 ] || return 0
+  missing=
+  for package in "$@"; do
+    case $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true) in
+    *' installed') ;;
+    *) missing="$missing $package" ;;
+    esac
+  done
+  [ -n "$missing" ] || return 0
+  need_root "$0"
+  say "installing Debian packages:$missing"
+  update_package_lists
+  # shellcheck disable=SC2086
+  quietly "apt-get install" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+}
+
+update_package_lists() {
+  if [ -z "${lists_updated:-}" ]; then
+    quietly "apt-get update" apt-get update
+    lists_updated=1
+  fi
+}
+
+# unpack_debian_packages DIR NAME…: unpacks packages below DIR without installing them, so that none of their services starts.
+unpack_debian_packages() {
+  dir=$1
+  shift
+  stamp=$dir/.packages
+  [ "$(cat "$stamp" 2>/dev/null)" != "$*" ] || return 0
+  say "unpacking Debian packages into $dir: $*"
+  update_package_lists
+  rm -rf "$dir" "$dir.debs"
+  mkdir -p "$dir" "$dir.debs"
+  # apt drops its privileges to download; the folder must be open to it.
+  chmod 777 "$dir.debs"
+  (cd "$dir.debs" && quietly "apt-get download" apt-get download "$@")
+  for deb in "$dir.debs"/*.deb; do dpkg -x "$deb" "$dir"; done
+  rm -rf "$dir.debs"
+  printf '%s' "$*" >"$stamp"
+}
