@@ -64,9 +64,12 @@ export interface SandboxRequest {
   readonly extraHosts: readonly string[];
 }
 
+/** Which network namespace a container runs in: a made one by its path, a new one for the OCI runtime to make (loopback only), or the host's. */
+export type SandboxNamespace = { readonly kind: 'path'; readonly path: string } | { readonly kind: 'new' } | { readonly kind: 'host' };
+
 export interface Sandbox {
-  /** The network namespace to join; undefined for host mode (`mode: 'container'` is resolved by the caller). */
-  readonly netnsPath: string | undefined;
+  /** The caller resolves `mode: 'container'` to the namespace of the other container itself. */
+  readonly namespace: SandboxNamespace;
   /** By network name. */
   readonly endpoints: Readonly<Record<string, EndpointState>>;
   /** Published ports with the host ports that were chosen; exposed but unpublished ones map to an empty list. */
