@@ -1,0 +1,56 @@
+import type { AuthConfig, AuthResponse } from '#api/types/auth.ts';
+import type { EventMessage } from '#api/types/event.ts';
+import type { DiskUsage, SystemInfo, SystemVersion } from '#api/types/system.ts';
+import type { Connection } from './connection.ts';
+import { encodeFilters, type Filters } from './filters.ts';
+import { readJsonLines } from './json-stream.ts';
+
+interface Signalled {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BuildPruneResponse {
+  CachesDeleted: string[] | null;
+  SpaceReclaimed: number;
+}
+
+export class System {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  async version({ signal }: Signalled = {}): Promise<SystemVersion> {
+    return await this.#connection.json('GET', '/version', { signal });
+  }
+
+  async info({ signal }: Signalled = {}): Promise<SystemInfo> {
+    return await this.#connection.json('GET', '/info', { signal });
+  }
+
+  async diskUsage({ types, signal }: { types?: readonly string[] } & Signalled = {}): Promise<DiskUsage> {
+    return await this.#connection.json('GET', '/system/df', { query: { type: types }, signal });
+  }
+
+  async events(
+    options: { since?: string | undefined; until?: string | undefined; filters?: Filters } & Signalled = {},
+  ): Promise<AsyncGenerator<EventMessage>> {
+    const { since, until, filters, signal } = options;
+    const response = await this.#connection.send('GET', '/events', { query: { since, until, filters: encodeFilters(filters) }, signal });
+    return readJsonLines(response.body);
+  }
+
+  /** Checks credentials against a registry, through the daemon. */
+  async authenticate(auth: AuthConfig, { signal }: Signalled = {}): Promise<AuthResponse | undefined> {
+    return await this.#connection.json('POST', '/auth', { json: auth, signal });
+  }
+
+  async pruneBuildCache(
+    options: { all?: boolean; keepStorageBytes?: number; filters?: Filters } & Signalled = {},
+  ): Promise<BuildPruneResponse> {
+    const { all, keepStorageBytes, filters, signal } = options;
+    const query = { all: all === true ? true : undefined, 'keep-storage': keepStorageBytes, filters: encodeFilters(filters) };
+    return await this.#connection.json('POST', '/build/prune', { query, signal });
+  }
+}
