@@ -25,6 +25,7 @@ export interface ContentStore {
 /** Disposing an uncommitted writer removes what it wrote. Closing twice is fine; disposing after commit does nothing. */
 export interface ContentWriter extends AsyncDisposable {
   readonly sizeBytes: number;
+  /** Resolves when it can take more. The chunk must not change afterwards: it may not be on disk yet. */
   write(chunk: Uint8Array): Promise<void>;
   /**
    * Closes the writer, also on error. Rejects with DataLoss when `expected` differs from what was written. A blob that is already there is fine:
