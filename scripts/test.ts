@@ -1,0 +1,104 @@
+/**
+ * Runs the test suites one after the other and counts them all: `bun scripts/test.ts [suite…]`. Compares the machine before and after; a
+ * difference is a failed test. The last line is `N passed, N failed, N skipped`.
+ */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { $ } from 'bun';
+import { compareMachines, machineState } from '../test/helpers/machine.ts';
+
+const root = resolve(import.meta.dir, '..');
+const bun = join(root, 'node_modules/.bin/bun');
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** What a suite is called and where its tests are. `ok` and `build` come first: the rest needs a sound program. */
+const suites: readonly (readonly [name: string, path: string])[] = [
+  ['unit', 'src'],
+  ['integration', 'test/integration'],
+  ['survival', 'test/e2e/survival'],
+  ['limits', 'test/e2e/limits'],
+  ['conformance', 'test/conformance'],
+  ['helpers', 'test/helpers'],
+  ['vm', 'test/vm'],
+];
+
+const chosen = process.argv.slice(2);
+const unknown = chosen.filter(name => !suites.some(([suite]) => suite === name));
+if (unknown.length > 0) {
+  console.error(`error: unknown suite ${unknown.join(', ')}; there are: ${suites.map(([name]) => name).join(', ')}`);
+  process.exit(2);
+}
+
+const reports = await mkdtemp('/tmp/berth-reports-');
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const lines: string[] = [];
+const before = await machineState();
+
+if (chosen.length === 0) record('gate (format, types, lint, layers)', await step('gate', [bun, 'scripts/ok.ts', '--without-tests']));
+record('build', await step('build', ['sh', 'scripts/build.sh']));
+if (total.failed === 0) {
+  for (const [name, path] of suites) {
+    if ((chosen.length === 0 || chosen.includes(name)) && existsSync(join(root, path))) record(name, await runSuite(name, path));
+  }
+  record('machine as before', await compareWithBefore());
+}
+await rm(reports, { recursive: true, force: true });
+
+console.log('');
+for (const line of lines) console.log(line);
+console.log(`${String(total.passed)} passed, ${String(total.failed)} failed, ${String(total.skipped)} skipped`);
+process.exit(total.failed === 0 ? 0 : 1);
+
+/** A step that counts as one test. */
+async function step(name: string, command: readonly string[]): Promise<Counts> {
+  console.log(`\n==== ${name} ====`);
+  const { exitCode } = await $`${command} 2>&1`.cwd(root).nothrow();
+  return exitCode === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
+}
+
+async function runSuite(name: string, path: string): Promise<Counts> {
+  console.log(`\n==== ${name} ====`);
+  const report = join(reports, `${name}.xml`);
+  const command = [bun, 'test', `./${path}`, '--timeout', '120000', '--reporter=junit', `--reporter-outfile=${report}`];
+  const run = Bun.spawn(command, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, BERTH_TEST_BINARY: process.env.BERTH_TEST_BINARY ?? 'dist/berth', BERTH_TEST_ALONE: '1' },
+  });
+  const exitCode = await run.exited;
+  const counts = await countsOf(report);
+  // A test file that does not even load, or a hook that fails, shows in the exit code only.
+  if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
+  return counts;
+}
+
+async function countsOf(report: string): Promise<Counts> {
+  const file = Bun.file(report);
+  if (!(await file.exists())) return { passed: 0, failed: 0, skipped: 0 };
+  const head = /<testsuites [^>]*>/.exec(await file.text())?.[0] ?? '';
+  const number = (attribute: string): number => Number(new RegExp(`\\b${attribute}="(\\d+)"`).exec(head)?.[1] ?? 0);
+  const [tests, failed, skipped] = [number('tests'), number('failures'), number('skipped')];
+  return { passed: tests - failed - skipped, failed, skipped };
+}
+
+async function compareWithBefore(): Promise<Counts> {
+  const differences = compareMachines(before, await machineState());
+  for (const line of differences) console.log(`the machine is not as before: ${line}`);
+  return differences.length === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
+}
+
+function record(name: string, counts: Counts): void {
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.skipped += counts.skipped;
+  const { passed, failed, skipped } = counts;
+  lines.push(
+    `${failed === 0 ? 'ok  ' : 'FAIL'} ${name}: ${String(passed)} of ${String(passed + failed + skipped)} passed, ${String(skipped)} skipped`,
+  );
+}

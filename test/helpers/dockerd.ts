@@ -1,0 +1,118 @@
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { baseImage } from '../../scripts/base-images.ts';
+import { dockerCommand } from './docker-cli.ts';
+import { eventually } from './eventually.ts';
+import { ApiClient } from './http.ts';
+import { processesNaming } from './machine.ts';
+import { cached } from './paths.ts';
+import { run, type RunOptions, type RunResult } from './run.ts';
+
+export interface DockerdOptions {
+  readonly args?: readonly string[];
+  /** Load the busybox image. Default: true. */
+  readonly busybox?: boolean;
+  /** Stay in the caller's network and mount namespaces, which then have to be thrown away by the caller. Default: false. */
+  readonly shareNamespaces?: boolean;
+}
+
+/**
+ * Starts Debian's dockerd, unpacked but not installed, as the reference to compare with. It lives in network and mount namespaces of its own, so
+ * its bridge, rules and mounts end with it; its socket is reachable from everywhere, its published ports are not.
+ */
+export async function startDockerd(options: DockerdOptions = {}): Promise<Dockerd> {
+  const folder = await mkdtemp('/tmp/berth-d-');
+  const dockerd = new Dockerd(folder);
+  try {
+    await dockerd.start(options);
+    if (options.busybox ?? true) await dockerd.load(await baseImage('busybox'));
+  } catch (err) {
+    await dockerd[Symbol.asyncDispose]().catch(() => undefined);
+    throw err;
+  }
+  return dockerd;
+}
+
+export class Dockerd implements AsyncDisposable {
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly api: ApiClient;
+  readonly #cgroup: string;
+  #child: Bun.Subprocess | undefined;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    this.socketPath = join(folder, 'docker.sock');
+    this.api = new ApiClient(this.socketPath, 'v1.41');
+    this.#cgroup = `dockerd-${folder.split('-').at(-1) ?? ''}`;
+  }
+
+  get host(): string {
+    return `unix://${this.socketPath}`;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  async start({ args = [], shareNamespaces = false }: DockerdOptions): Promise<void> {
+    const bin = [cached('docker/usr/sbin'), cached('docker/usr/bin')];
+    const command = [
+      ...['dockerd', '--data-root', join(this.folder, 'data'), '--exec-root', join(this.folder, 'run'), '-H', this.host],
+      ...['--pidfile', join(this.folder, 'pid'), '--bip', '10.77.0.1/24', '--cgroup-parent', `/${this.#cgroup}`],
+      ...['--init-path', '/usr/bin/tini-static', '--insecure-registry', '127.0.0.0/8', ...args],
+    ];
+    // dockerd keeps some things below /run whatever its exec root is.
+    const script = `${shareNamespaces ? '' : 'ip link set lo up; '}mount -t tmpfs -o mode=755 none /run; exec "$@" >"$0" 2>&1`;
+    this.#child = Bun.spawn(
+      [
+        ...(shareNamespaces ? [] : ['unshare', '--net', '--mount', '--propagation', 'private']),
+        'sh',
+        '-c',
+        script,
+        join(this.folder, 'log'),
+        ...command,
+      ],
+      { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, PATH: [...bin, process.env.PATH].join(':') } },
+    );
+    await eventually('dockerd answers', async () => existsSync(this.socketPath) && (await this.api.get('/_ping')).status === 200, {
+      timeoutMs: 30_000,
+    }).catch(async (err: unknown) => {
+      throw new Error(`dockerd does not answer\n${await Bun.file(join(this.folder, 'log')).text()}`, { cause: err });
+    });
+  }
+
+  async load(archive: string): Promise<void> {
+    const { exitCode, stderr } = await this.docker(['load', '-q', '-i', archive]);
+    if (exitCode !== 0) throw new Error(`dockerd does not load ${archive}: ${stderr}`);
+  }
+
+  async docker(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return await run([...dockerCommand(), ...args], { ...options, env: { DOCKER_HOST: this.host, ...options.env } });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child !== undefined && this.#child.exitCode === null) {
+      const all = (await this.docker(['ps', '-aq'])).stdout.split('\n').filter(Boolean);
+      if (all.length > 0) await this.docker(['rm', '-fv', ...all]);
+      this.#child.kill('SIGTERM');
+      await Promise.race([this.#child.exited, Bun.sleep(20_000)]);
+      this.#child.kill('SIGKILL');
+      await this.#child.exited;
+    }
+    for (const line of processesNaming(this.folder)) await run(['kill', '-9', line.split(' ')[0] ?? '']);
+    this.#removeCgroups();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #removeCgroups(): void {
+    for (const hierarchy of ['', ...readdirSync('/sys/fs/cgroup')]) {
+      try {
+        rmdirSync(join('/sys/fs/cgroup', hierarchy, this.#cgroup));
+      } catch {
+        // This hierarchy has no such group.
+      }
+    }
+  }
+}

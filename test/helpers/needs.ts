@@ -1,0 +1,52 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, test } from 'bun:test';
+import { cached } from './paths.ts';
+
+/** What a test may ask of the machine. Each answers with undefined, or with what is missing, in words. */
+const checks = {
+  root: () => (process.getuid?.() === 0 ? undefined : 'it needs root'),
+  crun: () => tool('crun'),
+  runc: () => tool('runc'),
+  conmon: () => tool('conmon'),
+  nft: () => tool('nft'),
+  skopeo: () => tool('skopeo'),
+  debootstrap: () => tool('debootstrap'),
+  qemu: () => tool('qemu-system-x86_64'),
+  mkfs: () => tool('mkfs.ext4'),
+  python3: () => tool('python3'),
+  cgroup1: () => (existsSync('/sys/fs/cgroup/memory') ? undefined : 'cgroup v1 controllers are not mounted'),
+  cgroup2: () => (existsSync('/sys/fs/cgroup/cgroup.controllers') ? undefined : 'the unified cgroup hierarchy is not at /sys/fs/cgroup'),
+  ipv6: () => (existsSync('/proc/net/if_inet6') ? undefined : 'the kernel has no IPv6'),
+  'ipv6-loopback': () =>
+    existsSync('/proc/net/if_inet6') && readFileSync('/proc/net/if_inet6', 'utf8').includes('00000000000000000000000000000001')
+      ? undefined
+      : 'there is no ::1 on the loopback interface',
+  loop: () => (existsSync('/dev/loop-control') ? undefined : 'there are no loop devices'),
+  dockerd: () => unpacked('docker/usr/sbin/dockerd'),
+  'docker-registry': () => unpacked('docker/usr/bin/docker-registry'),
+  'vm-kernel': () =>
+    existsSync(cached('kernel/boot')) && readdirSync(cached('kernel/boot')).some(name => name.startsWith('vmlinuz'))
+      ? undefined
+      : missing('kernel'),
+  'x86-64': () => (process.arch === 'x64' ? undefined : `the processor is ${process.arch}`),
+} as const satisfies Record<string, () => string | undefined>;
+
+export type Need = keyof typeof checks;
+
+const missing = (what: string): string => `.cache/${what} is missing: run sh scripts/setup.sh tests`;
+const tool = (name: string): string | undefined => (Bun.which(name) === null ? `${name} is not installed` : undefined);
+const unpacked = (path: string): string | undefined => (existsSync(cached(path)) ? undefined : missing(path));
+
+/** Why these needs are not met here; undefined when they are. */
+export function unmet(...needs: readonly Need[]): string | undefined {
+  const reasons = needs.map(need => checks[need]()).filter(reason => reason !== undefined);
+  return reasons.length === 0 ? undefined : reasons.join('; ');
+}
+
+/** `describe` and `test` that skip, and print why, where this machine lacks something: `needs('root', 'crun').describe('exec', …)`. */
+export function needs(...wanted: readonly Need[]): { describe: typeof describe; test: typeof test } {
+  const reason = unmet(...wanted);
+  if (reason === undefined) return { describe, test };
+  console.log(`skipped here: ${reason}`);
+  return { describe: describe.skip as typeof describe, test: test.skip as typeof test };
+}
