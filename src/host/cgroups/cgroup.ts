@@ -1,0 +1,166 @@
+import { closeSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isErrno, notFound, unavailable } from '#base/errors.ts';
+import { openPidfd, signalPidfd } from '#host/sys/process.ts';
+import type { Hierarchies } from './hierarchies.ts';
+
+/** One cgroup by its path below the roots of all hierarchies, such as `/berth/<id>`. Nothing here fails because it is already gone. */
+export class Cgroup {
+  readonly #hierarchies: Hierarchies;
+  readonly path: string;
+
+  constructor(hierarchies: Hierarchies, path: string) {
+    this.#hierarchies = hierarchies;
+    this.path = path;
+  }
+
+  /** Pids of the processes in it and below. */
+  pids(): number[] {
+    const directory = this.#anyDirectory();
+    return directory === undefined ? [] : [...new Set(pidsBelow(directory))];
+  }
+
+  /** Ends every process in it and below, and resolves when none is left. */
+  async killAll(signal: AbortSignal): Promise<void> {
+    for (let pids = this.pids(); pids.length > 0; pids = this.pids()) {
+      signal.throwIfAborted();
+      for (const pid of pids) killByPid(pid, 9);
+      // A process in the freezer dies only when it is let go.
+      if (this.isFrozen()) this.#writeFreezer(false);
+      await delay(1);
+    }
+  }
+
+  /** Sends a signal to every process in it and below. */
+  signalAll(signal: number): number {
+    const pids = this.pids();
+    for (const pid of pids) killByPid(pid, signal);
+    return pids.length;
+  }
+
+  async setFrozen(frozen: boolean, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      if (!this.#writeFreezer(frozen))
+        throw notFound(`cgroup ${this.path} has no freezer: mount the freezer controller to pause containers`);
+      if (this.isFrozen() === frozen) return;
+      if (signal.aborted) throw unavailable(`cgroup ${this.path} did not become ${frozen ? 'frozen' : 'thawed'} in time`);
+      await delay(1);
+    }
+  }
+
+  isFrozen(): boolean {
+    const v1 = this.#directory('freezer');
+    if (v1 !== undefined) return read(`${v1}/freezer.state`)?.trim() === 'FROZEN';
+    const v2 = this.#unifiedDirectory();
+    return v2 !== undefined && /^frozen 1$/m.test(read(`${v2}/cgroup.events`) ?? '');
+  }
+
+  /** How often the kernel ended a process in it for want of memory. */
+  oomKills(): number {
+    const v1 = this.#directory('memory');
+    const text = v1 === undefined ? read(`${this.#unifiedDirectory() ?? ''}/memory.events`) : read(`${v1}/memory.oom_control`);
+    return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
+  }
+
+  /** Removes it and what is below, in every hierarchy. Its processes must have ended; the last one's exit may still be under way. */
+  async remove(signal: AbortSignal): Promise<void> {
+    for (const directory of this.#directories()) {
+      while (!removeTree(directory)) {
+        if (signal.aborted) throw unavailable(`cannot remove the cgroup ${directory}: it still has processes`);
+        await delay(1);
+      }
+    }
+  }
+
+  /** Names of the cgroups right below, over all hierarchies. */
+  children(): string[] {
+    return [...new Set(this.#directories().flatMap(subdirectories))];
+  }
+
+  #writeFreezer(frozen: boolean): boolean {
+    const v1 = this.#directory('freezer');
+    const v2 = this.#unifiedDirectory();
+    try {
+      if (v1 !== undefined) writeFileSync(`${v1}/freezer.state`, frozen ? 'FROZEN' : 'THAWED');
+      else if (v2 !== undefined) writeFileSync(`${v2}/cgroup.freeze`, frozen ? '1' : '0');
+      return v1 !== undefined || v2 !== undefined;
+    } catch (err) {
+      if (isErrno(err, 'ENOENT', 'ENODEV')) return false;
+      throw err;
+    }
+  }
+
+  #directory(controller: string): string | undefined {
+    const mount = this.#hierarchies.controllers.get(controller);
+    return mount === undefined ? undefined : mount + this.path;
+  }
+
+  #unifiedDirectory(): string | undefined {
+    return this.#hierarchies.unified === undefined ? undefined : this.#hierarchies.unified + this.path;
+  }
+
+  #anyDirectory(): string | undefined {
+    if (this.#hierarchies.version === 'v2') return this.#unifiedDirectory();
+    return this.#directory('pids') ?? this.#directory('freezer') ?? this.#directory('memory') ?? this.#directories()[0];
+  }
+
+  #directories(): string[] {
+    const { controllers, unified } = this.#hierarchies;
+    const mounts = new Set(controllers.values());
+    if (unified !== undefined) mounts.add(unified);
+    return [...mounts].map(mount => mount + this.path);
+  }
+}
+
+function killByPid(pid: number, signal: number): void {
+  const pidfd = openPidfd(pid);
+  if (pidfd === undefined) return;
+  signalPidfd(pidfd, signal);
+  closeSync(pidfd);
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENODEV')) return undefined;
+    throw err;
+  }
+}
+
+function pidsBelow(directory: string): number[] {
+  const own = read(`${directory}/cgroup.procs`);
+  if (own === undefined) return [];
+  const below = subdirectories(directory).flatMap(name => pidsBelow(`${directory}/${name}`));
+  return [
+    ...own
+      .split('\n')
+      .filter(line => line !== '')
+      .map(Number),
+    ...below,
+  ];
+}
+
+function subdirectories(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter(entry => entry.isDirectory())
+      .map(entry => entry.name);
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENODEV')) return [];
+    throw err;
+  }
+}
+
+/** False while a process is still leaving. */
+function removeTree(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch (err) {
+    if (isErrno(err, 'ENOENT')) return true;
+    if (!isErrno(err, 'EBUSY', 'ENOTEMPTY')) throw err;
+    const below = subdirectories(directory);
+    return below.length > 0 && below.every(name => removeTree(`${directory}/${name}`)) && removeTree(directory);
+  }
+}

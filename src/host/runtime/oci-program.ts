@@ -1,0 +1,101 @@
+import { accessSync, closeSync, constants, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isErrno, unavailable } from '#base/errors.ts';
+import type { RuntimeBinary } from '#core/runtime.ts';
+
+/** What kind of program a runtime is decides which of its steps are done here instead of by starting it once more. */
+export type RuntimeKind = 'crun' | 'runc' | 'other';
+
+export interface OciProgram {
+  readonly name: string;
+  readonly path: string;
+  readonly kind: RuntimeKind;
+  /** Global arguments: the operator's, then the state root and the log. */
+  args(root: string, logFile: string): string[];
+}
+
+const found = new Map<string, OciProgram>();
+
+/** Finds the program. Rejects with Unavailable naming the package when it is not installed. */
+export async function findProgram(binary: RuntimeBinary): Promise<OciProgram> {
+  const key = JSON.stringify(binary);
+  const known = found.get(key);
+  if (known !== undefined) return known;
+  const path = findExecutable(binary.path);
+  if (path === undefined) throw missing(binary.path, `OCI runtime ${binary.name}`);
+  const program: OciProgram = {
+    name: binary.name,
+    path,
+    kind: binary.args.length > 0 ? 'other' : await kindOfProgram(path),
+    args: (root, logFile) => [...binary.args, '--root', root, '--log', logFile, '--log-format', 'json'],
+  };
+  found.set(key, program);
+  return program;
+}
+
+export function findExecutable(name: string): string | undefined {
+  const candidates = name.includes('/')
+    ? [name]
+    : (process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin').split(':').map(directory => `${directory}/${name}`);
+  return candidates.find(isExecutable);
+}
+
+export function missing(path: string, what: string): Error {
+  const name = path.split('/').at(-1) ?? path;
+  const advice = path.includes('/')
+    ? 'check the path in the daemon configuration'
+    : `install the package ${name} (apt-get install ${name})`;
+  return unavailable(`${what} is not installed: no executable ${path} was found; ${advice}`);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+async function kindOfProgram(path: string): Promise<RuntimeKind> {
+  const child = Bun.spawn([path, '--version'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const text = await child.stdout.text();
+  return text.startsWith('crun version') ? 'crun' : text.startsWith('runc version') ? 'runc' : 'other';
+}
+
+/**
+ * Lets a created container run its entrypoint as `crun start` and `runc start` do: its init waits on `exec.fifo`, crun's to read a byte, runc's
+ * to write one. False when there is no such fifo or nobody waits at it: then the program has to be asked, which knows why.
+ */
+export async function openStartGate(kind: RuntimeKind, stateDirectory: string, hasEnded: () => boolean): Promise<boolean> {
+  if (kind === 'other') return false;
+  const fifo = `${stateDirectory}/exec.fifo`;
+  let fd: number;
+  try {
+    fd = openSync(fifo, (kind === 'crun' ? constants.O_WRONLY : constants.O_RDONLY) | constants.O_NONBLOCK);
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENXIO')) return false;
+    throw err;
+  }
+  try {
+    if (kind === 'crun') writeSync(fd, new Uint8Array(1));
+    else if (!(await readByte(fd, hasEnded))) return false;
+  } finally {
+    closeSync(fd);
+  }
+  rmSync(fifo, { force: true });
+  return true;
+}
+
+/** Opening the fifo let its writer go on, which takes it a moment: until then reading finds nothing, or no writer. */
+async function readByte(fd: number, hasEnded: () => boolean): Promise<boolean> {
+  while (!hasEnded()) {
+    try {
+      if (readSync(fd, new Uint8Array(1)) === 1) return true;
+    } catch (err) {
+      if (!isErrno(err, 'EAGAIN')) throw err;
+    }
+    await delay(0.2);
+  }
+  return false;
+}
