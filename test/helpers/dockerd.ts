@@ -64,7 +64,7 @@ export class Dockerd implements AsyncDisposable {
       ...['--init-path', '/usr/bin/tini-static', '--insecure-registry', '127.0.0.0/8', ...args],
     ];
     // dockerd keeps some things below /run whatever its exec root is.
-    const script = `${shareNamespaces ? '' : 'ip link set lo up; '}mount -t tmpfs -o mode=755 none /run; exec "$@" >"$0" 2>&1`;
+    const script = `${shareNamespaces ? '' : 'ip link set lo up; mount -t tmpfs -o mode=755 none /run; '}exec "$@" >"$0" 2>&1`;
     this.#child = Bun.spawn(
       [
         ...(shareNamespaces ? [] : ['unshare', '--net', '--mount', '--propagation', 'private']),

@@ -1,0 +1,237 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { baseImage } from '../scripts/base-images.ts';
+import { dockerCommand } from '../test/helpers/docker-cli.ts';
+import { eventually } from '../test/helpers/eventually.ts';
+import { berthCommand } from '../test/helpers/paths.ts';
+import { freePort, startRegistry } from '../test/helpers/registry.ts';
+import { cli, pssMb, type Target, timed, timedCommand } from './target.ts';
+
+/** What one round yields: values by the name of the row they belong to. */
+export type Sample = Readonly<Record<string, number>>;
+
+export interface Measure {
+  /** What `--only` selects. */
+  readonly name: string;
+  /** Rows of the table, each with the ratio it must not exceed, if one was set. */
+  readonly rows: Readonly<Record<string, { readonly unit: 'ms' | 'MB'; readonly atMost?: number }>>;
+  /** Part of the rounds that were asked for: expensive measures take fewer. */
+  readonly share?: number;
+  /** Once per daemon before the first round; disposing what it returns undoes it. */
+  prepare?(target: Target, context: Context): Promise<AsyncDisposable | undefined>;
+  round(target: Target, context: Context): Promise<Sample>;
+}
+
+export interface Context {
+  /** An address of this machine other than the loopback ones. */
+  readonly hostAddress: string;
+  readonly berthHost: string;
+}
+
+const twenty = Array.from({ length: 20 }, (_, i) => `bench-${String(i)}`);
+const sleep = ['--init=false', 'busybox', 'sleep', '100000'];
+
+export const measures: readonly Measure[] = [
+  run('run bridge', [], 1 / 5),
+  run('run none', ['--network', 'none'], 1 / 5),
+  run('run host', ['--network', 'host'], 1 / 4),
+  {
+    name: 'run publish',
+    rows: { 'run --rm -p': { unit: 'ms' } },
+    round: async target => ({
+      'run --rm -p': await timed(target, 'run', '--rm', '-p', `127.0.0.1:${String(await freePort())}:80`, 'busybox', 'true'),
+    }),
+  },
+  {
+    name: 'exec',
+    rows: { exec: { unit: 'ms', atMost: 1 / 2 } },
+    prepare: target => running(target, ['bench-exec']),
+    round: async target => ({ exec: await timed(target, 'exec', 'bench-exec', 'true') }),
+  },
+  {
+    name: 'parallel',
+    share: 0.5,
+    rows: { '20 parallel starts': { unit: 'ms', atMost: 1 / 3 }, 'removal of 20': { unit: 'ms', atMost: 1 / 3 } },
+    round: async target => {
+      const start = performance.now();
+      await Promise.all(twenty.map(name => timed(target, 'run', '-d', '--name', name, ...sleep)));
+      const starts = performance.now() - start;
+      return { '20 parallel starts': starts, 'removal of 20': await timed(target, 'rm', '-f', ...twenty) };
+    },
+  },
+  ps('ps 20', 20),
+  ps('ps 200', 200),
+  {
+    name: 'load',
+    share: 0.5,
+    rows: { load: { unit: 'ms', atMost: 1 } },
+    round: async target => {
+      await cli(target, 'rmi', '-f', 'debian:12').catch(() => undefined);
+      return { load: await timed(target, 'load', '-q', '-i', await baseImage('debian')) };
+    },
+  },
+  {
+    name: 'save',
+    share: 0.5,
+    rows: { save: { unit: 'ms', atMost: 1 } },
+    prepare: debian,
+    round: async target => {
+      const folder = await mkdtemp('/tmp/berth-b-');
+      try {
+        return { save: await timed(target, 'save', '-o', join(folder, 'debian.tar'), 'debian:12') };
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+  },
+  {
+    name: 'push and pull',
+    share: 0.5,
+    rows: { push: { unit: 'ms' }, pull: { unit: 'ms', atMost: 1 } },
+    prepare: debian,
+    round: async target => {
+      // A registry of its own for every round: a daemon remembers which blobs a registry it knows has already.
+      await using registry = await startRegistry();
+      const name = `${registry.address}/bench/debian:12`;
+      await cli(target, 'tag', 'debian:12', name);
+      const push = await timed(target, 'push', '-q', name);
+      await cli(target, 'rmi', '-f', name, 'debian:12');
+      const pull = await timed(target, 'pull', '-q', name);
+      await cli(target, 'tag', name, 'debian:12');
+      await cli(target, 'rmi', name);
+      return { push, pull };
+    },
+  },
+  {
+    name: 'stdout',
+    share: 0.5,
+    rows: { '64 MB through stdout': { unit: 'ms', atMost: 1 } },
+    prepare: async () => {
+      const folder = await mkdtemp('/tmp/berth-o-');
+      await Bun.write(join(folder, 'lines'), `${'x'.repeat(99)}\n`.repeat((64 * 1024 * 1024) / 100));
+      outputFolder = folder;
+      return { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+    },
+    round: async target => ({
+      '64 MB through stdout': await timed(target, 'run', '--rm', '-v', `${outputFolder}:/out:ro`, 'busybox', 'cat', '/out/lines'),
+    }),
+  },
+  {
+    name: 'port',
+    share: 0.5,
+    rows: { '256 MB into a published port, 127.0.0.1': { unit: 'ms' }, '256 MB into a published port, host address': { unit: 'ms' } },
+    prepare: async target => {
+      const receive = ['sh', '-c', 'while :; do nc -l -p 5000 >/dev/null; done'];
+      await cli(target, 'run', '-d', '--name', 'bench-port', '-p', '5000', 'busybox', ...receive);
+      return removing(target, ['bench-port']);
+    },
+    round: async (target, { hostAddress }) => {
+      const port = Number((await cli(target, 'port', 'bench-port', '5000')).split('\n')[0]?.split(':').at(-1));
+      return {
+        '256 MB into a published port, 127.0.0.1': await send('127.0.0.1', port),
+        '256 MB into a published port, host address': await send(hostAddress, port),
+      };
+    },
+  },
+  {
+    name: 'memory',
+    share: 0,
+    rows: { 'memory, idle': { unit: 'MB', atMost: 1 / 2 }, 'memory, per running container': { unit: 'MB', atMost: 1 / 4 } },
+    round: async target => {
+      const idle = await settledMb(target);
+      await using _containers = await running(target, twenty);
+      return { 'memory, idle': idle, 'memory, per running container': ((await settledMb(target)) - idle) / twenty.length };
+    },
+  },
+];
+
+/** Our command line beside the stock one, both against Berth: here the two columns are two clients, not two daemons. */
+export const clientRows: readonly { readonly name: string; readonly args: readonly string[]; readonly atMost: number }[] = [
+  { name: 'command line: version', args: ['version'], atMost: 1 },
+  { name: 'command line: ps', args: ['ps'], atMost: 1 },
+];
+
+export async function clientRound(args: readonly string[], { berthHost }: Context): Promise<{ berth: number; docker: number }> {
+  return {
+    berth: await timedCommand(berthHost, [...berthCommand(), ...args]),
+    docker: await timedCommand(berthHost, [...dockerCommand(), ...args]),
+  };
+}
+
+let outputFolder = '';
+
+function run(name: string, flags: readonly string[], atMost: number): Measure {
+  const row = `run --rm ${flags.join(' ')}`.trim();
+  return {
+    name,
+    rows: { [row]: { unit: 'ms', atMost } },
+    round: async target => ({ [row]: await timed(target, 'run', '--rm', ...flags, 'busybox', 'true') }),
+  };
+}
+
+function ps(name: string, count: number): Measure {
+  const row = `ps -a with ${String(count)} containers`;
+  return {
+    name,
+    rows: { [row]: { unit: 'ms' } },
+    prepare: async target => {
+      const names = Array.from({ length: count }, (_, i) => `bench-ps-${String(i)}`);
+      for (let at = 0; at < names.length; at += 10) {
+        await Promise.all(names.slice(at, at + 10).map(one => cli(target, 'create', '--name', one, 'busybox', 'true')));
+      }
+      return removing(target, names);
+    },
+    round: async target => ({ [row]: await timed(target, 'ps', '-a') }),
+  };
+}
+
+async function running(target: Target, names: readonly string[]): Promise<AsyncDisposable> {
+  for (const name of names) await cli(target, 'run', '-d', '--name', name, ...sleep);
+  return removing(target, names);
+}
+
+function removing(target: Target, names: readonly string[]): AsyncDisposable {
+  return { [Symbol.asyncDispose]: async () => void (await cli(target, 'rm', '-f', ...names)) };
+}
+
+async function debian(target: Target): Promise<undefined> {
+  await cli(target, 'load', '-q', '-i', await baseImage('debian'));
+}
+
+/** Memory once it has stopped falling: both daemons give some back a while after work. */
+async function settledMb(target: Target): Promise<number> {
+  let last = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < 10; tries += 1) {
+    await Bun.sleep(1000);
+    const now = pssMb(target.processes());
+    if (now > last - 0.5) return now;
+    last = now;
+  }
+  return last;
+}
+
+/** Sends 256 MB to a port and waits until the other side has read all of it and closed. */
+async function send(host: string, port: number): Promise<number> {
+  const chunk = new Uint8Array(1024 * 1024);
+  const start = await eventually('the port accepts', async () => {
+    const began = performance.now();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const socket = connect({ host, port, allowHalfOpen: true });
+    socket.once('error', reject);
+    socket.once('close', () => resolve());
+    socket.on('end', () => socket.destroy());
+    socket.resume();
+    socket.once('connect', () => void fill(socket, chunk).catch(reject));
+    await promise;
+    return performance.now() - began > 5 ? began : undefined;
+  });
+  return performance.now() - start;
+}
+
+async function fill(socket: ReturnType<typeof connect>, chunk: Uint8Array): Promise<void> {
+  for (let sent = 0; sent < 256; sent += 1) {
+    if (!socket.write(chunk)) await new Promise<void>(resolve => socket.once('drain', resolve));
+  }
+  socket.end();
+}
