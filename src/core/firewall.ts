@@ -1,0 +1,50 @@
+import type { Protocol } from './network.ts';
+
+/** What the firewall has to know about one bridge. */
+export interface BridgeRules {
+  readonly bridge: string;
+  /** In CIDR form, IPv4 and IPv6. */
+  readonly subnets: readonly string[];
+  /** Traffic that leaves gets the host's address. */
+  readonly masquerade: boolean;
+  /** No way out and no way in. */
+  readonly internal: boolean;
+  /** Containers may talk to each other. */
+  readonly icc: boolean;
+  /** Everything of a container may be reached from outside, published or not (gateway mode `nat-unprotected`). */
+  readonly open: boolean;
+}
+
+/** One published port: what arrives for `hostAddress:hostPort` goes to `address:port`. */
+export interface PortRule {
+  readonly protocol: Protocol;
+  /** An address of the host; `0.0.0.0` or `::` for all of that family. */
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  /** Of the same family as `hostAddress`. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface FirewallState {
+  readonly bridges: readonly BridgeRules[];
+  readonly ports: readonly PortRule[];
+}
+
+/**
+ * Packet rules of one daemon. Every change is one transaction: it happens as a whole or not at all, and no packet sees a half. Rules of others
+ * are never touched. Calls are synchronous: a change takes the kernel well under a millisecond.
+ */
+export interface Firewall {
+  /** Adds or changes what holds for a bridge. */
+  putBridge(rules: BridgeRules): void;
+  /** Unknown is fine. */
+  removeBridge(bridge: string): void;
+  publish(ports: readonly PortRule[]): void;
+  /** Unknown ones are fine. Flows that a removed port had opened for a connectionless protocol are forgotten. */
+  unpublish(ports: readonly PortRule[]): void;
+  /** Makes the rules exactly these; existing flows go on. Returns what was not as it should be, in words. */
+  reconcile(state: FirewallState): string[];
+  /** Removes every rule. None there is fine. */
+  remove(): void;
+}

@@ -1,0 +1,191 @@
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { conflict, isErrno } from '#base/errors.ts';
+import { formatIp, formatPrefix, isLoopback, parseCidr, parseIp } from '#base/ip.ts';
+import type { BridgeLink, ContainerInterface, NetworkDriver } from '#core/network-driver.ts';
+import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
+import { createNamespace, listNamespaces, removeNamespace, runInNamespace } from '#host/sys/netns.ts';
+import { addAddress, deleteAddress, type InterfaceAddress, listAddresses } from './address.ts';
+import { addBridge, addVeth, deleteLink, getLink, type Link, listLinks, setBridgePort, setLink, withoutLinkLocal } from './link.ts';
+import { listRoutes, setDefaultRoute } from './route.ts';
+
+const loopbackIndex = 1;
+
+/** `namespaceDir`: where named namespaces live; must not survive a boot. */
+export function createNetworkDriver(options: { readonly namespaceDir: string }): NetworkDriver & Disposable {
+  const host = new NetlinkSocket(netlinkFamily.route);
+  const pathOf = (key: string): string => join(options.namespaceDir, key);
+
+  const attach = (inside: NetlinkSocket, namespacePath: string, added: ContainerInterface): void => {
+    const namespace = openSync(namespacePath, 'r');
+    try {
+      const { hostName, mtu } = added;
+      const bridge = getLink(host, added.bridge).index;
+      addVeth(host, { hostName, bridge, mtu, peerNamespace: namespace, peerName: added.name, peerMac: added.mac });
+    } finally {
+      closeSync(namespace);
+    }
+    const outer = getLink(host, added.hostName).index;
+    withoutLinkLocal(host, outer);
+    if (added.hairpin || added.isolated) setBridgePort(host, outer, added);
+    setLink(host, outer, { up: true });
+    const inner = getLink(inside, added.name).index;
+    setLink(inside, inner, { up: true });
+    for (const address of added.addresses) addAddress(inside, { link: inner, ...interfaceAddress(address) });
+  };
+
+  const detach = (hostName: string): void => {
+    const link = findLink(host, hostName);
+    if (link !== undefined) deleteLink(host, link.index, hostName);
+  };
+
+  const driver: NetworkDriver & Disposable = {
+    putBridge(bridge) {
+      const existing = findLink(host, bridge.name);
+      if (existing === undefined) addBridge(host, bridge.name, bridge);
+      else if (existing.kind !== 'bridge') {
+        throw conflict(`The interface ${bridge.name} exists and is not a bridge; choose another bridge name`);
+      }
+      const link = getLink(host, bridge.name);
+      if (!link.up || link.mtu !== bridge.mtu) setLink(host, link.index, { up: true, mtu: bridge.mtu });
+      putAddresses(host, link.index, bridge.addresses);
+      // Lets what this host sends from 127.0.0.1 to a published port go out to the container.
+      putSysctl(`net/ipv4/conf/${bridge.name}/route_localnet`, '1');
+    },
+    removeBridge(name) {
+      const link = findLink(host, name);
+      if (link === undefined || link.kind !== 'bridge') return false;
+      deleteLink(host, link.index, name);
+      return true;
+    },
+    bridgePorts(name) {
+      const links = listLinks(host);
+      const bridge = links.find(link => link.name === name);
+      return bridge === undefined ? [] : links.filter(link => link.master === bridge.index).map(link => link.name);
+    },
+    linkNames: () => listLinks(host).map(link => link.name),
+    createSandbox(key, interfaces, gateways) {
+      const path = pathOf(key);
+      driver.removeSandbox(key);
+      let opened: NetlinkSocket | undefined;
+      try {
+        createNamespace(path, () => {
+          opened = new NetlinkSocket(netlinkFamily.route);
+          // An interface that was given no IPv6 address must not make one up or take one from a neighbour's advertisement.
+          putSysctl('net/ipv6/conf/default/disable_ipv6', interfaces.some(hasIpv6) ? '0' : '1');
+          putSysctl('net/ipv6/conf/default/accept_ra', '0');
+        });
+        if (opened === undefined) throw new Error(`no socket into the namespace ${path}`);
+        setLink(opened, loopbackIndex, { up: true });
+        for (const added of interfaces) attach(opened, path, added);
+        putGateways(opened, gateways);
+        return path;
+      } catch (err) {
+        driver.removeSandbox(key);
+        throw err;
+      } finally {
+        opened?.[Symbol.dispose]();
+      }
+    },
+    removeSandbox(key) {
+      const path = pathOf(key);
+      if (!existsSync(path)) return false;
+      try {
+        // Another process may keep the namespace alive for a while: its addresses must be free for others now.
+        using inside = new NetlinkSocket(netlinkFamily.route, path);
+        for (const address of listAddresses(inside)) if (address.link !== loopbackIndex) deleteAddress(inside, address);
+      } catch (err) {
+        // A name whose namespace is already gone (a kill between its file and its mount) is not a namespace: EINVAL.
+        if (!isErrno(err, 'EINVAL', 'ENOENT', 'EADDRNOTAVAIL')) throw err;
+      }
+      return removeNamespace(path);
+    },
+    sandboxPath: pathOf,
+    sandboxes: () => listNamespaces(options.namespaceDir),
+    addInterface(key, added) {
+      const path = pathOf(key);
+      if (hasIpv6(added)) runInNamespace(path, () => putSysctl('net/ipv6/conf/default/disable_ipv6', '0'));
+      using inside = new NetlinkSocket(netlinkFamily.route, path);
+      try {
+        attach(inside, path, added);
+      } catch (err) {
+        detach(added.hostName);
+        throw err;
+      }
+    },
+    removeInterface: detach,
+    setGateways(key, gateways) {
+      using inside = new NetlinkSocket(netlinkFamily.route, pathOf(key));
+      putGateways(inside, gateways);
+    },
+    routedNetworks(exceptLink) {
+      const except = exceptLink === undefined ? undefined : findLink(host, exceptLink)?.index;
+      return listRoutes(host).flatMap(route =>
+        route.destination === undefined || route.link === except ? [] : [formatPrefix(route.destination)],
+      );
+    },
+    hostAddresses: () =>
+      listAddresses(host)
+        .filter(({ address }) => !isLoopback(address))
+        .map(({ address }) => formatIp(address)),
+    [Symbol.dispose]: () => host[Symbol.dispose](),
+  };
+  return driver;
+}
+
+const hasIpv6 = (added: ContainerInterface): boolean => added.addresses.some(address => address.includes(':'));
+
+function findLink(socket: NetlinkSocket, name: string): Link | undefined {
+  try {
+    return getLink(socket, name);
+  } catch (err) {
+    if (isErrno(err, 'ENODEV')) return undefined;
+    throw err;
+  }
+}
+
+function interfaceAddress(text: string): Omit<InterfaceAddress, 'link'> {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw new Error(`not an address with a prefix length: ${text}`);
+  return { address: cidr.address, length: cidr.prefix.length };
+}
+
+/** The interface has these addresses and no others, but for link-local ones. */
+function putAddresses(socket: NetlinkSocket, link: number, wanted: readonly string[]): void {
+  const present = listAddresses(socket).filter(address => address.link === link && !isLinkLocal(address));
+  const key = ({ address, length }: Omit<InterfaceAddress, 'link'>): string => `${formatIp(address)}/${String(length)}`;
+  const wantedAddresses = wanted.map(interfaceAddress);
+  const wantedKeys = new Set(wantedAddresses.map(key));
+  const presentKeys = new Set(present.map(key));
+  for (const address of present) if (!wantedKeys.has(key(address))) deleteAddress(socket, address);
+  for (const address of wantedAddresses) if (!presentKeys.has(key(address))) addAddress(socket, { link, ...address });
+}
+
+const isLinkLocal = ({ address }: InterfaceAddress): boolean => address.family === 6 && address.value >> 118n === 0x3fan;
+
+function putGateways(inside: NetlinkSocket, gateways: readonly string[]): void {
+  if (gateways.length === 0) return;
+  const addresses = listAddresses(inside);
+  for (const text of gateways) {
+    const gateway = parseIp(text);
+    if (gateway === undefined) throw new Error(`not a gateway address: ${text}`);
+    const via = addresses.find(one => contains(one, gateway));
+    if (via === undefined) throw new Error(`no interface reaches the gateway ${text}`);
+    setDefaultRoute(inside, gateway, via.link);
+  }
+}
+
+function contains({ address, length }: InterfaceAddress, other: { readonly family: 4 | 6; readonly value: bigint }): boolean {
+  const hostBits = BigInt((address.family === 4 ? 32 : 128) - length);
+  return address.family === other.family && address.value >> hostBits === other.value >> hostBits;
+}
+
+/** Writes a kernel setting of the thread's network namespace if it differs. IPv6 may not be there at all. */
+function putSysctl(name: string, value: string): void {
+  const path = `/proc/sys/${name}`;
+  try {
+    if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value);
+  } catch (err) {
+    if (!isErrno(err, 'ENOENT')) throw err;
+  }
+}

@@ -1,0 +1,52 @@
+import { type IpAddress, ipBytes, ipFromBytes, type Prefix } from '#base/ip.ts';
+import type { NetlinkSocket } from '#host/sys/netlink.ts';
+import { attribute, concat, parseAttributes, u32Attribute, u32Of } from './attributes.ts';
+import { flags, messageType } from './rtnetlink.ts';
+
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RT_TABLE_MAIN = 254;
+const RTPROT_BOOT = 3;
+const RT_SCOPE_UNIVERSE = 0;
+const RTN_UNICAST = 1;
+const addressFamily = { 4: 2, 6: 10 } as const;
+
+/** rtmsg. */
+function routeHeader(family: number, destinationLength: number): Uint8Array {
+  return Uint8Array.of(family, destinationLength, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0);
+}
+
+/** Sends everything without a closer route to this gateway; replaces the default route that was there. */
+export function setDefaultRoute(socket: NetlinkSocket, gateway: IpAddress, link: number): void {
+  const payload = concat(
+    routeHeader(addressFamily[gateway.family], 0),
+    attribute(RTA_GATEWAY, ipBytes(gateway)),
+    u32Attribute(RTA_OIF, link),
+  );
+  socket.request({ type: messageType.newRoute, flags: flags.put, payload }, 'set the default route');
+}
+
+export interface Route {
+  /** Undefined for a default route. */
+  readonly destination: Prefix | undefined;
+  readonly link: number;
+}
+
+/** The unicast routes of the main table. */
+export function listRoutes(socket: NetlinkSocket): Route[] {
+  return [2, 10].flatMap(family => {
+    const payload = new Uint8Array(12);
+    payload[0] = family;
+    return socket.request({ type: messageType.getRoute, flags: flags.dump, payload }, 'list routes').flatMap(parseRoute);
+  });
+}
+
+function parseRoute(answer: Uint8Array): Route[] {
+  const length = answer[1] ?? 0;
+  if (answer[4] !== RT_TABLE_MAIN || answer[7] !== RTN_UNICAST) return [];
+  const found = parseAttributes(answer.subarray(12));
+  const bytes = found.get(RTA_DST);
+  const destination = bytes === undefined ? undefined : { ...ipFromBytes(bytes), length };
+  return [{ destination, link: u32Of(found.get(RTA_OIF)) }];
+}

@@ -1,0 +1,152 @@
+import type { BridgeRules, FirewallState, PortRule } from '#core/firewall.ts';
+
+/**
+ * The rules as text for one transaction. The chains never change: what differs between hosts with ten and with a thousand containers is the
+ * contents of sets and maps, so that a packet's path and a container's start cost the same.
+ */
+export interface Ruleset {
+  /** The table with its sets and chains, empty. */
+  readonly skeleton: string;
+  readonly addBridge: (rules: BridgeRules) => string;
+  readonly removeBridge: (rules: BridgeRules) => string;
+  readonly addPorts: (ports: readonly PortRule[]) => string;
+  readonly removePorts: (ports: readonly PortRule[]) => string;
+  readonly whole: (state: FirewallState) => string;
+  readonly removeTable: string;
+}
+
+export function createRuleset(table: string): Ruleset {
+  const name = `inet ${table}`;
+  const elements = (verb: 'add' | 'delete', bySet: ReadonlyMap<string, readonly string[]>): string =>
+    [...bySet].map(([set, members]) => `${verb} element ${name} ${set} { ${members.join(', ')} }\n`).join('');
+  const skeleton = `table ${name} {\n${sets}\n${chains}\n}\n`;
+  // Adding first makes the deletion good whether or not the table is there.
+  const removeTable = `add table ${name}\ndelete table ${name}\n`;
+  const ruleset: Ruleset = {
+    skeleton,
+    addBridge: rules => elements('add', bridgeElements(rules)),
+    removeBridge: rules => elements('delete', bridgeElements(rules)),
+    addPorts: ports => elements('add', portElements(ports, true)),
+    removePorts: ports => elements('delete', portElements(ports, false)),
+    whole: state => [removeTable, skeleton, ...state.bridges.map(ruleset.addBridge), ruleset.addPorts(state.ports)].join(''),
+    removeTable,
+  };
+  return ruleset;
+}
+
+const sets = `
+  set bridges { type ifname; }
+  set within { type ifname . ifname; }
+  set internal { type ifname; }
+  set open { type ifname; }
+  set inside4 { type ipv4_addr; flags interval; }
+  set inside6 { type ipv6_addr; flags interval; }
+  set masquerade4 { type ipv4_addr; flags interval; }
+  set masquerade6 { type ipv6_addr; flags interval; }
+  set guarded4 { type ipv4_addr; flags interval; }
+  set guarded6 { type ipv6_addr; flags interval; }
+  map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
+  map addresses4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+  map addresses6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }`;
+
+// guard      Before anything else: a neighbour may neither speak to this host's loopback addresses through a bridge (on which route_localnet lets
+//            them pass) nor to a container's own address from outside, where only published ports are meant to be reached.
+// prerouting A loopback destination that arrives from outside is left to the kernel, which drops it, instead of being sent to a container.
+// output     [::1] cannot be translated (the kernel never routes it out of the host): the port proxy listens there.
+// forward    Verdicts concern our bridges only; everything else is accepted here and judged by whoever else has rules. Bridged frames pass here
+//            too where br_netfilter is on, with the bridge as both interfaces.
+// postrouting What left for a container from its own host's loopback, or came from a container and was sent to a published port, must come back
+//            through here to be translated back.
+const chains = `
+  chain guard {
+    type filter hook prerouting priority raw; policy accept;
+    iifname @bridges ip daddr 127.0.0.0/8 drop
+    iifname != @bridges iifname != "lo" ip daddr @guarded4 drop
+    iifname != @bridges iifname != "lo" ip6 daddr @guarded6 drop
+  }
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname != "lo" ip daddr 127.0.0.0/8 accept
+    fib daddr type local jump published
+  }
+  chain output {
+    type nat hook output priority -100; policy accept;
+    ip6 daddr ::1 accept
+    fib daddr type local jump published
+  }
+  chain published {
+    dnat ip to ip daddr . meta l4proto . th dport map @addresses4
+    dnat ip to meta l4proto . th dport map @ports4
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @addresses6
+    dnat ip6 to meta l4proto . th dport map @ports6
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    oifname @bridges jump towards
+    iifname @internal drop
+  }
+  chain towards {
+    ct state established,related accept
+    iifname . oifname @within accept
+    oifname @internal drop
+    iifname @internal drop
+    ct status dnat accept
+    oifname @open accept
+    drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname @bridges jump inward
+    oifname != @bridges ip saddr @masquerade4 masquerade
+    oifname != @bridges ip6 saddr @masquerade6 masquerade
+  }
+  chain inward {
+    ip saddr 127.0.0.0/8 masquerade
+    ct status dnat ip saddr @inside4 masquerade
+    ct status dnat ip6 saddr @inside6 masquerade
+  }`;
+
+const isIpv6 = (text: string): boolean => text.includes(':');
+
+class Elements {
+  readonly #bySet = new Map<string, string[]>();
+
+  add(set: string, member: string): void {
+    const members = this.#bySet.get(set);
+    if (members === undefined) this.#bySet.set(set, [member]);
+    else members.push(member);
+  }
+
+  get bySet(): ReadonlyMap<string, readonly string[]> {
+    return this.#bySet;
+  }
+}
+
+export function bridgeElements(rules: BridgeRules): ReadonlyMap<string, readonly string[]> {
+  const elements = new Elements();
+  const bridge = `"${rules.bridge}"`;
+  elements.add('bridges', bridge);
+  if (rules.icc) elements.add('within', `${bridge} . ${bridge}`);
+  if (rules.internal) elements.add('internal', bridge);
+  if (rules.open) elements.add('open', bridge);
+  for (const subnet of rules.subnets) {
+    const family = isIpv6(subnet) ? '6' : '4';
+    elements.add(`inside${family}`, subnet);
+    if (rules.masquerade && !rules.internal) elements.add(`masquerade${family}`, subnet);
+    if (!rules.open) elements.add(`guarded${family}`, subnet);
+  }
+  return elements.bySet;
+}
+
+export function portElements(ports: readonly PortRule[], withTarget: boolean): ReadonlyMap<string, readonly string[]> {
+  const elements = new Elements();
+  for (const port of ports) {
+    const ipv6 = isIpv6(port.hostAddress);
+    const everywhere = port.hostAddress === '0.0.0.0' || port.hostAddress === '::';
+    const set = `${everywhere ? 'ports' : 'addresses'}${ipv6 ? '6' : '4'}`;
+    const key = `${everywhere ? '' : `${port.hostAddress} . `}${port.protocol} . ${String(port.hostPort)}`;
+    elements.add(set, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
+  }
+  return elements.bySet;
+}
