@@ -66,8 +66,11 @@ export interface ContainerRuntime {
   attach(key: ProcessKey): Promise<ProcessStreams>;
   /** Starts another process inside and resolves when it runs. Rejects like `create`. */
   exec(options: ExecProcess, signal: AbortSignal): Promise<{ readonly pid: number }>;
-  /** Sends a signal to the first process; `all` to every process of the container. A process that is gone rejects with NotFound. */
-  kill(id: string, signal: number, options?: { readonly all?: boolean }): Promise<void>;
+  /**
+   * Sends a signal to the first process; with `all` to every process of the container, with `execId` to that exec. A process that is gone
+   * rejects with NotFound.
+   */
+  kill(id: string, signal: number, options?: { readonly all?: boolean; readonly execId?: string }): Promise<void>;
   resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void>;
   /** Resolves when the process has ended and all its output was written; at once when it has ended before. Rejects with NotFound for an unknown one. */
   wait(key: ProcessKey): Promise<ExitStatus>;

@@ -19,7 +19,7 @@ export interface MonitorRequest {
   /** Set: runs a process spec in a container that exists instead of making one. */
   readonly exec?: {
     /** Called while the process waits for it, the attach socket being there: whoever connects now misses nothing. */
-    readonly beforeOutput: (() => void) | undefined;
+    readonly beforeOutput: (() => Promise<void>) | undefined;
   };
 }
 
@@ -114,9 +114,8 @@ async function readReports(fd: number, request: MonitorRequest): Promise<Started
   const onReport = (report: Report, answer: () => void): void => {
     if (isStarted) return; // the exit code: the exit file has it too
     if (attachPending !== undefined && report.data === 0) {
-      attachPending();
+      attachPending().then(answer, started.reject);
       attachPending = undefined;
-      answer();
       return;
     }
     const pid = report.pid ?? report.data ?? -1;

@@ -1,7 +1,6 @@
-import { closeSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cleanUp } from '#base/dispose.ts';
-import { alreadyExists, conflict, failedPrecondition, isErrno, notFound } from '#base/errors.ts';
+import { alreadyExists, failedPrecondition, invalidArgument, isErrno, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { Logger } from '#base/log.ts';
 import type {
@@ -17,13 +16,16 @@ import type {
 } from '#core/runtime.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
-import { openPidfd, signalPidfd } from '#host/sys/process.ts';
-import { MonitorFailure, type StartedMonitor, startMonitor } from './conmon.ts';
+import { MonitorFailure, type MonitorRequest, type StartedMonitor, startMonitor } from './conmon.ts';
+import { type Eraser, openEraser } from './erase.ts';
 import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
 import { findExecutable, findProgram, missing, type OciProgram, openStartGate } from './oci-program.ts';
+import { recoverContainers } from './recover.ts';
+import { resizeTerminal } from './resize.ts';
 import { runProgram } from './run-program.ts';
 import { connectStreams } from './streams.ts';
+import { type ContainerFacts, type ExecFacts, readText, Supervised, type SupervisedContainer } from './supervised.ts';
 
 export interface RuntimeOptions {
   /** On a file system that does not outlive a boot, such as /run. */
@@ -31,57 +33,48 @@ export interface RuntimeOptions {
   /** The cgroup below which this daemon's containers live, such as `/berth`; its own, no other daemon's. */
   readonly cgroupParent: string;
   readonly log: Logger;
+  /** Absolute, or a name to look up in PATH. */
   readonly conmonPath?: string;
+  /** Runtime to get ready before the first container asks for it. */
+  readonly warmUp?: RuntimeBinary;
 }
 
-/** What the daemon must know about a container to go on with it after a restart; `state.json` in its directory. */
-interface ContainerFacts {
-  readonly runtime: RuntimeBinary;
-  readonly io: ProcessIo;
-  readonly cgroup: string;
-  readonly command: string;
-  readonly hasHooks: boolean;
+export interface OpenedRuntime extends ContainerRuntime {
+  readonly cgroups: CgroupHost;
+  /** Lets go of the host. Containers that run go on running, for the next daemon to recover. */
+  close(): Promise<void>;
 }
 
-interface Process {
-  readonly key: ProcessKey;
-  readonly directory: string;
-  readonly io: ProcessIo;
-  readonly pid: number;
-  /** Names the process also after its pid was given to another one. */
-  readonly pidfd: number | undefined;
-  readonly ended: Promise<unknown>;
-  readonly exit: Promise<ExitStatus>;
-  status: 'running' | 'ended';
-}
+// A unix socket's address has 108 bytes, and conmon adds a name of its own for each terminal.
+const longestExecRoot = 70;
+const pauseMs = 10_000;
+const removeMs = 30_000;
 
-interface Running extends Process {
-  readonly facts: ContainerFacts;
-  readonly program: OciProgram;
-  readonly execs: Map<string, Process>;
-}
-
-/** Opens the runtime: prepares its directories and the host's cgroups. `close` leaves containers running. */
-export async function openRuntime(
-  options: RuntimeOptions,
-): Promise<ContainerRuntime & { readonly cgroups: CgroupHost; close(): Promise<void> }> {
+/** Opens the runtime. Rejects with Unavailable when conmon is not installed. Call `recover` before anything else. */
+export async function openRuntime(options: RuntimeOptions): Promise<OpenedRuntime> {
   const wanted = options.conmonPath ?? 'conmon';
   const conmonPath = findExecutable(wanted);
   if (conmonPath === undefined) throw missing(wanted, 'the container monitor conmon');
+  if (options.execRoot.length > longestExecRoot) {
+    throw invalidArgument(`exec root ${options.execRoot} is too long: use a path of at most ${String(longestExecRoot)} characters`);
+  }
   const layout = new Layout(options.execRoot);
   for (const directory of [layout.containers, layout.runtimes, layout.terminals]) mkdirSync(directory, { recursive: true, mode: 0o711 });
   const instance = options.cgroupParent.replaceAll('/', '_').replace(/^_/, '');
   const cgroups = await openCgroupHost({ instance, log: options.log });
+  // Found here rather than by the first container; whether it is installed matters only when one asks for it.
+  if (options.warmUp !== undefined) void findProgram(options.warmUp).catch(() => undefined);
   return new ConmonRuntime(layout, conmonPath, cgroups, options.cgroupParent, options.log);
 }
 
-class ConmonRuntime implements ContainerRuntime {
+class ConmonRuntime implements OpenedRuntime {
   readonly cgroups: CgroupHost;
   readonly #layout: Layout;
   readonly #conmonPath: string;
   readonly #cgroupParent: string;
   readonly #log: Logger;
-  readonly #containers = new Map<string, Running>();
+  readonly #eraser: Eraser;
+  readonly #containers = new Map<string, SupervisedContainer>();
 
   constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, cgroupParent: string, log: Logger) {
     this.#layout = layout;
@@ -89,11 +82,13 @@ class ConmonRuntime implements ContainerRuntime {
     this.cgroups = cgroups;
     this.#cgroupParent = cgroupParent;
     this.#log = log;
+    this.#eraser = openEraser(layout, cgroups.hierarchies);
   }
 
   async create(options: CreateContainer, signal: AbortSignal): Promise<{ readonly pid: number }> {
     const { id, spec, io } = options;
-    const directory = this.#layout.directory({ containerId: id });
+    const key = { containerId: id };
+    const directory = this.#layout.directory(key);
     const program = await findProgram(options.runtime);
     signal.throwIfAborted();
     const facts: ContainerFacts = {
@@ -103,64 +98,86 @@ class ConmonRuntime implements ContainerRuntime {
       command: spec.process.args[0] ?? '',
       hasHooks: spec.hooks !== undefined,
     };
-    try {
-      mkdirSync(directory, { mode: 0o700 });
-    } catch (err) {
-      if (isErrno(err, 'EEXIST')) throw alreadyExists(`container ${id} exists in the runtime already: remove it first`, { cause: err });
-      throw err;
-    }
+    makeDirectory(directory, `container ${id}`);
     failpoint('runtime.create.directory');
+    const processes: Supervised[] = [];
     await using undo = new AsyncDisposableStack();
-    undo.defer(() => cleanUp(`container ${id}`, this.#log, cleanupSignal => this.#erase(id, facts, program, undefined, cleanupSignal)));
-    const withCgroup = { ...spec, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
+    undo.defer(() => cleanUp(`container ${id}`, this.#log, late => this.#eraser.erase(id, facts, processes, late)));
     writeFileSync(`${directory}/${files.state}`, JSON.stringify(facts));
-    writeFileSync(`${directory}/${files.spec}`, JSON.stringify(withCgroup));
-    const monitor = await this.#monitor({ containerId: id }, directory, facts, program, options.logPath);
+    const complete = { ...spec, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
+    writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
+    failpoint('runtime.create.bundle');
+    const monitor = await this.#monitor('create', program, { directory, containerId: id, io, logPath: options.logPath }, facts.command);
     failpoint('runtime.create.made');
-    const container: Running = Object.assign(this.#track({ containerId: id }, directory, io, monitor, facts), {
-      facts,
-      program,
-      execs: new Map(),
-    });
-    this.#containers.set(id, container);
-    undo.defer(() => {
-      this.#containers.delete(id);
-    });
+    const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
+    processes.push(main);
     signal.throwIfAborted();
+    this.#containers.set(id, { facts, program, main, execs: new Map() });
     undo.move();
     return { pid: monitor.pid };
   }
 
   async start(id: string, signal: AbortSignal): Promise<void> {
-    const container = this.#container(id);
-    const { program, facts } = container;
+    const { program, facts, main } = this.#container(id);
     const root = this.#layout.runtimeRoot(program.name);
-    failpoint('runtime.start');
-    if (!facts.hasHooks && (await openStartGate(program.kind, `${root}/${id}`, () => container.status === 'ended'))) return;
-    const result = await runProgram(
-      [program.path, ...program.args(root, `${container.directory}/${files.runtimeLog}`), 'start', id],
-      signal,
-    );
-    if (result.exitCode !== 0) throw this.#failure('start', program, container.directory, result.stderr, facts.command);
+    failpoint('runtime.start.asked');
+    if (!facts.hasHooks && (await openStartGate(program.kind, `${root}/${id}`, () => main.hasEnded))) {
+      failpoint('runtime.start.done');
+      return;
+    }
+    const log = `${main.directory}/${files.runtimeLog}`;
+    const result = await runProgram([program.path, ...program.args(root, log), 'start', id], signal);
+    if (result.exitCode !== 0) throw this.#failure('start', program, main.directory, result.stderr, facts.command);
   }
 
   async attach(key: ProcessKey): Promise<ProcessStreams> {
-    const known = this.#process(key);
-    return await connectStreams(known.directory, known.io, known.ended);
+    const process = this.#process(key);
+    return await connectStreams(process.directory, process.io, process.exit);
   }
 
-  async exec(_options: ExecProcess, _signal: AbortSignal): Promise<{ readonly pid: number }> {
-    throw conflict('not yet');
+  async exec(options: ExecProcess, signal: AbortSignal): Promise<{ readonly pid: number }> {
+    const { containerId, execId, io, beforeOutput } = options;
+    const key = { containerId, execId };
+    const { program, facts, execs, main } = this.#container(containerId);
+    const directory = this.#layout.directory(key);
+    mkdirSync(`${main.directory}/execs`, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, `exec ${keyText(key)}`);
+    await using undo = new AsyncDisposableStack();
+    const ended = Promise.withResolvers<void>();
+    undo.defer(() => {
+      ended.resolve();
+      rmSync(directory, { recursive: true, force: true });
+    });
+    writeFileSync(`${directory}/${files.state}`, JSON.stringify({ io } satisfies ExecFacts));
+    writeFileSync(`${directory}/${files.processSpec}`, JSON.stringify({ ...options.process, terminal: io.tty }));
+    failpoint('runtime.exec.directory');
+    signal.throwIfAborted();
+    const connect = async (): Promise<void> => beforeOutput?.(await connectStreams(directory, io, ended.promise));
+    const exec = { beforeOutput: beforeOutput === undefined ? undefined : connect };
+    const monitor = await this.#monitor(
+      'exec',
+      program,
+      { directory, containerId, io, logPath: undefined, exec },
+      options.process.args[0] ?? '',
+    );
+    failpoint('runtime.exec.made');
+    void monitor.ended.then(ended.resolve);
+    execs.set(execId, this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts));
+    undo.move();
+    return { pid: monitor.pid };
   }
 
-  async kill(id: string, signal: number, options: { readonly all?: boolean } = {}): Promise<void> {
-    const container = this.#container(id);
-    const sent = options.all === true ? this.#cgroup(container.facts).signalAll(signal) > 0 : this.#signal(container, signal);
-    if (!sent) throw notFound(`container ${id} has no process any more`);
+  async kill(id: string, signal: number, options: { readonly all?: boolean; readonly execId?: string } = {}): Promise<void> {
+    const { facts } = this.#container(id);
+    const key = options.execId === undefined ? { containerId: id } : { containerId: id, execId: options.execId };
+    const sent = options.all === true ? this.#cgroup(facts).signalAll(signal) > 0 : this.#process(key).signal(signal);
+    if (!sent) throw notFound(`the process of ${keyText(key)} has ended: there is nothing to send signal ${String(signal)} to`);
   }
 
-  async resize(_key: ProcessKey, _size: { readonly height: number; readonly width: number }): Promise<void> {
-    throw conflict('not yet');
+  async resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void> {
+    const process = this.#process(key);
+    if (!process.io.tty) throw failedPrecondition(`${keyText(key)} has no terminal to resize: it was made without one (-t)`);
+    resizeTerminal(process.directory, size);
   }
 
   async wait(key: ProcessKey): Promise<ExitStatus> {
@@ -172,53 +189,62 @@ class ConmonRuntime implements ContainerRuntime {
   }
 
   async pause(id: string): Promise<void> {
-    await this.#cgroup(this.#container(id).facts).setFrozen(true, AbortSignal.timeout(10_000));
+    await this.#setPaused(id, true);
   }
 
   async unpause(id: string): Promise<void> {
-    await this.#cgroup(this.#container(id).facts).setFrozen(false, AbortSignal.timeout(10_000));
+    await this.#setPaused(id, false);
   }
 
   async remove(id: string): Promise<void> {
     const container = this.#containers.get(id);
-    if (container === undefined) return;
-    await this.#erase(id, container.facts, container.program, container, AbortSignal.timeout(30_000));
+    const facts = container?.facts ?? this.#eraser.factsOf(id);
+    const processes = container === undefined ? [] : [container.main, ...container.execs.values()];
+    await this.#eraser.erase(id, facts, processes, AbortSignal.timeout(removeMs));
     this.#containers.delete(id);
   }
 
   async removeExec(key: ProcessKey): Promise<void> {
-    await rm(this.#layout.directory(key), { recursive: true, force: true });
+    if (key.execId === undefined) throw invalidArgument(`removeExec needs an exec, got container ${key.containerId}`);
+    const execs = this.#containers.get(key.containerId)?.execs;
+    const exec = execs?.get(key.execId);
+    if (exec !== undefined && !exec.hasEnded) throw failedPrecondition(`exec ${keyText(key)} still runs`);
+    execs?.delete(key.execId);
+    rmSync(this.#layout.directory(key), { recursive: true, force: true });
   }
 
-  async recover(_known: ReadonlySet<string>): Promise<RecoveredContainer[]> {
-    return [];
+  async recover(known: ReadonlySet<string>): Promise<RecoveredContainer[]> {
+    return await recoverContainers({
+      layout: this.#layout,
+      hierarchies: this.cgroups.hierarchies,
+      cgroupParent: this.#cgroupParent,
+      eraser: this.#eraser,
+      log: this.#log,
+      known,
+      supervise: (key, directory, io, pid, ended, facts) => this.#supervise(key, directory, io, pid, ended, facts),
+      adopt: (id, container) => this.#containers.set(id, container),
+    });
   }
 
   async close(): Promise<void> {
+    const parent = new Cgroup(this.cgroups.hierarchies, this.#cgroupParent);
+    if (parent.children().length === 0) await cleanUp('cgroup parent', this.#log, signal => parent.remove(signal));
     await this.cgroups.close();
   }
 
   async #monitor(
-    key: ProcessKey,
-    directory: string,
-    facts: ContainerFacts,
+    action: 'create' | 'exec',
     program: OciProgram,
-    logPath: string | undefined,
+    request: Pick<MonitorRequest, 'directory' | 'containerId' | 'io' | 'logPath' | 'exec'>,
+    command: string,
   ): Promise<StartedMonitor> {
-    const runtimeLog = `${directory}/${files.runtimeLog}`;
+    using terminal = request.io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
+    const runtimeArgs = program.args(this.#layout.runtimeRoot(program.name), `${request.directory}/${files.runtimeLog}`);
     try {
-      return await startMonitor({
-        conmonPath: this.#conmonPath,
-        directory,
-        containerId: key.containerId,
-        runtimePath: program.path,
-        runtimeArgs: program.args(this.#layout.runtimeRoot(program.name), runtimeLog),
-        io: facts.io,
-        logPath,
-        terminalDirectory: facts.io.tty ? this.#layout.terminals : undefined,
-      });
+      const own = { conmonPath: this.#conmonPath, runtimePath: program.path, runtimeArgs, terminalDirectory: terminal?.path };
+      return await startMonitor({ ...request, ...own });
     } catch (err) {
-      if (err instanceof MonitorFailure) throw this.#failure('create', program, directory, err.reason, facts.command);
+      if (err instanceof MonitorFailure) throw this.#failure(action, program, request.directory, err.reason, command);
       throw err;
     }
   }
@@ -228,80 +254,57 @@ class ConmonRuntime implements ContainerRuntime {
     return failedPrecondition(describeFailure(action, program.name, words, command), { cause: new Error(reason) });
   }
 
-  #track(key: ProcessKey, directory: string, io: ProcessIo, monitor: StartedMonitor, facts: ContainerFacts): Process {
-    const process: Process = {
-      key,
-      directory,
-      io,
-      pid: monitor.pid,
-      pidfd: openPidfd(monitor.pid),
-      ended: monitor.ended,
-      exit: monitor.ended.then(() => {
-        process.status = 'ended';
-        if (process.pidfd !== undefined) closeSync(process.pidfd);
-        return readExit(directory, this.#cgroup(facts));
-      }),
-      status: 'running',
-    };
-    return process;
-  }
-
-  #signal(process: Process, signal: number): boolean {
-    return process.status === 'running' && process.pidfd !== undefined && signalPidfd(process.pidfd, signal);
-  }
-
-  /** Ends and removes everything of a container, whatever of it is there. */
-  async #erase(id: string, facts: ContainerFacts, program: OciProgram, container: Running | undefined, signal: AbortSignal): Promise<void> {
+  #supervise(key: ProcessKey, directory: string, io: ProcessIo, pid: number, ended: Promise<void>, facts: ContainerFacts): Supervised {
     const cgroup = this.#cgroup(facts);
-    await cgroup.killAll(signal);
-    if (container !== undefined) {
-      this.#signal(container, 9);
-      await container.exit;
+    const orphaned = async (): Promise<void> => {
+      this.#log.warn('the monitor of a process was killed: ending the process', { process: keyText(key) });
+      if (key.execId === undefined) await cleanUp(`processes of ${key.containerId}`, this.#log, signal => cgroup.killAll(signal));
+    };
+    const sawOutOfMemory = (): boolean => key.execId === undefined && cgroup.oomKills() > 0;
+    return new Supervised({ key, directory, io, pid, ended, orphaned, sawOutOfMemory });
+  }
+
+  async #setPaused(id: string, paused: boolean): Promise<void> {
+    const { facts, program, main } = this.#container(id);
+    const signal = AbortSignal.timeout(pauseMs);
+    if (program.kind !== 'other') {
+      await this.#cgroup(facts).setFrozen(paused, signal);
+      return;
     }
-    failpoint('runtime.remove.ended');
-    const root = this.#layout.runtimeRoot(program.name);
-    if (program.kind === 'other' || facts.hasHooks) {
-      const log = `${this.#layout.directory({ containerId: id })}/${files.runtimeLog}`;
-      if (existsSync(`${root}/${id}`)) await runProgram([program.path, ...program.args(root, log), 'delete', '--force', id], signal);
-    }
-    await cgroup.remove(signal);
-    rmSync(`${root}/${id}`, { recursive: true, force: true });
-    failpoint('runtime.remove.state');
-    rmSync(this.#layout.directory({ containerId: id }), { recursive: true, force: true });
+    const args = program.args(this.#layout.runtimeRoot(program.name), `${main.directory}/${files.runtimeLog}`);
+    const result = await runProgram([program.path, ...args, paused ? 'pause' : 'resume', id], signal);
+    if (result.exitCode !== 0)
+      throw failedPrecondition(`${program.name} could not ${paused ? 'pause' : 'resume'} container ${id}: ${result.stderr.trim()}`);
   }
 
   #cgroup(facts: ContainerFacts): Cgroup {
     return new Cgroup(this.cgroups.hierarchies, facts.cgroup);
   }
 
-  #container(id: string): Running {
+  #container(id: string): SupervisedContainer {
     const container = this.#containers.get(id);
     if (container === undefined) throw notFound(`container ${id} is not known to the runtime: it was not created, or was removed`);
     return container;
   }
 
-  #process(key: ProcessKey): Process {
-    const container = this.#container(key.containerId);
-    if (key.execId === undefined) return container;
-    const exec = container.execs.get(key.execId);
-    if (exec === undefined) throw notFound(`exec ${keyText(key)} is not known to the runtime`);
-    return exec;
+  #process(key: ProcessKey): Supervised {
+    const { main, execs } = this.#container(key.containerId);
+    const process = key.execId === undefined ? main : execs.get(key.execId);
+    if (process === undefined) throw notFound(`exec ${keyText(key)} is not known to the runtime`);
+    return process;
   }
 }
 
-function readExit(directory: string, cgroup: Cgroup): ExitStatus {
-  const path = `${directory}/${files.exit}`;
-  const text = readText(path);
-  const oomKilled = existsSync(`${directory}/${files.oom}`) || cgroup.oomKills() > 0;
-  if (text === undefined) return { exitCode: 137, exitedAt: new Date(), oomKilled };
-  return { exitCode: Number(text), exitedAt: statSync(path).mtime, oomKilled };
-}
-
-function readText(path: string): string | undefined {
+function makeDirectory(directory: string, what: string): void {
   try {
-    return readFileSync(path, 'utf8');
+    mkdirSync(directory, { mode: 0o700 });
   } catch (err) {
-    if (isErrno(err, 'ENOENT')) return undefined;
+    if (isErrno(err, 'EEXIST')) throw alreadyExists(`${what} exists in the runtime already: remove it first`, { cause: err });
     throw err;
   }
+}
+
+function temporaryDirectory(parent: string): Disposable & { readonly path: string } {
+  const path = mkdtempSync(`${parent}/`);
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
