@@ -6,7 +6,7 @@ import type { ImageExecConfig } from '#oci/image-config.ts';
 export interface ImageResolver {
   /**
    * The image that a reference, an id or a prefix of an id names. Rejects with NotFound `No such image: x:latest`, which tells a client to pull
-   * first; with InvalidArgument when the image is for another platform than asked.
+   * first, also when the image is there for another platform than asked.
    */
   resolve(nameOrId: string, platform: string | undefined): Promise<ResolvedImage>;
   /** The id of the image that a name or an id means now; undefined when there is none. Reads memory only: lists call it for every container. */
@@ -99,7 +99,7 @@ export interface RootFiles {
 /** What containers need to know about the machine. Read once; only `devices` looks anew. */
 export interface HostFacts {
   readonly cpuCount: number;
-  /** Highest CPU and memory node numbers that exist. */
+  /** CPUs and memory nodes that can be used, as kernel lists such as `0-3,7`. */
   readonly onlineCpus: string;
   readonly memoryNodes: string;
   readonly memoryBytes: number;
@@ -108,6 +108,8 @@ export interface HostFacts {
   readonly architecture: string;
   readonly cgroupVersion: 1 | 2;
   readonly appArmor: boolean;
+  /** Whether the kernel can limit swap. */
+  readonly swapLimit: boolean;
   /** Every capability this kernel knows, `CAP_…`. */
   readonly capabilities: readonly string[];
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */

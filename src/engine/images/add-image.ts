@@ -1,0 +1,71 @@
+import { dataLoss } from '#base/errors.ts';
+import type { PendingLayer } from '#core/snapshots.ts';
+import { chainIds, type Digest, parseDigest } from '#oci/digest.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import { type Descriptor, encodeManifest } from '#oci/manifest.ts';
+import type { Reference } from '#oci/reference.ts';
+import type { ImageContext } from './context.ts';
+import type { ImageLayer, ImageRecord } from './model.ts';
+import type { Lease } from './retention.ts';
+
+export interface NewImage {
+  readonly configBytes: Uint8Array;
+  readonly config: ImageConfigFile;
+  /** As it came; undefined: one is written. */
+  readonly manifestBytes: Uint8Array | undefined;
+  /** Bottom first, blobs already stored under the lease. */
+  readonly layers: readonly Descriptor[];
+  readonly names: readonly Reference[];
+  readonly parent?: Digest;
+}
+
+/** Gives the layer with this index in the image to be committed; it is asked only for layers that are not there yet. */
+export type LayerSource = (index: number, diffId: Digest) => Promise<PendingLayer>;
+
+/** The diff ids of an image with this many layers. Rejects with DataLoss when config and layers do not match in number. */
+export function diffIdsOf(config: ImageConfigFile, layerCount: number): Digest[] {
+  const diffIds = config.rootfs.diff_ids.map(parseDigest);
+  if (diffIds.length !== layerCount) {
+    throw dataLoss(`invalid image: its config lists ${diffIds.length} layers, its manifest ${layerCount}`);
+  }
+  return diffIds;
+}
+
+/** Rejects with DataLoss, in the words clients know, when a layer is not what the config promised. */
+export function checkDiffId(index: number, expected: Digest, actual: Digest): void {
+  if (expected !== actual) throw dataLoss(`invalid diffID for layer ${index}: expected "${expected}", got "${actual}"`);
+}
+
+/** Puts the layers in place, bottom first, then records the image. Disposing the lease afterwards removes nothing of it. */
+export async function addImage(context: ImageContext, lease: Lease, image: NewImage, source: LayerSource): Promise<ImageRecord> {
+  const diffIds = diffIdsOf(image.config, image.layers.length);
+  const chain = chainIds(diffIds);
+  let sizeBytes = 0;
+  const layers: ImageLayer[] = [];
+  for (const [index, descriptor] of image.layers.entries()) {
+    const [diffId, chainId] = [diffIds[index] as Digest, chain[index] as Digest];
+    if (!(await lease.keepLayer(context.snapshots, chainId))) {
+      await using pending = await source(index, diffId);
+      checkDiffId(index, diffId, pending.unpacked.diffId);
+      await lease.commitLayer(pending, chainId, chain[index - 1]);
+    }
+    sizeBytes += context.snapshots.layerSize(chainId) ?? 0;
+    layers.push({ diffId, chainId, digest: descriptor.digest, sizeBytes: descriptor.size, mediaType: descriptor.mediaType });
+  }
+  const { digest: id, sizeBytes: configSize } = await lease.put(image.configBytes);
+  const manifestBytes = image.manifestBytes ?? encodeManifest({ digest: id, size: configSize }, image.layers);
+  const { digest: manifest } = await lease.put(manifestBytes);
+  // The same image may have been added meanwhile: what it is stored as stays.
+  const known = context.store.get(id);
+  const now = new Date().toISOString();
+  const record: ImageRecord = known ?? {
+    id,
+    manifest,
+    layers,
+    sizeBytes,
+    addedAt: now,
+    ...(image.parent !== undefined && { parent: image.parent }),
+  };
+  context.store.put(record, image.names);
+  return record;
+}

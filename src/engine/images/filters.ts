@@ -1,0 +1,73 @@
+import { invalidArgument } from '#base/errors.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import { familiarName, familiarString, type Reference } from '#oci/reference.ts';
+
+/** Values by filter name. Different names must all match; of one name's values one is enough, except for labels. */
+export type Filters = Readonly<Record<string, readonly string[]>>;
+
+/** Rejects with InvalidArgument, naming the first filter that is not in the list. */
+export function checkFilters(filters: Filters, known: readonly string[]): void {
+  for (const name of Object.keys(filters)) if (!known.includes(name)) throw invalidArgument(`invalid filter '${name}'`);
+}
+
+/** When the image says it was made; the beginning of 1970 when it does not say. */
+export function createdAt(config: ImageConfigFile): Date {
+  const time = new Date(config.created ?? 0);
+  return Number.isNaN(time.getTime()) ? new Date(0) : time;
+}
+
+const truths: Readonly<Record<string, boolean>> = { '1': true, t: true, true: true, '0': false, f: false, false: false };
+
+export function parseBoolean(value: string): boolean {
+  const truth = truths[value.toLowerCase()];
+  if (truth === undefined) throw invalidArgument(`invalid filter 'dangling=[${value}]'`);
+  return truth;
+}
+
+const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5 };
+
+/** A moment: RFC 3339 or a part of it, seconds since 1970, or a duration before `now` (`1h30m`). */
+export function parseTimestamp(value: string, now: Date): Date {
+  if (/^\d+(\.\d+)?$/.test(value)) return new Date(Number(value) * 1000);
+  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
+  if (parts.length > 0 && parts.map(part => part[0]).join('') === value) {
+    return new Date(now.getTime() - parts.reduce((sum, part) => sum + Number(part[1]) * (unitMs[part[2] ?? ''] ?? 0), 0));
+  }
+  const time = /^\d{4}-\d{2}-\d{2}(T|$)/.test(value) ? new Date(value.length === 13 ? `${value}:00` : value) : new Date(Number.NaN);
+  if (Number.isNaN(time.getTime())) {
+    throw invalidArgument(`invalid time "${value}": expected RFC 3339, seconds since 1970, or a duration such as 24h`);
+  }
+  return time;
+}
+
+/** Every `label` must be there (`key` or `key=value`), every `label!` must not. */
+export function matchesLabels(filters: Filters, labels: Readonly<Record<string, string>>): boolean {
+  const has = (wanted: string): boolean => {
+    const equals = wanted.indexOf('=');
+    const key = equals < 0 ? wanted : wanted.slice(0, equals);
+    return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
+  };
+  return (filters.label ?? []).every(has) && !(filters['label!'] ?? []).some(has);
+}
+
+/** Whether a pattern such as `busybox`, `busy*:1.*` or `quay.io/x*` matches a name, in whole or without its tag. A `*` stops at slashes. */
+export function matchesReference(pattern: string, ref: Reference): boolean {
+  const glob = toRegExp(pattern);
+  return glob.test(familiarString(ref)) || glob.test(familiarName(ref)) || (ref.domain === 'docker.io' && glob.test(ref.path));
+}
+
+function toRegExp(pattern: string): RegExp {
+  let source = '';
+  for (let at = 0; at < pattern.length; at += 1) {
+    const char = pattern[at] as string;
+    const close = char === '[' ? pattern.indexOf(']', at + 2) : -1;
+    if (char === '*') source += '[^/]*';
+    else if (char === '?') source += '[^/]';
+    else if (char === '[' && close > 0) {
+      source += pattern.slice(at, close + 1).replaceAll('\\', '\\\\');
+      at = close;
+    } else if (char === '[') throw invalidArgument(`invalid reference pattern "${pattern}": "[" without "]"`);
+    else source += RegExp.escape(char);
+  }
+  return new RegExp(`^${source}$`);
+}

@@ -1,0 +1,74 @@
+import type { ImageConfigFile, ImageHistory } from '#oci/image-config.ts';
+import type { Digest } from '#oci/digest.ts';
+import { familiarString } from '#oci/reference.ts';
+import type { ImageContext } from './context.ts';
+import { createdAt } from './filters.ts';
+import type { ImageRecord } from './model.ts';
+
+export interface ImageDetails {
+  readonly id: Digest;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  readonly parentId: string;
+  readonly config: ImageConfigFile;
+  readonly sizeBytes: number;
+  readonly lastTaggedAt: string | undefined;
+  /** Where its files are. */
+  readonly layers: ImageRecord['layers'];
+}
+
+/** Everything that is known of an image. Rejects with NotFound. */
+export async function inspectImage(context: ImageContext, nameOrId: string): Promise<ImageDetails> {
+  const image = context.store.find(nameOrId);
+  const refs = context.store.references(image.id);
+  return {
+    id: image.id,
+    repoTags: refs.filter(ref => ref.tag !== undefined).map(familiarString),
+    repoDigests: refs.filter(ref => ref.digest !== undefined).map(familiarString),
+    parentId: image.parent ?? '',
+    config: await context.store.config(image.id),
+    sizeBytes: image.sizeBytes,
+    lastTaggedAt: image.lastTaggedAt,
+    layers: image.layers,
+  };
+}
+
+export interface HistoryEntry {
+  /** The image's id for the newest entry, `<missing>` for those below. */
+  readonly id: string;
+  readonly created: Date;
+  readonly createdBy: string;
+  readonly tags: readonly string[] | null;
+  readonly sizeBytes: number;
+  readonly comment: string;
+}
+
+/** How an image came about, newest first. Rejects with NotFound. */
+export async function imageHistory(context: ImageContext, nameOrId: string): Promise<HistoryEntry[]> {
+  const image = context.store.find(nameOrId);
+  const config = await context.store.config(image.id);
+  const tags = context.store
+    .references(image.id)
+    .filter(ref => ref.tag !== undefined)
+    .map(familiarString);
+  const entries = withLayerSizes(context, image, config.history ?? []).reverse();
+  return entries.map(({ step, sizeBytes }, index) => ({
+    id: index === 0 ? image.id : '<missing>',
+    created: createdAt({ ...config, created: step.created ?? '' }),
+    createdBy: step.created_by ?? '',
+    tags: index === 0 && tags.length > 0 ? tags : null,
+    sizeBytes,
+    comment: step.comment ?? '',
+  }));
+}
+
+/** Layers belong to the steps that are not marked empty, in order; layers that no step names come as steps of their own. */
+function withLayerSizes(
+  context: ImageContext,
+  image: ImageRecord,
+  history: readonly ImageHistory[],
+): { readonly step: ImageHistory; readonly sizeBytes: number }[] {
+  const sizes = image.layers.map(layer => context.snapshots.layerSize(layer.chainId) ?? 0);
+  const steps = history.map(step => ({ step, sizeBytes: step.empty_layer === true ? 0 : (sizes.shift() ?? 0) }));
+  return [...steps, ...sizes.map(sizeBytes => ({ step: {}, sizeBytes }))];
+}

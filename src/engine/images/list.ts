@@ -1,0 +1,96 @@
+import { invalidArgument } from '#base/errors.ts';
+import type { Digest } from '#oci/digest.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import { familiarString } from '#oci/reference.ts';
+import type { ImageContext } from './context.ts';
+import { checkFilters, createdAt, type Filters, matchesLabels, matchesReference, parseBoolean, parseTimestamp } from './filters.ts';
+import type { ImageRecord } from './model.ts';
+
+export interface ImageSummary {
+  readonly id: string;
+  readonly parentId: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  readonly created: Date;
+  readonly sizeBytes: number;
+  /** Bytes of the layers that other images have as well; undefined when it was not asked for. */
+  readonly sharedSizeBytes: number | undefined;
+  readonly labels: Readonly<Record<string, string>> | null;
+  /** Containers made from it, running or not. */
+  readonly containers: number;
+}
+
+export interface ListOptions {
+  /** Intermediate images of a build too. */
+  readonly all: boolean;
+  readonly filters: Filters;
+  readonly sharedSize: boolean;
+}
+
+const filterNames = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'];
+
+/** Newest first. Rejects with InvalidArgument for unknown filters and bad values, NotFound for an unknown image in `before` and `since`. */
+export async function listImages(context: ImageContext, options: ListOptions): Promise<ImageSummary[]> {
+  const { filters } = options;
+  checkFilters(filters, filterNames);
+  const dangling = onlyValue(filters, 'dangling', parseBoolean);
+  const before = await boundary(context, filters, 'before');
+  const since = await boundary(context, filters, 'since');
+  const until = onlyValue(filters, 'until', value => parseTimestamp(value, new Date()));
+  const parents = new Set(context.store.all().map(image => image.parent));
+  const users = options.sharedSize ? countLayerUsers(context.store.all()) : undefined;
+  const summaries: ImageSummary[] = [];
+  for (const image of context.store.all()) {
+    const config = await context.store.config(image.id);
+    const created = createdAt(config);
+    const refs = context.store.references(image.id);
+    const isDangling = refs.every(ref => ref.tag === undefined);
+    if (before !== undefined && created >= before) continue;
+    if (since !== undefined && created <= since) continue;
+    if (until !== undefined && created >= until) continue;
+    if (dangling !== undefined && dangling !== (isDangling && !parents.has(image.id))) continue;
+    if (!options.all && refs.length === 0 && parents.has(image.id)) continue;
+    if (!matchesLabels(filters, config.config?.Labels ?? {})) continue;
+    const patterns = filters.reference ?? [];
+    const shown = patterns.length === 0 ? refs : refs.filter(ref => patterns.some(pattern => matchesReference(pattern, ref)));
+    if (patterns.length > 0 && shown.length === 0) continue;
+    summaries.push({
+      id: image.id,
+      parentId: image.parent ?? '',
+      repoTags: shown.filter(ref => ref.tag !== undefined).map(familiarString),
+      repoDigests: shown.filter(ref => ref.digest !== undefined).map(familiarString),
+      created,
+      sizeBytes: image.sizeBytes,
+      sharedSizeBytes: users === undefined ? undefined : sharedBytes(context, image, users),
+      labels: labelsOf(config),
+      containers: context.users.usedBy(image.id).length,
+    });
+  }
+  return summaries.sort((a, b) => b.created.getTime() - a.created.getTime());
+}
+
+const labelsOf = (config: ImageConfigFile): Readonly<Record<string, string>> | null => config.config?.Labels ?? null;
+
+function onlyValue<T>(filters: Filters, name: string, parse: (value: string) => T): T | undefined {
+  const values = filters[name] ?? [];
+  if (values.length > 1) throw invalidArgument(`invalid filter '${name}': it takes one value, not ${values.length}`);
+  return values[0] === undefined ? undefined : parse(values[0]);
+}
+
+async function boundary(context: ImageContext, filters: Filters, name: 'before' | 'since'): Promise<Date | undefined> {
+  const image = onlyValue(filters, name, value => context.store.find(value));
+  return image === undefined ? undefined : createdAt(await context.store.config(image.id));
+}
+
+function countLayerUsers(images: readonly ImageRecord[]): Map<Digest, number> {
+  const users = new Map<Digest, number>();
+  for (const image of images) {
+    for (const chainId of new Set(image.layers.map(layer => layer.chainId))) users.set(chainId, (users.get(chainId) ?? 0) + 1);
+  }
+  return users;
+}
+
+const sharedBytes = (context: ImageContext, image: ImageRecord, users: ReadonlyMap<Digest, number>): number =>
+  image.layers
+    .filter(layer => (users.get(layer.chainId) ?? 0) > 1)
+    .reduce((sum, layer) => sum + (context.snapshots.layerSize(layer.chainId) ?? 0), 0);

@@ -1,0 +1,58 @@
+import { conflict, invalidArgument } from '#base/errors.ts';
+import type { ImageContext } from './context.ts';
+import { checkFilters, createdAt, type Filters, matchesLabels, parseBoolean, parseTimestamp } from './filters.ts';
+import { deleteImage, type RemovedItem } from './remove.ts';
+
+export interface PruneReport {
+  readonly removed: readonly RemovedItem[];
+  readonly reclaimedBytes: number;
+}
+
+/** Removes unused images: by default those without a tag, with `dangling=false` every one that no container uses. One at a time. */
+export class ImagePruner {
+  readonly #context: ImageContext;
+  #isRunning = false;
+
+  constructor(context: ImageContext) {
+    this.#context = context;
+  }
+
+  /** Rejects with Conflict while another prune runs, InvalidArgument for bad filters. */
+  async prune(filters: Filters, signal: AbortSignal): Promise<PruneReport> {
+    checkFilters(filters, ['dangling', 'label', 'label!', 'until']);
+    const [danglingText = 'true', ...moreDangling] = filters.dangling ?? [];
+    const [untilText, ...moreUntil] = filters.until ?? [];
+    if (moreDangling.length > 0 || moreUntil.length > 0)
+      throw invalidArgument("invalid filter: 'dangling' and 'until' take one value each");
+    const onlyDangling = parseBoolean(danglingText);
+    const until = untilText === undefined ? undefined : parseTimestamp(untilText, new Date());
+    if (this.#isRunning) throw conflict('a prune operation is already running');
+    this.#isRunning = true;
+    try {
+      return await this.#prune(filters, onlyDangling, until, signal);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #prune(filters: Filters, onlyDangling: boolean, until: Date | undefined, signal: AbortSignal): Promise<PruneReport> {
+    const context = this.#context;
+    const removed: RemovedItem[] = [];
+    let reclaimedBytes = 0;
+    for (const image of context.store.all()) {
+      signal.throwIfAborted();
+      const config = await context.store.config(image.id);
+      const isTagged = context.store.references(image.id).some(ref => ref.tag !== undefined);
+      if ((onlyDangling && isTagged) || context.users.usedBy(image.id).length > 0) continue;
+      if (until !== undefined && createdAt(config) >= until) continue;
+      if (!matchesLabels(filters, config.config?.Labels ?? {})) continue;
+      if (context.store.get(image.id) === undefined) continue;
+      const chains = image.layers.map(layer => layer.chainId);
+      const before = new Map(chains.map(chain => [chain, context.snapshots.layerSize(chain) ?? 0]));
+      await deleteImage(context, image, { force: true, pruneParents: true, quiet: true }, removed);
+      for (const [chain, size] of before) if (!context.snapshots.has(chain)) reclaimedBytes += size;
+    }
+    context.events.publish({ type: 'image', action: 'prune', actorId: '', attributes: { reclaimed: String(reclaimedBytes) } });
+    return { removed, reclaimedBytes };
+  }
+}

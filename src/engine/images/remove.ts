@@ -1,0 +1,122 @@
+import { conflict } from '#base/errors.ts';
+import { shortId } from '#base/id.ts';
+import type { ChainId } from '#core/snapshots.ts';
+import type { Digest } from '#oci/digest.ts';
+import { familiarString, parseReference, type Reference, repositoryOf, withDefaultTag, withDigest } from '#oci/reference.ts';
+import type { ImageContext } from './context.ts';
+import { publishImageEvent } from './image-events.ts';
+import type { ImageRecord } from './model.ts';
+
+export type RemovedItem = { readonly untagged: string } | { readonly deleted: string };
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  /** Untagged parents go too. */
+  readonly pruneParents: boolean;
+}
+
+/**
+ * Takes a name away, and with the last one the image and what nothing else needs. By id: everything at once. Rejects with NotFound; with Conflict
+ * while containers, children or more names stand in the way, before anything was changed.
+ */
+export async function removeImage(context: ImageContext, nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]> {
+  const image = context.store.find(nameOrId);
+  const refs = context.store.references(image.id);
+  const removed: RemovedItem[] = [];
+  let isUntagged = false;
+  if (!context.store.isId(image, nameOrId)) {
+    const [user] = context.users.usedBy(image.id);
+    if (!options.force && isSingleName(refs) && user !== undefined) {
+      throw conflict(
+        `conflict: unable to remove repository reference "${nameOrId}" (must force) - container ${shortId(user.containerId)} is using its referenced image ${shortId(image.id)}`,
+      );
+    }
+    await untag(context, image, namesToRemove(parseReference(nameOrId), refs), removed);
+    if (context.store.references(image.id).length > 0) return removed;
+    isUntagged = true;
+  } else if (isSingleName(refs)) {
+    const obstacle = findObstacle(context, image, { soft: !options.force, names: false });
+    if (obstacle !== undefined) throw conflictOf(image, obstacle);
+    await untag(context, image, refs, removed);
+  }
+  await deleteImage(context, image, { ...options, quiet: isUntagged }, removed);
+  return removed;
+}
+
+/** At most one tag, and everything else a digest of the same repository. */
+function isSingleName(refs: readonly Reference[]): boolean {
+  if (refs.length <= 1) return true;
+  const repositories = new Set(refs.map(repositoryOf));
+  return repositories.size === 1 && refs.filter(ref => ref.digest === undefined).length <= 1;
+}
+
+/** With a repository's last tag go its digests. */
+function namesToRemove(asked: Reference, refs: readonly Reference[]): Reference[] {
+  const name = asked.digest === undefined ? withDefaultTag(asked) : withDigest(asked, asked.digest);
+  const sameRepository = refs.filter(ref => repositoryOf(ref) === repositoryOf(name));
+  const others = sameRepository.filter(ref => ref.digest === undefined && ref.tag !== name.tag);
+  if (name.digest !== undefined || others.length > 0) return [name];
+  return [name, ...sameRepository.filter(ref => ref.digest !== undefined)];
+}
+
+async function untag(context: ImageContext, image: ImageRecord, names: readonly Reference[], removed: RemovedItem[]): Promise<void> {
+  for (const name of names) {
+    context.store.removeName(name);
+    removed.push({ untagged: familiarString(name) });
+    await publishImageEvent(context, 'untag', image.id);
+  }
+}
+
+interface Obstacle {
+  readonly reason: string;
+  readonly canForce: boolean;
+  readonly isUse: boolean;
+}
+
+/** What forbids deleting an image: running containers and children always, names and stopped containers unless forced. */
+function findObstacle(context: ImageContext, image: ImageRecord, check: { soft: boolean; names: boolean }): Obstacle | undefined {
+  const users = context.users.usedBy(image.id);
+  const running = users.find(user => user.running);
+  if (context.store.all().some(other => other.parent === image.id)) {
+    return { reason: 'image has dependent child images', canForce: false, isUse: false };
+  }
+  if (running !== undefined) {
+    return { reason: `image is being used by running container ${shortId(running.containerId)}`, canForce: false, isUse: true };
+  }
+  if (!check.soft) return undefined;
+  if (check.names && context.store.references(image.id).length > 0) {
+    return { reason: 'image is referenced in multiple repositories', canForce: true, isUse: false };
+  }
+  const stopped = users[0];
+  if (stopped === undefined) return undefined;
+  return { reason: `image is being used by stopped container ${shortId(stopped.containerId)}`, canForce: true, isUse: true };
+}
+
+const conflictOf = (image: ImageRecord, { reason, canForce }: Obstacle): Error =>
+  conflict(`conflict: unable to delete ${shortId(image.id)} (${canForce ? 'must be forced' : 'cannot be forced'}) - ${reason}`);
+
+/** `quiet`: the name is gone already, so an image that is still used just stays, without one. */
+export async function deleteImage(
+  context: ImageContext,
+  image: ImageRecord,
+  options: RemoveOptions & { readonly quiet: boolean },
+  removed: RemovedItem[],
+): Promise<void> {
+  const obstacle = findObstacle(context, image, { soft: !options.force, names: true });
+  if (obstacle !== undefined) {
+    if (options.quiet) return;
+    throw conflictOf(image, obstacle);
+  }
+  await untag(context, image, context.store.references(image.id), removed);
+  await publishImageEvent(context, 'delete', image.id);
+  context.store.remove(image.id);
+  removed.push({ deleted: image.id });
+  const blobs = new Set<Digest>([image.id, image.manifest, ...image.layers.map(layer => layer.digest)]);
+  const chains = new Set<ChainId>(image.layers.map(layer => layer.chainId));
+  await context.retention.release(blobs, chains);
+  // Uppermost first, as far as they went.
+  for (const { chainId } of image.layers.toReversed()) if (!context.snapshots.has(chainId)) removed.push({ deleted: chainId });
+  const parent = image.parent === undefined ? undefined : context.store.get(image.parent);
+  if (!options.pruneParents || parent === undefined || context.store.references(parent.id).length > 0) return;
+  await deleteImage(context, parent, { force: false, pruneParents: true, quiet: true }, removed);
+}

@@ -1,0 +1,19 @@
+import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from '#oci/reference.ts';
+import { invalidArgument } from '#base/errors.ts';
+import type { ImageContext } from './context.ts';
+import { publishImageEvent } from './image-events.ts';
+
+/** The name that `repo` and `tag` of a request make. Rejects with InvalidArgument. */
+export function parseTarget(repo: string, tag: string): Reference {
+  const ref = parseReference(repo);
+  if (ref.digest !== undefined) throw invalidArgument('refusing to create a tag with a digest reference');
+  return tag === '' ? withDefaultTag(ref) : withTag(ref, tag);
+}
+
+/** Gives an image one more name; the name may have belonged to another image. Rejects with NotFound, InvalidArgument. */
+export async function tagImage(context: ImageContext, source: string, repo: string, tag: string): Promise<void> {
+  const image = context.store.find(source);
+  const name = parseTarget(repo, tag);
+  context.store.put({ ...image, lastTaggedAt: new Date().toISOString() }, [name]);
+  await publishImageEvent(context, 'tag', image.id, { name: familiarString(name) });
+}
