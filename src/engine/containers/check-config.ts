@@ -1,0 +1,170 @@
+import { isIP } from 'node:net';
+import { invalidArgument } from '#base/errors.ts';
+import { resolveCapabilities } from './capabilities.ts';
+import { checkResources } from './check-resources.ts';
+import type { ContainerConfig, HostConfig, RestartPolicy } from './model.ts';
+import type { ContainerOptions } from './options.ts';
+import type { HostFacts } from './ports.ts';
+import { parseSecurityOptions } from './security-options.ts';
+import { parseSignal } from './signals.ts';
+
+/** Checks everything that can be said about a request without looking at images or other containers. Returns warnings; rejects with InvalidArgument. */
+export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, options: ContainerOptions, host: HostFacts): string[] {
+  checkConfig(config);
+  if (hostConfig.autoRemove && hostConfig.restartPolicy.name !== 'no') {
+    throw invalidArgument("can't create 'AutoRemove' container with restart policy");
+  }
+  checkRestartPolicy(hostConfig.restartPolicy);
+  checkPorts(config, hostConfig);
+  checkModes(config, hostConfig);
+  for (const extra of hostConfig.extraHosts) checkExtraHost(extra);
+  for (const address of hostConfig.dns) {
+    if (isIP(address) === 0) throw invalidArgument(`bad format for dns: invalid IP address: ${address}`);
+  }
+  resolveCapabilities({ add: hostConfig.capAdd, drop: hostConfig.capDrop, privileged: hostConfig.privileged }, host.capabilities);
+  parseSecurityOptions(hostConfig.securityOpt);
+  if (!options.runtimes.has(hostConfig.runtime === '' ? options.defaultRuntime : hostConfig.runtime)) {
+    throw invalidArgument(`unknown or invalid runtime name: ${hostConfig.runtime}`);
+  }
+  checkLogConfig(hostConfig, options);
+  if (hostConfig.isolation !== '' && hostConfig.isolation !== 'default') {
+    throw invalidArgument(`invalid isolation '${hostConfig.isolation}' on linux`);
+  }
+  if (hostConfig.deviceRequests.length > 0) {
+    const [request] = hostConfig.deviceRequests;
+    throw invalidArgument(
+      `could not select device driver "${request?.driver ?? ''}" with capabilities: [${(request?.capabilities ?? []).map(set => `[${set.join(' ')}]`).join(' ')}]`,
+    );
+  }
+  if (Object.keys(hostConfig.storageOpt).length > 0) {
+    throw invalidArgument('--storage-opt is not supported by the overlay2 storage driver: remove it');
+  }
+  return checkResources(hostConfig, host);
+}
+
+function checkConfig(config: ContainerConfig): void {
+  if (config.workingDir !== '' && !config.workingDir.startsWith('/')) {
+    throw invalidArgument(`the working directory '${config.workingDir}' is invalid, it needs to be an absolute path`);
+  }
+  for (const variable of config.env) {
+    if (variable === '' || variable.startsWith('=')) throw invalidArgument(`invalid environment variable: ${variable}`);
+    if (variable.includes('\0')) throw invalidArgument('invalid environment variable: it must not contain a null character');
+  }
+  // sethostname(2) takes at most 64 bytes.
+  if (config.hostname.length > 64 || /[\s/\0]/.test(config.hostname)) throw invalidArgument(`invalid hostname format: ${config.hostname}`);
+  if (config.stopSignal !== undefined && config.stopSignal !== '') parseSignal(config.stopSignal);
+  const { healthcheck } = config;
+  if (healthcheck === undefined) return;
+  for (const [name, value] of Object.entries({
+    Interval: healthcheck.Interval,
+    Timeout: healthcheck.Timeout,
+    StartPeriod: healthcheck.StartPeriod,
+    StartInterval: healthcheck.StartInterval,
+  })) {
+    if (value !== undefined && value !== 0 && value < 1_000_000) throw invalidArgument(`${name} in Healthcheck cannot be less than 1ms`);
+  }
+  if ((healthcheck.Retries ?? 0) < 0) throw invalidArgument('Retries in Healthcheck cannot be negative');
+}
+
+export function checkRestartPolicy(policy: RestartPolicy): void {
+  const { name, maximumRetryCount: count } = policy;
+  switch (name) {
+    case 'always':
+    case 'no':
+    case 'unless-stopped':
+      if (count === 0) return;
+      throw invalidArgument(
+        `invalid restart policy: maximum retry count can only be used with 'on-failure'${count < 0 ? ' and cannot be negative' : ''}`,
+      );
+    case 'on-failure':
+      if (count < 0) throw invalidArgument('invalid restart policy: maximum retry count cannot be negative');
+      return;
+    default:
+      throw invalidArgument(
+        `invalid restart policy: unknown policy '${String(name)}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+      );
+  }
+}
+
+const portPattern = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i;
+
+function checkPorts(config: ContainerConfig, hostConfig: HostConfig): void {
+  for (const port of [...config.exposedPorts, ...Object.keys(hostConfig.portBindings)]) {
+    if (!isPortRange(port)) throw invalidArgument(`invalid port specification: "${port}"`);
+  }
+  for (const bindings of Object.values(hostConfig.portBindings)) {
+    for (const { hostIp, hostPort } of bindings) {
+      if (hostPort !== '' && !isPortRange(hostPort)) throw invalidArgument(`invalid port specification: "${hostPort}"`);
+      if (hostIp !== '' && isIP(hostIp) === 0) throw invalidArgument(`invalid IP address in port binding: "${hostIp}"`);
+    }
+  }
+}
+
+function isPortRange(text: string): boolean {
+  const match = portPattern.exec(text);
+  if (match?.[1] === undefined) return false;
+  const first = Number(match[1]);
+  const last = Number(match[2] ?? match[1]);
+  return last <= 65_535 && first <= last;
+}
+
+function checkExtraHost(text: string): void {
+  const separator = text.search(/[:=]/);
+  const address = text.slice(separator + 1).replace(/^\[(.*)\]$/, '$1');
+  if (separator <= 0 || address === '') throw invalidArgument(`bad format for add-host: "${text}"`);
+  if (address !== 'host-gateway' && isIP(address) === 0) throw invalidArgument(`invalid IP address in add-host: "${address}"`);
+}
+
+function checkModes(config: ContainerConfig, hostConfig: HostConfig): void {
+  const { networkMode, ipcMode, pidMode, utsMode, usernsMode, cgroupnsMode } = hostConfig;
+  const isContainer = networkMode.startsWith('container:');
+  if (networkMode === 'container' || networkMode === 'container:') {
+    throw invalidArgument('Invalid network mode: invalid container format container:<name|id>');
+  }
+  if (isContainer) {
+    const conflicts: readonly (readonly [boolean, string])[] = [
+      [config.hostname !== '', 'hostname and the network mode'],
+      [hostConfig.links.length > 0, "container type network can't be used with links. This would result in undefined behavior"],
+      [hostConfig.dns.length > 0, 'dns and the network mode'],
+      [hostConfig.extraHosts.length > 0, 'custom host-to-IP mapping and the network mode'],
+      [config.macAddress !== '', 'mac-address and the network mode'],
+      [
+        hostConfig.publishAllPorts || Object.keys(hostConfig.portBindings).length > 0,
+        'port publishing and the container type network mode',
+      ],
+      [config.exposedPorts.length > 0, 'port exposing and the container type network mode'],
+    ];
+    for (const [isSo, what] of conflicts) if (isSo) throw invalidArgument(`conflicting options: ${what}`);
+  }
+  if (networkMode === 'host' && hostConfig.links.length > 0) {
+    throw invalidArgument("conflicting options: host type networking can't be used with links. This would result in undefined behavior");
+  }
+  if (utsMode === 'host' && config.hostname !== '') throw invalidArgument('conflicting options: hostname and the UTS mode');
+  checkMode('IPC', ipcMode, ['', 'none', 'private', 'shareable', 'host'], true);
+  checkMode('PID', pidMode, ['', 'host'], true);
+  checkMode('UTS', utsMode, ['', 'host'], false);
+  checkMode('user namespace', usernsMode, ['', 'host'], false);
+  checkMode('cgroup namespace', cgroupnsMode, ['', 'private', 'host'], false);
+  if (networkMode === 'host' || isContainer) {
+    for (const name of Object.keys(hostConfig.sysctls)) {
+      if (name.startsWith('net.') && networkMode === 'host') {
+        throw invalidArgument(`sysctl "${name}" not allowed in host network namespace`);
+      }
+    }
+  }
+  if (hostConfig.init === true && pidMode !== '') {
+    throw invalidArgument('--init needs a process namespace of its own: leave out --pid');
+  }
+}
+
+function checkMode(what: string, mode: string, words: readonly string[], mayJoin: boolean): void {
+  if (words.includes(mode) || (mayJoin && /^container:.+/.test(mode))) return;
+  throw invalidArgument(`invalid ${what} mode: ${mode}`);
+}
+
+function checkLogConfig(hostConfig: HostConfig, options: ContainerOptions): void {
+  const { type } = hostConfig.logConfig;
+  if (type !== '' && !options.logDrivers.includes(type)) {
+    throw invalidArgument(`logger: no log driver named '${type}' is registered`);
+  }
+}

@@ -1,0 +1,74 @@
+import { KeyedLock } from '#base/keyed-lock.ts';
+import type { Logger } from '#base/log.ts';
+import type { EventPublisher, EventType } from '#core/events.ts';
+import type { LogStore } from '#core/logs.ts';
+import type { RecordStore } from '#core/records.ts';
+import type { ContainerRuntime } from '#core/runtime.ts';
+import type { Snapshotter } from '#core/snapshots.ts';
+import type { Entry } from './entry.ts';
+import type { Container } from './model.ts';
+import type { ContainerOptions } from './options.ts';
+import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, RootFiles } from './ports.ts';
+import { ContainerRegistry } from './registry.ts';
+
+export interface ContainerDependencies {
+  readonly records: RecordStore;
+  readonly runtime: ContainerRuntime;
+  readonly snapshots: Snapshotter;
+  readonly images: ImageResolver;
+  readonly networks: ContainerNetworks;
+  readonly volumes: ContainerVolumes;
+  readonly logs: LogStore;
+  readonly files: RootFiles;
+  readonly host: HostFacts;
+  readonly events: EventPublisher;
+  readonly log: Logger;
+  readonly options: ContainerOptions;
+}
+
+/** What every use case works with. */
+export interface Context extends ContainerDependencies {
+  readonly containers: ContainerRegistry;
+  /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. */
+  readonly locks: KeyedLock;
+  /** Aborts when the daemon lets go of its containers. */
+  readonly closing: AbortController;
+}
+
+export function createContext(dependencies: ContainerDependencies): Context {
+  return {
+    ...dependencies,
+    containers: new ContainerRegistry(dependencies.records),
+    locks: new KeyedLock(),
+    closing: new AbortController(),
+  };
+}
+
+/** Reports that something happened to a container, with the attributes every container event has. */
+export function publish(ctx: Context, container: Container, action: string, attributes: Readonly<Record<string, string>> = {}): void {
+  publishAs(ctx, 'container', container.id, action, {
+    ...container.config.labels,
+    ...attributes,
+    image: container.config.image,
+    name: container.name,
+  });
+}
+
+export function publishAs(
+  ctx: Context,
+  type: EventType,
+  actorId: string,
+  action: string,
+  attributes: Readonly<Record<string, string>>,
+): void {
+  ctx.events.publish({ type, action, actorId, attributes });
+}
+
+/** Runs an action while nothing else changes the container; its record is looked up again, since it may have gone meanwhile. */
+export async function withContainer<T>(ctx: Context, ref: string, action: (entry: Entry) => Promise<T>): Promise<T> {
+  const { id } = ctx.containers.find(ref);
+  using _held = await ctx.locks.acquire(id);
+  return await action(ctx.containers.find(id));
+}
+
+export const containerDir = (ctx: Context, id: string): string => `${ctx.options.dataDir}/${id}`;

@@ -1,0 +1,34 @@
+import type { RuntimeBinary } from '#core/runtime.ts';
+import type { Ulimit } from './model.ts';
+
+/** What the operator decides for all containers. Read at each use, so a reload takes effect at the next create or start. */
+export interface ContainerOptions {
+  /** One directory per container below it: hosts, hostname, resolv.conf, logs. */
+  readonly dataDir: string;
+  readonly runtimes: ReadonlyMap<string, RuntimeBinary>;
+  readonly defaultRuntime: string;
+  /** Where the cgroups of containers go when they do not say: `/berth`, or `berth.slice`-like for systemd. */
+  readonly cgroupParent: string;
+  /** Whether containers get an init process when they do not say. */
+  readonly init: boolean;
+  /** The init program on the host; undefined: there is none. */
+  readonly initPath: string | undefined;
+  readonly defaultUlimits: readonly Ulimit[];
+  readonly defaultLog: { readonly type: string; readonly config: Readonly<Record<string, string>> };
+  readonly logDrivers: readonly string[];
+  readonly defaultShmSizeBytes: number;
+  readonly defaultIpcMode: 'private' | 'shareable';
+  readonly defaultCgroupnsMode: 'private' | 'host';
+  readonly defaultStopTimeoutSeconds: number;
+}
+
+export const defaultContainerOptions = {
+  init: false,
+  defaultUlimits: [],
+  defaultLog: { type: 'json-file', config: {} },
+  logDrivers: ['json-file', 'none'],
+  defaultShmSizeBytes: 64 * 1024 * 1024,
+  defaultIpcMode: 'private',
+  defaultCgroupnsMode: 'private',
+  defaultStopTimeoutSeconds: 10,
+} as const satisfies Partial<ContainerOptions>;
