@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { dataLoss, isErrno, kindOf, messageOf, resourceExhausted } from '#base/errors.ts';
+import type { LayerCompression } from '#core/snapshots.ts';
+import { enterRoot, readSome } from '#host/sys/fs.ts';
+import { endWithParent } from '#host/sys/parent.ts';
+import { TarParser } from '#oci/tar/parser.ts';
+import { Extractor } from './extractor.ts';
+import type { UnpackReport, UnpackResult } from './result.ts';
+
+const readBytes = 1024 * 1024;
+
+/**
+ * The unpacking process: a layer tar on stdin, its files into `directory`, which becomes the root of the process first, so that no name in the
+ * archive can mean anything outside. Answers with one line of JSON on stdout.
+ */
+export async function unpackChild(directory: string, compression: LayerCompression, parentPid: number): Promise<UnpackResult> {
+  try {
+    endWithParent(parentPid);
+    process.umask(0);
+    // External programs are out of reach once the root has changed.
+    const program = compression === 'xz' || compression === 'bzip2' ? startProgram(compression) : undefined;
+    enterRoot(directory);
+    return { ok: true, ...(await extract(program ?? decompress(compression))) };
+  } catch (err) {
+    const explained = explain(err);
+    return { ok: false, kind: kindOf(explained), message: messageOf(explained) };
+  }
+}
+
+async function extract(tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<UnpackReport> {
+  const extractor = new Extractor();
+  const parser = new TarParser(extractor);
+  const hasher = new Bun.CryptoHasher('sha256');
+  const take = (chunk: Uint8Array): void => {
+    hasher.update(chunk);
+    parser.push(chunk);
+  };
+  if (Symbol.iterator in tar) for (const chunk of tar) take(chunk);
+  else for await (const chunk of tar) take(chunk);
+  parser.finish();
+  return { ...extractor.finish(), diffId: `sha256:${hasher.digest('hex')}` };
+}
+
+function decompress(compression: LayerCompression): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  if (compression === 'gzip') return inflate(createGunzip({ chunkSize: readBytes }), 'gzip');
+  if (compression === 'zstd') return inflate(createZstdDecompress({ chunkSize: readBytes }), 'zstd');
+  return readStdin(new Uint8Array(readBytes));
+}
+
+/** Every chunk is in the same buffer. */
+function* readStdin(buffer: Uint8Array): Generator<Uint8Array, void, undefined> {
+  for (let count = readSome(0, buffer); count > 0; count = readSome(0, buffer)) yield buffer.subarray(0, count);
+}
+
+type Inflater = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>;
+
+/** Decompression runs on another thread while this one makes files. */
+async function* inflate(inflater: Inflater, format: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const feed = async (): Promise<void> => {
+    for (;;) {
+      const buffer = new Uint8Array(readBytes / 4);
+      const count = readSome(0, buffer);
+      if (count === 0) break;
+      if (!inflater.write(buffer.subarray(0, count))) await once(inflater, 'drain');
+    }
+    inflater.end();
+  };
+  feed().catch((err: unknown) => inflater.destroy(err instanceof Error ? err : new Error(String(err))));
+  try {
+    for await (const chunk of inflater) yield chunk as Uint8Array;
+  } catch (err) {
+    if (isErrno(err, 'EIO')) throw err;
+    throw dataLoss(`damaged ${format} data in the layer: ${messageOf(err)}`, { cause: err });
+  }
+}
+
+function startProgram(name: 'xz' | 'bzip2'): AsyncIterable<Uint8Array> {
+  if (Bun.which(name) === null) {
+    throw dataLoss(`cannot unpack a layer compressed with ${name}: the program "${name}" is not installed on this machine`);
+  }
+  const child = Bun.spawn([name, '-dc'], { stdin: 'inherit', stdout: 'pipe', stderr: 'pipe' });
+  return (async function* () {
+    for await (const chunk of child.stdout) yield chunk;
+    if ((await child.exited) !== 0) {
+      const words = (await new Response(child.stderr).text()).trim();
+      throw dataLoss(`damaged ${name} data in the layer: ${words}`);
+    }
+  })();
+}
+
+function explain(err: unknown): unknown {
+  if (isErrno(err, 'ENOSPC')) {
+    return resourceExhausted('no space left on device while unpacking a layer: remove unused images or enlarge the disk', { cause: err });
+  }
+  if (isErrno(err, 'EDQUOT')) return resourceExhausted('disk quota exceeded while unpacking a layer', { cause: err });
+  return err;
+}
