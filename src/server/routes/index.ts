@@ -1,0 +1,6 @@
+import type { Services } from '../ports.ts';
+import type { Route } from '../router.ts';
+import { systemRoutes } from './system.ts';
+
+/** Every route; where two patterns match, the first one wins. */
+export const allRoutes = (services: Services): Route[] => [...systemRoutes(services)];

@@ -1,0 +1,217 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Logger } from '#base/log.ts';
+import { kindOf } from '#base/errors.ts';
+import { maxApiVersion } from '#api/versions.ts';
+import { ApiRequest } from './api-request.ts';
+import { Connections } from './connections.ts';
+import { detach, formatHeaders, hijack, sendRaw } from './hijack.ts';
+import { listen } from './listener.ts';
+import type { ListenAddress, SocketOwner } from './listener.ts';
+import type { Services } from './ports.ts';
+import type { Headers, Reply } from './reply.ts';
+import { Router, parseTarget } from './router.ts';
+import { allRoutes } from './routes/index.ts';
+import { errorReply, formatJson, send } from './send.ts';
+import { readUpgradeBody } from './upgrade-body.ts';
+
+export interface ServerOptions {
+  readonly hosts: readonly ListenAddress[];
+  readonly owner: SocketOwner;
+  readonly services: Services;
+  /** For the `Server` header: the product's version. */
+  readonly version: string;
+  readonly experimental: boolean;
+  readonly log: Logger;
+}
+
+export interface ApiServer {
+  /** Where it listens, as clients name it. */
+  readonly addresses: readonly string[];
+  /** Takes no more requests, gives those under way `graceMs` to finish, then cuts them. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Listens everywhere or, when one address fails, nowhere. */
+export async function startServer(options: ServerOptions): Promise<ApiServer> {
+  const api = new Api(options);
+  await using listening = new AsyncDisposableStack();
+  const addresses: string[] = [];
+  for (const host of options.hosts) {
+    const listener = await listen(host, options.owner, socket => api.accept(socket));
+    listening.defer(async () => await listener.close());
+    addresses.push(listener.address);
+  }
+  const listeners = listening.move();
+  return {
+    addresses,
+    close: async (graceMs = 2_000) => {
+      // A listener is closed when its last connection is: cutting them is what ends the wait.
+      const closed = listeners.disposeAsync();
+      await api.finish(graceMs);
+      await closed;
+    },
+  };
+}
+
+class Api {
+  readonly #router: Router;
+  readonly #common: Headers;
+  readonly #log: Logger;
+  readonly #connections = new Connections();
+  readonly #http = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 60_000 });
+  #underWay = 0;
+  #idle: () => void = () => undefined;
+
+  constructor(options: ServerOptions) {
+    this.#log = options.log;
+    this.#router = new Router(allRoutes(options.services));
+    this.#common = {
+      Server: `Berth/${options.version} (linux)`,
+      'Api-Version': maxApiVersion,
+      Ostype: 'linux',
+      'Docker-Experimental': String(options.experimental),
+    };
+    Object.assign(this.#http, { httpAllowHalfOpen: true });
+    this.#http.on('request', (message, response) => void this.#onRequest(message, response));
+    this.#http.on(
+      'upgrade',
+      (message: IncomingMessage, socket: Duplex, head: Buffer) => void this.#onUpgrade(message, socket as Socket, head),
+    );
+    this.#http.on('clientError', (err: Error, socket: Duplex) => this.#onClientError(err, socket));
+  }
+
+  accept(socket: Socket): void {
+    this.#connections.add(socket, this.#http);
+  }
+
+  async finish(graceMs: number): Promise<void> {
+    if (this.#underWay > 0) {
+      const idle = Promise.withResolvers<void>();
+      this.#idle = idle.resolve;
+      const timer = setTimeout(idle.resolve, graceMs);
+      await idle.promise;
+      clearTimeout(timer);
+    }
+    this.#connections.destroyAll();
+  }
+
+  async #onRequest(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#tracked(message, async () => {
+      const raw = {
+        method: message.method ?? 'GET',
+        headers: message.headers,
+        body: message as AsyncIterable<Uint8Array>,
+        onClientGone: (listener: () => void) => this.#connections.onGone(message, response, listener),
+      };
+      const reply = await this.#answer(message, raw);
+      if (reply.kind !== 'hijack') {
+        await send(response, reply, this.#common, this.#log);
+        return reply.status;
+      }
+      this.#connections.forget(message.socket);
+      await hijack({ socket: detach(message), head: new Uint8Array(), upgrade: false }, reply, this.#common);
+      return 200;
+    });
+  }
+
+  async #onUpgrade(message: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    await this.#tracked(message, async () => {
+      let rest: Uint8Array = head;
+      let reply: Reply;
+      try {
+        const read = await readUpgradeBody(message.headers, head, socket);
+        rest = read.rest;
+        const raw = {
+          method: message.method ?? 'GET',
+          headers: message.headers,
+          body: once(read.body),
+          onClientGone: (listener: () => void) => this.#connections.onGone(message, undefined, listener),
+        };
+        reply = await this.#answer(message, raw);
+      } catch (err) {
+        reply = errorReply(err);
+      }
+      if (reply.kind === 'hijack') {
+        this.#connections.forget(socket);
+        await hijack({ socket, head: rest, upgrade: true }, reply, this.#common);
+        return 101;
+      }
+      await sendUnupgraded(socket, reply, this.#common);
+      return reply.status;
+    });
+  }
+
+  /** Never rejects: what goes wrong becomes the answer. */
+  async #answer(message: IncomingMessage, raw: ConstructorParameters<typeof ApiRequest>[0]): Promise<Reply> {
+    try {
+      const target = parseTarget(message.url ?? '/');
+      const { route, params } = this.#router.find(raw.method, target);
+      return await route.handler(new ApiRequest(raw, target, params));
+    } catch (err) {
+      if (kindOf(err) === 'Internal') this.#log.error('a request failed', { method: raw.method, path: pathOf(message), error: err });
+      return errorReply(err);
+    }
+  }
+
+  async #tracked(message: IncomingMessage, work: () => Promise<number>): Promise<void> {
+    this.#underWay++;
+    const startedAt = performance.now();
+    try {
+      const status = await work();
+      this.#log.debug('request', {
+        method: message.method,
+        path: pathOf(message),
+        status,
+        ms: Math.round((performance.now() - startedAt) * 10) / 10,
+      });
+    } catch (err) {
+      this.#log.warn('answering a request failed', { method: message.method, path: pathOf(message), error: err });
+      message.socket.destroy();
+    } finally {
+      this.#underWay--;
+      if (this.#underWay === 0) this.#idle();
+    }
+  }
+
+  #onClientError(err: Error, socket: Duplex): void {
+    this.#log.debug('not an HTTP request', { error: err });
+    if (socket.writable)
+      sendRaw(
+        socket,
+        400,
+        { ...this.#common, 'Content-Type': 'application/json' },
+        formatJson({ message: `invalid HTTP request: ${err.message}` }),
+      );
+    else socket.destroy();
+  }
+}
+
+/** Query strings may carry secrets, such as build arguments: they are not logged. */
+const pathOf = (message: IncomingMessage): string => (message.url ?? '').split('?', 1)[0] ?? '';
+
+async function* once(body: Uint8Array): AsyncGenerator<Uint8Array> {
+  await Promise.resolve();
+  if (body.length > 0) yield body;
+}
+
+/** Answers on a connection that asked for an upgrade where nothing is to be upgraded; it is closed after that. */
+async function sendUnupgraded(socket: Socket, reply: Exclude<Reply, { kind: 'hijack' }>, common: Headers): Promise<void> {
+  if (reply.kind === 'json')
+    return sendRaw(socket, reply.status, { ...common, ...reply.headers, 'Content-Type': 'application/json' }, formatJson(reply.value));
+  if (reply.kind === 'text') {
+    const type: Headers = reply.contentType === undefined ? {} : { 'Content-Type': reply.contentType };
+    return sendRaw(socket, reply.status, { ...common, ...reply.headers, ...type }, reply.text);
+  }
+  socket.on('error', () => undefined);
+  socket.write(
+    `HTTP/1.1 ${reply.status} OK\r\n${formatHeaders({ ...common, ...reply.headers, 'Content-Type': reply.contentType, Connection: 'close' })}\r\n`,
+  );
+  for await (const chunk of reply.body) {
+    if (socket.destroyed) break;
+    if (!socket.write(chunk)) await new Promise<void>(resolve => void socket.once('drain', resolve).once('close', resolve));
+  }
+  socket.end();
+}
