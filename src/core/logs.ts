@@ -6,8 +6,11 @@ export interface LogEntry {
   readonly line: Uint8Array;
 }
 
+/** What was read at once, at least one entry. */
+export type LogBatch = readonly LogEntry[];
+
 export interface ReadLogs {
-  /** Only this many last lines; undefined: all. */
+  /** Only this many last lines, counted before any other choice is made; undefined: all. */
   readonly tail?: number;
   /** Nanoseconds since 1970; entries before are left out. */
   readonly sinceNano?: bigint;
@@ -23,7 +26,11 @@ export interface ReadLogs {
 export interface LogStore {
   /** Where the container's log goes; undefined when this driver keeps none. */
   path(containerId: string, driver: string): string | undefined;
-  /** Entries in the order written. A log that does not exist yet is empty. Rejects with NotImplemented when the driver cannot be read. */
-  read(containerId: string, driver: string, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogEntry>;
+  /**
+   * Entries in the order written, as many at a time as were read at once: send a batch on in one write. A log that does not exist yet is empty.
+   * Rejects with NotImplemented when the driver cannot be read, at once and not when the first batch is asked for.
+   */
+  read(containerId: string, driver: string, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch>;
+  /** Removes the log; none is fine. */
   remove(containerId: string): Promise<void>;
 }
