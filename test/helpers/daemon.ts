@@ -19,6 +19,12 @@ export interface DaemonOptions {
   readonly dataRoot?: string;
 }
 
+/**
+ * A Docker-compatible daemon that runs already, as `unix:///path`: tests that do not look behind the API can be tried against Docker itself.
+ * BERTH_TEST_API names its API version, such as v1.41.
+ */
+const foreignHost = process.env.BERTH_TEST_HOST;
+
 /** Starts a daemon with roots and a socket of its own. Dispose it to remove its containers, stop it and check that nothing is left. */
 export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
   // Sockets allow paths of 107 bytes: a short folder leaves room for the names below it.
@@ -53,8 +59,8 @@ export class TestDaemon implements AsyncDisposable {
     this.folder = folder;
     this.dataRoot = options.dataRoot ?? join(folder, 'data');
     this.execRoot = join(folder, 'run');
-    this.socketPath = join(folder, 'berth.sock');
-    this.api = new ApiClient(this.socketPath);
+    this.socketPath = foreignHost?.replace('unix://', '') ?? join(folder, 'berth.sock');
+    this.api = new ApiClient(this.socketPath, process.env.BERTH_TEST_API);
     this.#options = options;
     this.#before = before;
   }
@@ -78,6 +84,7 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Starts it again on the same roots; waits until it answers. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    if (foreignHost !== undefined) return;
     this.spawn(env);
     await eventually(
       'the daemon answers',
@@ -189,7 +196,7 @@ export class TestDaemon implements AsyncDisposable {
     const attempt = async (step: () => Promise<unknown>): Promise<void> => {
       await step().catch((err: unknown) => failures.push(err));
     };
-    if (this.isRunning) {
+    if (this.isRunning || foreignHost !== undefined) {
       await attempt(() => this.removeContainers());
       await attempt(() => this.removeNetworks());
       await attempt(() => this.stop());

@@ -121,6 +121,15 @@ export class Hijacked implements Disposable {
     this.#socket.end();
   }
 
+  /** Stops reading, so that what is sent piles up on the way here. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   raw(): Buffer {
     return Buffer.concat(this.#chunks);
   }
