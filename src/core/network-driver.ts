@@ -51,8 +51,10 @@ export interface NetworkDriver {
   removeInterface(hostName: string): void;
   /** Replaces the default routes; a family without a gateway is left as it is. */
   setGateways(key: string, gateways: readonly string[]): void;
-  /** Networks that the host reaches already, in CIDR form, except through the link named. */
-  routedNetworks(exceptLink?: string): string[];
+  /** Networks that the host reaches already, in CIDR form, except through these links. */
+  routedNetworks(exceptLinks: ReadonlySet<string | undefined>): string[];
+  /** Lets the host pass packets between its interfaces. True when it did not before. */
+  enableForwarding(family: 4 | 6): boolean;
   /** The host's own addresses that others can use to reach it. */
   hostAddresses(): string[];
 }

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { conflict, isErrno } from '#base/errors.ts';
 import { formatIp, formatPrefix, isLoopback, parseCidr, parseIp } from '#base/ip.ts';
@@ -118,11 +118,16 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
       using inside = new NetlinkSocket(netlinkFamily.route, pathOf(key));
       putGateways(inside, gateways);
     },
-    routedNetworks(exceptLink) {
-      const except = exceptLink === undefined ? undefined : findLink(host, exceptLink)?.index;
+    routedNetworks(exceptLinks) {
+      const except = new Set(listLinks(host).flatMap(link => (exceptLinks.has(link.name) ? [link.index] : [])));
       return listRoutes(host).flatMap(route =>
-        route.destination === undefined || route.link === except ? [] : [formatPrefix(route.destination)],
+        route.destination === undefined || except.has(route.link) ? [] : [formatPrefix(route.destination)],
       );
+    },
+    enableForwarding(family) {
+      if (family === 4) return putSysctl('net/ipv4/ip_forward', '1');
+      keepRouterAdvertisements();
+      return putSysctl('net/ipv6/conf/all/forwarding', '1');
     },
     hostAddresses: () =>
       listAddresses(host)
@@ -180,12 +185,23 @@ function contains({ address, length }: InterfaceAddress, other: { readonly famil
   return address.family === other.family && address.value >> hostBits === other.value >> hostBits;
 }
 
-/** Writes a kernel setting of the thread's network namespace if it differs. IPv6 may not be there at all. */
-function putSysctl(name: string, value: string): void {
+/** A host that forwards IPv6 stops listening to its router unless told otherwise, and would lose its own address and route. */
+function keepRouterAdvertisements(): void {
+  for (const link of readdirSync('/proc/sys/net/ipv6/conf')) {
+    const path = `/proc/sys/net/ipv6/conf/${link}/accept_ra`;
+    if (readFileSync(path, 'utf8').trim() === '1') writeFileSync(path, '2');
+  }
+}
+
+/** Writes a kernel setting of the thread's network namespace if it differs; true when it did. IPv6 may not be there at all. */
+function putSysctl(name: string, value: string): boolean {
   const path = `/proc/sys/${name}`;
   try {
-    if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value);
+    if (readFileSync(path, 'utf8').trim() === value) return false;
+    writeFileSync(path, value);
+    return true;
   } catch (err) {
-    if (!isErrno(err, 'ENOENT')) throw err;
+    if (isErrno(err, 'ENOENT')) return false;
+    throw err;
   }
 }

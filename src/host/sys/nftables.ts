@@ -1,4 +1,4 @@
-import { CString, dlopen } from 'bun:ffi';
+import { CString, dlopen, type Pointer } from 'bun:ffi';
 import { cstring } from './libc.ts';
 
 const symbols = {
@@ -44,7 +44,7 @@ export function openNftables(): Nftables | undefined {
     if (failed) throw new Error(`nftables refused a change: ${errors.trim()}`);
     return output;
   };
-  let open_ = true;
+  let isOpen = true;
   return {
     run: commands => void run(commands),
     list(command) {
@@ -56,13 +56,13 @@ export function openNftables(): Nftables | undefined {
       }
     },
     [Symbol.dispose]() {
-      if (!open_) return;
-      open_ = false;
+      if (!isOpen) return;
+      isOpen = false;
       nft.nft_ctx_free(context);
     },
   };
 }
 
-function text(pointer: ReturnType<typeof Number> | null): string {
-  return pointer === null ? '' : String(new CString(pointer as never));
+function text(pointer: Pointer | bigint | null): string {
+  return pointer === null ? '' : String(new CString(Number(pointer) as Pointer));
 }

@@ -1,0 +1,126 @@
+import { invalidArgument } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
+import type { EndpointConfig, EndpointState, NetworkMode, Sandbox, SandboxNamespace, SandboxRequest } from '#core/network.ts';
+import { attach, checkStatic, endpointStateOf, gatewaysOf, interfaceOf, publishingAttachment, releaseAttachment } from './attachments.ts';
+import { containerFiles, usesInternalResolver } from './container-files.ts';
+import { type Context, publish } from './context.ts';
+import type { Attachment, Network, PublishedPort, SandboxRecord } from './model.ts';
+import { HeldPorts, portMapOf, portRulesOf, takePorts } from './publish-ports.ts';
+import { networkError } from './network-error.ts';
+import { teardown } from './teardown.ts';
+
+/** A network a container asks for, with what it asks of it. */
+export interface Wanted {
+  readonly network: Network;
+  readonly config: EndpointConfig;
+}
+
+/** Resolves names and checks requests without changing anything; in the order in which interfaces are made. */
+export function wantedNetworks(ctx: Context, mode: NetworkMode, endpoints: Readonly<Record<string, EndpointConfig>>): Wanted[] {
+  if (mode.mode === 'container') return [];
+  if (mode.mode !== 'networks') return [{ network: ctx.networks.find(mode.mode), config: endpoints[mode.mode] ?? {} }];
+  const entries = Object.entries(endpoints);
+  const wanted: Wanted[] = (entries.length === 0 ? [['bridge', {}] as const] : entries).map(([ref, config]) => ({
+    network: ctx.networks.find(ref),
+    config,
+  }));
+  const ids = new Set(wanted.map(({ network }) => network.id));
+  if (ids.size < wanted.length) throw invalidArgument('Container cannot be connected to the same network twice');
+  for (const { network, config } of wanted) {
+    if (wanted.length > 1 && network.bridge === undefined) {
+      throw invalidArgument(`container cannot be connected to network ${network.name} together with other networks`);
+    }
+    checkStatic(network, config);
+  }
+  return wanted.toSorted((a, b) => (b.config.gwPriority ?? 0) - (a.config.gwPriority ?? 0) || (a.network.name < b.network.name ? -1 : 1));
+}
+
+/**
+ * Order: addresses → host ports → record → namespace and interfaces → packet rules → names. The record comes before anything in the kernel, so
+ * that whatever a kill leaves behind is known to the next daemon.
+ */
+export async function setup(ctx: Context, request: SandboxRequest, signal: AbortSignal): Promise<Sandbox> {
+  const { containerId } = request;
+  if (ctx.sandboxes.get(containerId) !== undefined) await teardown(ctx, containerId);
+  signal.throwIfAborted();
+  const wanted = wantedNetworks(ctx, request.mode, request.endpoints);
+  await using undo = new AsyncDisposableStack();
+  const attachments: Attachment[] = [];
+  undo.defer(() => attachments.forEach(attachment => releaseAttachment(ctx, attachment)));
+  let ports: readonly PublishedPort[] = [];
+  try {
+    for (const [index, { network, config }] of wanted.entries()) {
+      attachments.push(attach(ctx, network, config, request, `eth${String(index)}`));
+    }
+    ports = holdPorts(ctx, undo, request, attachments);
+  } catch (err) {
+    throw networkError(request, attachments, err);
+  }
+  failpoint('network.setup.allocated');
+
+  const record: SandboxRecord = { request, attachments, ports };
+  ctx.sandboxes.put(record);
+  undo.defer(() => ctx.sandboxes.delete(containerId));
+  failpoint('network.setup.recorded');
+
+  try {
+    const namespace = makeNamespace(ctx, undo, record);
+    failpoint('network.setup.attached');
+    publishPorts(ctx, undo, record);
+    failpoint('network.setup.published');
+    if (namespace.kind === 'path' && usesInternalResolver(ctx, attachments)) {
+      await ctx.nameServer.serve(containerId, namespace.path);
+      undo.defer(() => ctx.nameServer.stop(containerId));
+    }
+    const sandbox = sandboxOf(ctx, record, namespace);
+    failpoint('network.setup.done');
+    undo.move();
+    for (const { network } of wanted) publish(ctx, network, 'connect', { container: containerId });
+    return sandbox;
+  } catch (err) {
+    throw networkError(request, attachments, err);
+  }
+}
+
+export function sandboxOf(ctx: Context, record: SandboxRecord, namespace: SandboxNamespace): Sandbox {
+  const { request, attachments, ports } = record;
+  const endpoints: Record<string, EndpointState> = {};
+  for (const attachment of attachments) {
+    endpoints[ctx.networks.byId(attachment.networkId)?.name ?? attachment.networkId] = endpointStateOf(attachment);
+  }
+  const published = request.mode.mode === 'networks' ? portMapOf(request, ports) : {};
+  return { namespace, endpoints, ports: published, ...containerFiles(ctx, request, attachments) };
+}
+
+function holdPorts(
+  ctx: Context,
+  undo: AsyncDisposableStack,
+  request: SandboxRequest,
+  attachments: readonly Attachment[],
+): readonly PublishedPort[] {
+  const target = publishingAttachment(ctx, attachments);
+  if (target?.link === undefined || request.mode.mode !== 'networks') return [];
+  const held = undo.use(new HeldPorts(ctx, target.link));
+  takePorts(ctx, held, request, ctx.networks.byId(target.networkId)?.bridge?.hostBindingIpv4 ?? '');
+  return held.ports;
+}
+
+function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request, attachments, ports }: SandboxRecord): SandboxNamespace {
+  if (request.mode.mode === 'host') return { kind: 'host' };
+  const interfaces = attachments.flatMap(attachment => {
+    const network = ctx.networks.byId(attachment.networkId);
+    return network === undefined ? [] : (interfaceOf(network, attachment, ports.length > 0) ?? []);
+  });
+  if (interfaces.length === 0) return { kind: 'new' };
+  const path = ctx.driver.createSandbox(request.containerId, interfaces, gatewaysOf(ctx, attachments));
+  undo.defer(() => void ctx.driver.removeSandbox(request.containerId));
+  return { kind: 'path', path };
+}
+
+function publishPorts(ctx: Context, undo: AsyncDisposableStack, { attachments, ports }: SandboxRecord): void {
+  const target = publishingAttachment(ctx, attachments);
+  if (target?.link === undefined || ports.length === 0) return;
+  const rules = portRulesOf(ports, target.link);
+  ctx.firewall.publish(rules);
+  undo.defer(() => ctx.firewall.unpublish(rules));
+}

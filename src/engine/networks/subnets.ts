@@ -1,0 +1,57 @@
+import { invalidArgument, resourceExhausted } from '#base/errors.ts';
+import { formatPrefix, overlaps, type Prefix, parseCidr } from '#base/ip.ts';
+
+/** An address range that is split into subnets of `size` for networks that name none (daemon.json: default-address-pools). */
+export interface AddressPoolSource {
+  readonly base: string;
+  readonly size: number;
+}
+
+export const defaultAddressPools: readonly AddressPoolSource[] = [
+  { base: '172.17.0.0/16', size: 16 },
+  { base: '172.18.0.0/16', size: 16 },
+  { base: '172.19.0.0/16', size: 16 },
+  { base: '172.20.0.0/14', size: 16 },
+  { base: '172.24.0.0/14', size: 16 },
+  { base: '172.28.0.0/14', size: 16 },
+  { base: '192.168.0.0/16', size: 20 },
+];
+
+/** The first subnet of these pools that overlaps nothing in use. Rejects with ResourceExhausted. */
+export function chooseSubnet(pools: readonly AddressPoolSource[], family: 4 | 6, inUse: readonly Prefix[]): Prefix {
+  for (const pool of pools) {
+    const base = parsePrefix(pool.base);
+    if (base.family !== family) continue;
+    const step = 1n << BigInt((family === 4 ? 32 : 128) - pool.size);
+    const end = base.value + (1n << BigInt((family === 4 ? 32 : 128) - base.length));
+    for (let value = base.value; value < end; ) {
+      const candidate: Prefix = { family, value, length: pool.size };
+      const obstacle = inUse.find(used => overlaps(used, candidate));
+      if (obstacle === undefined) return candidate;
+      value = after(candidate, obstacle, step);
+    }
+  }
+  throw resourceExhausted('all predefined address pools have been fully subnetted');
+}
+
+/** The next candidate behind an obstacle: a big one is skipped whole. */
+function after(candidate: Prefix, obstacle: Prefix, step: bigint): bigint {
+  const end = obstacle.value + (1n << BigInt((obstacle.family === 4 ? 32 : 128) - obstacle.length));
+  const next = candidate.value + step;
+  return end > next ? ((end + step - 1n) / step) * step : next;
+}
+
+/** The pool for IPv6 networks that name no subnet: a unique local /48 derived from the engine's id (RFC 4193), split into /64. */
+export function uniqueLocalPool(engineId: string): AddressPoolSource {
+  const digest = new Bun.CryptoHasher('sha256').update(engineId).digest();
+  const globalId = digest.readBigUInt64BE(0) & 0xffffffffffn;
+  const value = (0xfdn << 120n) | (globalId << 80n);
+  return { base: formatPrefix({ family: 6, value, length: 48 }), size: 64 };
+}
+
+/** Rejects with InvalidArgument. */
+export function parsePrefix(text: string): Prefix {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw invalidArgument(`invalid CIDR address: ${text}`);
+  return cidr.prefix;
+}

@@ -1,0 +1,32 @@
+import { cleanUp } from '#base/dispose.ts';
+import { failpoint } from '#base/failpoint.ts';
+import { publishingAttachment, releaseAttachment } from './attachments.ts';
+import { type Context, publish } from './context.ts';
+import { portRulesOf, releasePorts } from './publish-ports.ts';
+
+/**
+ * The reverse of setup; the record goes last, so that a kill in between is finished by the next daemon. A step that fails does not keep the
+ * others from being done. None there is fine.
+ */
+export async function teardown(ctx: Context, containerId: string): Promise<void> {
+  const record = ctx.sandboxes.get(containerId);
+  if (record === undefined) return;
+  const { attachments, ports } = record;
+  ctx.nameServer.stop(containerId);
+  failpoint('network.teardown.names');
+  const target = publishingAttachment(ctx, attachments)?.link;
+  if (target !== undefined && ports.length > 0) {
+    await cleanUp(`port rules of ${containerId}`, ctx.log, () => ctx.firewall.unpublish(portRulesOf(ports, target)));
+    failpoint('network.teardown.unpublished');
+    await cleanUp(`host ports of ${containerId}`, ctx.log, () => releasePorts(ctx, ports, target));
+  }
+  await cleanUp(`network namespace of ${containerId}`, ctx.log, () => ctx.driver.removeSandbox(containerId));
+  failpoint('network.teardown.detached');
+  for (const attachment of attachments) releaseAttachment(ctx, attachment);
+  ctx.sandboxes.delete(containerId);
+  failpoint('network.teardown.done');
+  for (const { networkId } of attachments) {
+    const network = ctx.networks.byId(networkId);
+    if (network !== undefined) publish(ctx, network, 'disconnect', { container: containerId });
+  }
+}
