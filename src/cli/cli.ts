@@ -1,0 +1,53 @@
+import type { Client } from '#client/client.ts';
+import type { ConfigFile } from './config/config-file.ts';
+import { Output } from './output/terminal.ts';
+
+/** What was said before the command's name. */
+export interface GlobalOptions {
+  readonly configDir?: string;
+  readonly context?: string;
+  readonly hosts: readonly string[];
+  readonly debug: boolean;
+  readonly tls: boolean;
+  readonly tlsVerify: boolean;
+  readonly tlsVerifyGiven: boolean;
+  readonly tlsCaCert?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
+/** The program's own version; the build defines it. */
+export const cliVersion = '0.1.0';
+
+/** One run of the command line: where it reads, where it writes, whom it asks. Everything but the two outputs is made when first wanted. */
+export class Cli {
+  /** `docker` or `berth`: as it was called, and so as its messages call it. */
+  readonly name: string;
+  readonly options: GlobalOptions;
+  readonly out = new Output(1);
+  readonly err = new Output(2);
+  #config: ConfigFile | undefined;
+  #client: Promise<Client> | undefined;
+
+  constructor(name: string, options: GlobalOptions) {
+    this.name = name;
+    this.options = options;
+  }
+
+  async config(): Promise<ConfigFile> {
+    this.#config ??= (await import('./config/config-file.ts')).loadConfigFile(this);
+    return this.#config;
+  }
+
+  client(): Promise<Client> {
+    this.#client ??= import('./config/connect.ts').then(({ connect }) => connect(this));
+    return this.#client;
+  }
+
+  /** Ends connections that would keep the process waiting. */
+  async close(): Promise<void> {
+    if (this.#client === undefined) return;
+    const client = await this.#client.catch(() => undefined);
+    client?.close();
+  }
+}

@@ -1,0 +1,186 @@
+import { messageOf } from '#base/errors.ts';
+import { Cli, cliVersion, type GlobalOptions } from './cli.ts';
+import type { AnyCommand, Entry } from './command.ts';
+import { ExitError, FlagError } from './errors.ts';
+import { bool, type FlagValues, list, text } from './flags/flag.ts';
+import { parseFlags } from './flags/parse.ts';
+import { commands, commonCommands } from './registry.ts';
+
+const globalFlags = {
+  config: text('Directory of the client\'s settings (default "~/.docker")'),
+  context: text('Name of the context that says where the daemon is; wins over DOCKER_HOST', { short: 'c' }),
+  debug: bool('Say more about errors', { short: 'D' }),
+  host: list("The daemon's socket: unix://path, tcp://host:port or ssh://user@host", { short: 'H' }),
+  'log-level': text('Least severe messages to show: debug, info, warn, error or fatal', { short: 'l', default: 'info' }),
+  tls: bool('Use TLS; --tlsverify implies it'),
+  tlscacert: text('File of the certificate authority to trust (default "~/.docker/ca.pem")'),
+  tlscert: text('File of the certificate to present (default "~/.docker/cert.pem")'),
+  tlskey: text('File of the key to that certificate (default "~/.docker/key.pem")'),
+  tlsverify: bool("Use TLS and check the daemon's certificate"),
+  version: bool('Print the version and end', { short: 'v' }),
+};
+
+/** Runs one command line and resolves with its exit code; what there is to say has been written. */
+export async function runCli(argv: readonly string[], name: string): Promise<number> {
+  let cli = new Cli(name, globalOptions({ ...emptyGlobals }, new Set()));
+  try {
+    const parsed = parseFlags(globalFlags, argv, { interspersed: false });
+    cli = new Cli(name, globalOptions(parsed.flags, parsed.changed));
+    checkLogLevel(parsed.flags['log-level']);
+    if (parsed.flags.version) {
+      cli.out.line(`${name === 'berth' ? 'Berth' : 'Docker'} version ${cliVersion}, build berth`);
+      return 0;
+    }
+    const [word, ...rest] = parsed.args;
+    if (parsed.help || word === undefined) return await showRootHelp(cli);
+    if (word === 'help') return await showHelpOf(cli, rest);
+    return await dispatch(cli, argv, word, rest);
+  } catch (err) {
+    return await report(cli, err, name, '[OPTIONS] COMMAND [ARG...]');
+  } finally {
+    await cli.close();
+  }
+}
+
+const emptyGlobals: FlagValues<typeof globalFlags> = parseFlags(globalFlags, []).flags;
+
+function globalOptions(flags: FlagValues<typeof globalFlags>, changed: ReadonlySet<string>): GlobalOptions {
+  return {
+    hosts: flags.host,
+    debug: flags.debug,
+    tls: flags.tls,
+    tlsVerify: flags.tlsverify,
+    tlsVerifyGiven: changed.has('tlsverify'),
+    ...(flags.config === '' ? {} : { configDir: flags.config }),
+    ...(flags.context === '' ? {} : { context: flags.context }),
+    ...(flags.tlscacert === '' ? {} : { tlsCaCert: flags.tlscacert }),
+    ...(flags.tlscert === '' ? {} : { tlsCert: flags.tlscert }),
+    ...(flags.tlskey === '' ? {} : { tlsKey: flags.tlskey }),
+  };
+}
+
+function checkLogLevel(level: string): void {
+  if (!['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic'].includes(level.toLowerCase())) {
+    throw new ExitError(1, `unable to parse logging level: ${level}; use debug, info, warn, error or fatal`);
+  }
+}
+
+interface Found {
+  readonly path: string;
+  readonly entry: Entry;
+  readonly rest: readonly string[];
+}
+
+/** Follows the words into the tree of commands. */
+function findCommand(name: string, word: string, rest: readonly string[]): Found | undefined {
+  const top = lookUp(commands, word);
+  if (top === undefined) return undefined;
+  let found: Found = { path: `${name} ${top[0]}`, entry: top[1], rest };
+  while (found.entry.commands !== undefined) {
+    const [next, ...after] = found.rest;
+    const below = next === undefined ? undefined : lookUp(found.entry.commands, next);
+    if (below === undefined) break;
+    found = { path: `${found.path} ${below[0]}`, entry: below[1], rest: after };
+  }
+  return found;
+}
+
+function lookUp(among: Readonly<Record<string, Entry>>, word: string): readonly [string, Entry] | undefined {
+  const direct = Object.hasOwn(among, word) ? among[word] : undefined;
+  if (direct !== undefined) return [word, direct];
+  return Object.entries(among).find(([, entry]) => entry.also?.includes(word) === true);
+}
+
+async function dispatch(cli: Cli, argv: readonly string[], word: string, rest: readonly string[]): Promise<number> {
+  const found = findCommand(cli.name, word, rest);
+  if (found === undefined) {
+    const { runPlugin } = await import('./plugins.ts');
+    const code = await runPlugin(cli, argv, word, rest);
+    if (code !== undefined) return code;
+    throw new ExitError(1, `${cli.name}: unknown command: ${cli.name} ${word}\n\nRun '${cli.name} --help' for more information`);
+  }
+  const { path, entry } = found;
+  if (entry.load === undefined) return await runGroup(cli, found);
+  const { command } = await entry.load();
+  return await runCommand(cli, path, command, found.rest);
+}
+
+async function runGroup(cli: Cli, { path, entry, rest }: Found): Promise<number> {
+  try {
+    const parsed = parseFlags({}, rest, { interspersed: false });
+    for (const notice of parsed.notices) cli.err.line(notice);
+    const [unknown] = parsed.args;
+    if (unknown !== undefined && !parsed.help) {
+      throw new ExitError(
+        1,
+        `${cli.name}: unknown command: ${path} ${unknown}\n\nUsage:  ${path}\n\nRun '${path} --help' for more information`,
+      );
+    }
+    const { groupHelp } = await import('./help.ts');
+    (parsed.help || rest.length === 0 ? cli.out : cli.err).write(groupHelp(path, entry));
+    return 0;
+  } catch (err) {
+    return await report(cli, err, path, '');
+  }
+}
+
+async function runCommand(cli: Cli, path: string, command: AnyCommand, argv: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseFlags(command.flags, argv, command.interspersed === undefined ? {} : { interspersed: command.interspersed });
+    for (const notice of parsed.notices) cli.err.line(notice);
+    if (parsed.help) {
+      const { commandHelp } = await import('./help.ts');
+      cli.out.write(commandHelp(cli.name, path, command, cli.out));
+      return 0;
+    }
+    if (!command.args.accepts(parsed.args.length)) {
+      const { usageLine } = await import('./help.ts');
+      const usage = usageLine(path, command.usage);
+      throw new ExitError(
+        1,
+        `${cli.name}: '${path}' ${command.args.text}\n\n${usage}\n\n${command.args.see} '${path} --help' for more information`,
+      );
+    }
+    return (await command.run(cli, parsed)) ?? 0;
+  } catch (err) {
+    return await report(cli, err, path, command.usage);
+  }
+}
+
+/** Shows what went wrong, on stderr, and chooses the exit code. */
+async function report(cli: Cli, err: unknown, path: string, usage: string): Promise<number> {
+  if (err instanceof FlagError) {
+    const { usageLine } = await import('./help.ts');
+    cli.err.line(`${err.message}\n\n${usageLine(path, usage)}\n\nRun '${path} --help' for more information`);
+    return 125;
+  }
+  if (err instanceof ExitError) {
+    if (err.message !== '') cli.err.line(err.message);
+    return err.exitCode;
+  }
+  // Whoever read our output has gone: there is nobody to tell.
+  if (err instanceof Error && 'code' in err && err.code === 'EPIPE') return 1;
+  cli.err.line(messageOf(err));
+  if (cli.options.debug && err instanceof Error && err.stack !== undefined) cli.err.line(err.stack);
+  return 1;
+}
+
+async function showRootHelp(cli: Cli): Promise<number> {
+  const [{ rootHelp }, { listPluginEntries }] = await Promise.all([import('./help.ts'), import('./plugins.ts')]);
+  const plugins = await listPluginEntries(cli);
+  cli.out.write(rootHelp({ program: cli.name, common: commonCommands, commands, flags: globalFlags, plugins }, cli.out));
+  return 0;
+}
+
+async function showHelpOf(cli: Cli, words: readonly string[]): Promise<number> {
+  const [word, ...rest] = words;
+  if (word === undefined) return await showRootHelp(cli);
+  const found = findCommand(cli.name, word, rest);
+  if (found === undefined || (found.entry.commands !== undefined && found.rest.length > 0)) {
+    throw new ExitError(1, `unknown help topic: ${words.join(' ')}`);
+  }
+  const { commandHelp, groupHelp } = await import('./help.ts');
+  if (found.entry.load === undefined) cli.out.write(groupHelp(found.path, found.entry));
+  else cli.out.write(commandHelp(cli.name, found.path, (await found.entry.load()).command, cli.out));
+  return 0;
+}

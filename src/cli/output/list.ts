@@ -1,0 +1,96 @@
+import type { Cli } from '../cli.ts';
+import { ExitError } from '../errors.ts';
+import { alignColumns } from './tab-writer.ts';
+
+/** How a kind of object shows in lists. Fields are what templates call them: `{{.ID}}`. */
+export interface ListView<T> {
+  /** The Go type that template errors name. */
+  readonly typeName: string;
+  readonly fields: Readonly<Record<string, (item: T) => unknown>>;
+  /** Methods of templates, such as `{{.Label "key"}}`. */
+  readonly methods?: Readonly<Record<string, (item: T) => (key: string) => unknown>>;
+  /** The heading of each field; one that is missing cannot head a column. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The fields of the table when nobody asks for others. */
+  readonly columns: readonly string[];
+  /** The field that `--quiet` prints. */
+  readonly quietField?: string;
+}
+
+export interface ListOptions {
+  /** From `--format` or the settings. Empty: the table. */
+  readonly format: string;
+  readonly quiet?: boolean;
+}
+
+/** Prints a list as the table, the ids only, JSON a line, or through a template. */
+export async function printList<T>(
+  cli: Cli,
+  view: ListView<T>,
+  items: readonly T[],
+  { format, quiet = false }: ListOptions,
+): Promise<void> {
+  if (quiet && view.quietField !== undefined && (format === '' || format === 'table')) {
+    const field = view.fields[view.quietField];
+    cli.out.write(items.map(item => `${String(field?.(item))}\n`).join(''));
+    return;
+  }
+  if (format === '' || format === 'table') {
+    const header = view.columns.map(name => view.headers[name] ?? '').join('\t');
+    const rows = items.map(item => view.columns.map(name => String(view.fields[name]?.(item) ?? '')).join('\t'));
+    cli.out.write(alignColumns(`${[header, ...rows].join('\n')}\n`));
+    return;
+  }
+  cli.out.write(await renderList(view, items, format));
+}
+
+/** A list through a template; `table …` adds the headings and aligns. */
+async function renderList<T>(view: ListView<T>, items: readonly T[], format: string): Promise<string> {
+  const [{ compileTemplate }, { headerFunctions }, { TemplateError }, { Struct }] = await Promise.all([
+    import('../template/evaluate.ts'),
+    import('../template/functions.ts'),
+    import('../template/node.ts'),
+    import('../template/value.ts'),
+  ]);
+  const table = format.startsWith('table');
+  const body =
+    format === 'json'
+      ? '{{json .}}'
+      : (table ? format.slice('table'.length) : format).trim().replaceAll('\\t', '\t').replaceAll('\\n', '\n');
+  const read = (functions?: typeof headerFunctions): ReturnType<typeof compileTemplate> => {
+    try {
+      return compileTemplate(body, functions === undefined ? {} : { functions });
+    } catch (err) {
+      throw err instanceof TemplateError ? new ExitError(1, `failed to parse template: ${err.message}`, { cause: err }) : err;
+    }
+  };
+  try {
+    const rowTemplate = read();
+    const rows = items.map(item => `${rowTemplate.execute(toStruct(view, item, Struct))}\n`);
+    if (!table) return rows.join('');
+    const heading = read(headerFunctions).execute(headingOf(view, Struct));
+    return alignColumns(`${heading}\n${rows.join('')}`);
+  } catch (err) {
+    throw err instanceof TemplateError ? new ExitError(1, `failed to execute template: ${err.message}`, { cause: err }) : err;
+  }
+}
+
+type StructClass = typeof import('../template/value.ts').Struct;
+
+function toStruct<T>(view: ListView<T>, item: T, Struct: StructClass): InstanceType<StructClass> {
+  const fields = Object.fromEntries(Object.entries(view.fields).map(([name, get]) => [name, () => get(item)]));
+  const methods = Object.fromEntries(Object.entries(view.methods ?? {}).map(([name, get]) => [name, (key: string) => get(item)(key)]));
+  return new Struct(view.typeName, fields, methods);
+}
+
+function headingOf<T>(view: ListView<T>, Struct: StructClass): InstanceType<StructClass> {
+  const fields = Object.fromEntries(Object.entries(view.headers).map(([name, header]) => [name, () => header]));
+  // `{{.Label "com.example.key"}}` is headed by the last part of the key.
+  const methods = Object.fromEntries(
+    Object.keys(view.methods ?? {}).map(name => [
+      name,
+      (key: string) => key.split('.').at(-1)?.replaceAll('-', ' ').replaceAll('_', ' ') ?? '',
+    ]),
+  );
+  return new Struct(view.typeName, fields, methods);
+}

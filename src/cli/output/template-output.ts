@@ -1,0 +1,21 @@
+import type { Cli } from '../cli.ts';
+import { ExitError } from '../errors.ts';
+
+/** Prints one object through a Go template or, for `json`, as JSON. Errors of the template have the words of the command that asked. */
+export async function printTemplate(cli: Cli, name: string, format: string, data: unknown): Promise<void> {
+  const [{ compileTemplate }, { TemplateError }] = await Promise.all([import('../template/evaluate.ts'), import('../template/node.ts')]);
+  const compile = (): ReturnType<typeof compileTemplate> => {
+    try {
+      return compileTemplate(format === 'json' ? '{{json .}}' : format, { name });
+    } catch (err) {
+      throw err instanceof TemplateError ? new ExitError(64, `template parsing error: ${err.message}`, { cause: err }) : err;
+    }
+  };
+  const template = compile();
+  try {
+    cli.out.line(template.execute(data));
+  } catch (err) {
+    if (!(err instanceof TemplateError)) throw err;
+    throw new ExitError(1, err.message, { cause: err });
+  }
+}
