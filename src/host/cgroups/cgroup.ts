@@ -62,11 +62,12 @@ export class Cgroup {
     return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
   }
 
-  /** Removes it and what is below, in every hierarchy. Its processes must have ended; the last one's exit may still be under way. */
+  /** Removes it and what is below, in every hierarchy, ending processes that are still in it. */
   async remove(signal: AbortSignal): Promise<void> {
     for (const directory of this.#directories()) {
       while (!removeTree(directory)) {
         if (signal.aborted) throw unavailable(`cannot remove the cgroup ${directory}: it still has processes`);
+        this.signalAll(9);
         await delay(1);
       }
     }

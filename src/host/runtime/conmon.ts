@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { internal, isErrno } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import type { ProcessIo } from '#core/runtime.ts';
 import { adoptSocket, socketPair } from '#host/sys/unix-socket.ts';
 import { files } from './layout.ts';
@@ -74,6 +75,7 @@ export async function startMonitor(request: MonitorRequest): Promise<StartedMoni
     closeSync(pair.theirs);
     closeSync(errorsTo);
   }
+  failpoint(request.exec === undefined ? 'runtime.create.spawned' : 'runtime.exec.spawned');
   return await readReports(pair.ours, request);
 }
 

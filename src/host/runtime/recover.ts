@@ -46,14 +46,11 @@ export async function recoverContainers(recovery: Recovery): Promise<RecoveredCo
       recovered.push(found);
       continue;
     }
-    const below = layout.directory({ containerId: id });
-    await killMonitors(
-      [...monitors].filter(([directory]) => directory === below || directory.startsWith(`${below}/`)).flatMap(([, pids]) => pids),
-    );
+    await endMonitors(layout.containers, directory => containerOf(layout, directory) === id);
     await eraser.erase(id, eraser.factsOf(id), [], AbortSignal.timeout(recoverMs));
     log.info('removed a container that was half made, half removed or is not known', { container: id });
   }
-  await removeStrays(recovery, new Set(recovered.map(container => container.id)), monitors);
+  await removeStrays(recovery, new Set(recovered.map(container => container.id)));
   return recovered;
 }
 
@@ -74,15 +71,16 @@ async function recoverContainer(recovery: Recovery, id: string, monitors: Monito
   const main = recovery.supervise(key, directory, facts.io, exit === undefined ? pid : 0, ended ?? Promise.resolve(), facts);
   const container: SupervisedContainer = { facts, program, main, execs: new Map() };
   recovery.adopt(id, container);
-  const execs = recoverExecs(recovery, container, monitors);
+  const execs = await recoverExecs(recovery, container, monitors);
   if (exit !== undefined) return { id, state: { status: 'exited', exit }, execs };
   const status = (await isStarted(layout, program, id)) ? 'running' : 'created';
   return { id, state: { status, pid }, execs };
 }
 
-function recoverExecs(recovery: Recovery, container: SupervisedContainer, monitors: Monitors): RecoveredContainer['execs'] {
+async function recoverExecs(recovery: Recovery, container: SupervisedContainer, monitors: Monitors): Promise<RecoveredContainer['execs']> {
   const { containerId } = container.main.key;
-  return names(`${container.main.directory}/execs`).flatMap(execId => {
+  const recovered: RecoveredContainer['execs'][number][] = [];
+  for (const execId of names(`${container.main.directory}/execs`)) {
     const key = { containerId, execId };
     const directory = recovery.layout.directory(key);
     const facts = readJson(`${directory}/${files.state}`) as ExecFacts | undefined;
@@ -90,17 +88,18 @@ function recoverExecs(recovery: Recovery, container: SupervisedContainer, monito
     const ended = watchMonitor(directory, monitors);
     const exit = readExit(directory, () => false);
     if (facts === undefined || (exit === undefined && (ended === undefined || pid === 0))) {
-      void killMonitors(monitors.get(directory) ?? []);
+      await endMonitors(recovery.layout.containers, other => other === directory);
       rmSync(directory, { recursive: true, force: true });
       recovery.log.info('removed an exec that was half made', { container: containerId, exec: execId });
-      return [];
+      continue;
     }
     container.execs.set(
       execId,
       recovery.supervise(key, directory, facts.io, exit === undefined ? pid : 0, ended ?? Promise.resolve(), container.facts),
     );
-    return [{ execId, exit }];
-  });
+    recovered.push({ execId, exit });
+  }
+  return recovered;
 }
 
 /** Whether the entrypoint runs: crun and runc remove the fifo at which a container waits to be started. */
@@ -111,10 +110,9 @@ async function isStarted(layout: Layout, program: OciProgram, id: string): Promi
   return !/"status":\s*"created"/.test(result.stdout);
 }
 
-async function removeStrays(recovery: Recovery, kept: ReadonlySet<string>, monitors: Monitors): Promise<void> {
+async function removeStrays(recovery: Recovery, kept: ReadonlySet<string>): Promise<void> {
   const { layout, hierarchies, cgroupParent, log } = recovery;
-  const isKept = (directory: string): boolean => kept.has(directory.slice(layout.containers.length + 1).split('/')[0] ?? '');
-  await killMonitors([...monitors].filter(([directory]) => !isKept(directory)).flatMap(([, pids]) => pids));
+  await endMonitors(layout.containers, directory => !kept.has(containerOf(layout, directory)));
   for (const runtime of names(layout.runtimes)) {
     for (const id of names(`${layout.runtimes}/${runtime}`)) {
       if (!kept.has(id)) rmSync(`${layout.runtimes}/${runtime}/${id}`, { recursive: true, force: true });
@@ -155,16 +153,23 @@ function watchMonitor(directory: string, monitors: Monitors): Promise<void> | un
   return pidfd === undefined ? undefined : pidfdEnd(pidfd);
 }
 
-async function killMonitors(pids: readonly number[]): Promise<void> {
-  await Promise.all(
-    pids.map(async pid => {
-      const pidfd = openPidfd(pid);
-      if (pidfd === undefined) return;
-      if (signalPidfd(pidfd, 9)) await pidfdEnd(pidfd);
-      else closeSync(pidfd);
-    }),
-  );
+/** Kills monitors until none is found: one that is just forking is seen the next time. */
+async function endMonitors(below: string, isUnwanted: (directory: string) => boolean): Promise<void> {
+  for (;;) {
+    const unwanted = [...findMonitors(below)].filter(([directory]) => isUnwanted(directory)).flatMap(([, pids]) => pids);
+    if (unwanted.length === 0) return;
+    await Promise.all(unwanted.map(endProcess));
+  }
 }
+
+async function endProcess(pid: number): Promise<void> {
+  const pidfd = openPidfd(pid);
+  if (pidfd === undefined) return;
+  if (signalPidfd(pidfd, 9)) await pidfdEnd(pidfd);
+  else closeSync(pidfd);
+}
+
+const containerOf = (layout: Layout, directory: string): string => directory.slice(layout.containers.length + 1).split('/')[0] ?? '';
 
 function names(directory: string): string[] {
   try {
