@@ -23,7 +23,7 @@ export interface Hijacked {
  */
 export async function hijack(connection: Hijacked, reply: HijackReply, common: Headers): Promise<void> {
   const { socket } = connection;
-  if (socket.destroyed) return reply.abandon();
+  if (socket.destroyed) return;
   const gone = new AbortController();
   socket.once('close', () => gone.abort(new DOMException('the client has closed the connection', 'AbortError')));
   // What goes wrong with a connection ends in `close`; a listener must exist all the same.

@@ -45,8 +45,6 @@ export interface HijackReply {
   /** The headers of every answer follow those of the upgrade. */
   readonly commonHeaders: boolean;
   readonly run: (client: ClientStream) => Promise<unknown>;
-  /** Lets go of what was prepared when the connection turned out to be gone. */
-  readonly abandon: () => void;
 }
 
 export const json = (value: unknown, status = 200): JsonReply => ({ kind: 'json', status, value });

@@ -1,0 +1,115 @@
+import { messageOf } from '#base/errors.ts';
+import { parseMoment } from '#api/query.ts';
+import { frame } from '#api/stream-framing.ts';
+import { invalidArgument } from '#base/errors.ts';
+import type { LogEntry } from '#core/logs.ts';
+import type { Attachment, AttachOptions } from '#engine/containers/attach-types.ts';
+import type { ApiRequest } from '../api-request.ts';
+import { toErrorAnswer } from '../error-response.ts';
+import type { Services } from '../ports.ts';
+import type { Chunk, HijackReply, Reply } from '../reply.ts';
+import { route } from '../router.ts';
+import type { Route } from '../router.ts';
+import { rawStream, streamType } from '../stream-types.ts';
+
+export function containerStreamRoutes({ containers }: Services): Route[] {
+  return [
+    route('GET /containers/{id}/logs', request => streamLogs(request, containers)),
+    route('POST /containers/{id}/attach', async request => {
+      let attachment: Attachment;
+      try {
+        attachment = await containers.attach(request.param('id'), attachOptions(request));
+      } catch (err) {
+        return refusedAttach(err);
+      }
+      return hijackReply(attachment, request, false);
+    }),
+  ];
+}
+
+function attachOptions({ query }: ApiRequest): AttachOptions {
+  return {
+    stdin: query.bool('stdin'),
+    stdout: query.bool('stdout'),
+    stderr: query.bool('stderr'),
+    stream: query.bool('stream'),
+    logs: query.bool('logs'),
+    detachKeys: query.text('detachKeys'),
+  };
+}
+
+/** An attach that fails is told as plain text: that is what clients of the raw protocol read. */
+function refusedAttach(err: unknown): Reply {
+  const { status, body } = toErrorAnswer(err);
+  return { kind: 'text', status, contentType: rawStream, text: `${body.message}\r\n` };
+}
+
+export function hijackReply(attachment: Attachment, request: ApiRequest, commonHeaders: boolean): HijackReply {
+  return {
+    kind: 'hijack',
+    contentType: streamType(attachment.tty, request.version),
+    rawContentType: rawStream,
+    framed: !attachment.tty,
+    commonHeaders,
+    run: client => attachment.run(client),
+  };
+}
+
+function streamLogs(request: ApiRequest, containers: Services['containers']): Reply {
+  const { query } = request;
+  const [stdout, stderr] = [query.bool('stdout'), query.bool('stderr')];
+  if (!stdout && !stderr) throw invalidArgument('Bad parameters: you must choose at least one stream');
+  const ref = request.param('id');
+  const { tty, entries } = containers.logs(
+    ref,
+    {
+      follow: query.bool('follow'),
+      stdout,
+      stderr,
+      sinceNano: moment(request, 'since'),
+      untilNano: moment(request, 'until'),
+      tail: tailOf(query.text('tail')),
+    },
+    request.signal,
+  );
+  const details = query.bool('details') ? formatDetails(containers.logDetails(ref)) : '';
+  const timestamps = query.bool('timestamps');
+  return {
+    kind: 'stream',
+    status: 200,
+    contentType: streamType(tty, request.version),
+    start: 'at-once',
+    body: formatEntries(entries, { tty, timestamps, details }),
+    formatError: err => {
+      const line = Buffer.from(`Error grabbing logs: ${messageOf(err)}\n`);
+      return tty ? line : frame('systemerr', line);
+    },
+  };
+}
+
+/** `since=0` and nothing mean the same: from the beginning. */
+function moment(request: ApiRequest, name: string): bigint | undefined {
+  const text = request.query.text(name);
+  const nano = text === '' ? 0n : parseMoment(text);
+  if (nano === undefined) throw invalidArgument(`invalid value for "${name}": ${JSON.stringify(text)} is no time in seconds since 1970`);
+  return nano === 0n ? undefined : nano;
+}
+
+/** Anything but a number from 0 up means all. */
+const tailOf = (text: string): number | undefined => (/^\d{1,15}$/.test(text) ? Number(text) : undefined);
+
+const formatDetails = (details: Readonly<Record<string, string>>): string => {
+  const pairs = Object.entries(details).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `${pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join(',')} `;
+};
+
+async function* formatEntries(
+  entries: AsyncIterable<LogEntry>,
+  { tty, timestamps, details }: { readonly tty: boolean; readonly timestamps: boolean; readonly details: string },
+): AsyncGenerator<Chunk> {
+  for await (const { stream, time, line } of entries) {
+    const prefix = `${timestamps ? `${time} ` : ''}${details}`;
+    const payload = prefix === '' ? line : Buffer.concat([Buffer.from(prefix), line]);
+    yield tty ? payload : frame(stream, payload);
+  }
+}
