@@ -73,9 +73,7 @@ describe('what a container was asked for', () => {
   test('masked and read-only paths', async () => {
     expect(await outputOf(daemon(), 'ls /sys/firmware | wc -w; grep -c " /proc/sys ro," /proc/self/mountinfo')).toBe('0\n1');
     expect(await outputOf(daemon(), 'echo 1 2>/dev/null >/proc/sys/kernel/sysrq || echo refused')).toBe('refused');
-    expect(await outputOf(daemon(), 'mkdir /sys/fs/cgroup/x /sys/fs/cgroup/memory/x 2>/dev/null || echo refused')).toBe(
-      'refused',
-    );
+    expect(await outputOf(daemon(), 'mkdir /sys/fs/cgroup/x /sys/fs/cgroup/memory/x 2>/dev/null || echo refused')).toBe('refused');
   });
 
   test('privileged: all capabilities, devices, nothing masked', async () => {

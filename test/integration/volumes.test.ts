@@ -1,0 +1,117 @@
+import { expect } from 'bun:test';
+import { create, inspect, outputOf, remove, sh, sharedDaemon } from '#test/helpers/containers.ts';
+import { tempFolder } from '#test/helpers/daemon.ts';
+import { needs } from '#test/helpers/needs.ts';
+
+const { describe, test } = needs('root', 'conmon', 'nft');
+
+interface Volume {
+  readonly Name: string;
+  readonly Driver: string;
+  readonly Mountpoint: string;
+  readonly Labels: Readonly<Record<string, string>> | null;
+  readonly Scope: string;
+}
+
+describe('volumes', () => {
+  const daemon = sharedDaemon();
+  const list = async (filters: object = {}): Promise<string[]> => {
+    const { Volumes } = await daemon().api.expect<{ Volumes: Volume[] | null }>(
+      'GET',
+      `/volumes?filters=${encodeURIComponent(JSON.stringify(filters))}`,
+    );
+    return (Volumes ?? []).map(({ Name }) => Name).toSorted();
+  };
+
+  test('create, inspect, list, remove; creating it again is fine', async () => {
+    const volume = await daemon().api.expect<Volume>('POST', '/volumes/create', {
+      body: { Name: 'data', Labels: { a: 'b' } },
+      status: 201,
+    });
+    expect(volume).toMatchObject({ Name: 'data', Driver: 'local', Scope: 'local', Labels: { a: 'b' } });
+    expect((await daemon().api.expect<Volume>('POST', '/volumes/create', { body: { Name: 'data' } })).Name).toBe('data');
+    expect(await daemon().api.expect<Volume>('GET', '/volumes/data')).toMatchObject({ Name: 'data', Mountpoint: volume.Mountpoint });
+    expect(await list({ label: ['a=b'] })).toEqual(['data']);
+    expect(await list({ name: ['dat'] })).toEqual(['data']);
+    expect(await list({ dangling: ['true'] })).toEqual(['data']);
+    await daemon().api.expect('DELETE', '/volumes/data', { status: 204 });
+    expect((await daemon().api.get('/volumes/data')).status).toBe(404);
+    expect((await daemon().api.delete('/volumes/data')).status).toBe(404);
+    expect((await daemon().api.delete('/volumes/data?force=1')).status).toBe(204);
+  });
+
+  test('what a container writes, another reads', async () => {
+    const mount = { HostConfig: { Binds: ['shared:/data'] } };
+    await outputOf(daemon(), 'echo kept >/data/file', mount);
+    expect(await outputOf(daemon(), 'cat /data/file', mount)).toBe('kept');
+    expect(await outputOf(daemon(), 'echo x 2>/dev/null >/data/file || echo refused', { HostConfig: { Binds: ['shared:/data:ro'] } })).toBe(
+      'refused',
+    );
+    await daemon().api.expect('DELETE', '/volumes/shared', { status: 204 });
+  });
+
+  test('a used volume cannot be removed', async () => {
+    const id = await create(daemon(), sh('true', { HostConfig: { Binds: ['used:/data'] } }));
+    const refused = await daemon().api.call<{ message: string }>('DELETE', '/volumes/used');
+    expect(refused.status).toBe(409);
+    expect(refused.json.message).toContain('volume is in use');
+    await remove(daemon(), id);
+    await daemon().api.expect('DELETE', '/volumes/used', { status: 204 });
+  });
+
+  test('an anonymous volume goes with rm -v, a named one stays', async () => {
+    const id = await create(daemon(), sh('true', { Volumes: { '/anonymous': {} }, HostConfig: { Binds: ['named:/named'] } }));
+    const names = (await inspect(daemon(), id)).Mounts.map(({ Name }) => Name ?? '');
+    expect(names.length).toBe(2);
+    await remove(daemon(), id);
+    expect(await list()).toEqual(['named']);
+    await daemon().api.expect('DELETE', '/volumes/named', { status: 204 });
+  });
+
+  test('a new volume gets what the image has there, with owner and mode', async () => {
+    const mount = { HostConfig: { Mounts: [{ Type: 'volume', Source: 'copied', Target: '/etc' }] } };
+    expect(await outputOf(daemon(), 'head -n 1 /etc/passwd', mount)).toStartWith('root:');
+    expect(await outputOf(daemon(), 'head -n 1 /mnt/passwd', { HostConfig: { Binds: ['copied:/mnt'] } })).toStartWith('root:');
+    expect(
+      await outputOf(daemon(), 'ls /home | wc -l', {
+        HostConfig: { Mounts: [{ Type: 'volume', Source: 'empty', Target: '/home', VolumeOptions: { NoCopy: true } }] },
+      }),
+    ).toBe('0');
+    for (const name of ['copied', 'empty']) await daemon().api.expect('DELETE', `/volumes/${name}`, { status: 204 });
+  });
+
+  test('bind with --mount needs its source', async () => {
+    await using folder = await tempFolder();
+    const mount = (Source: string) => ({ Image: 'busybox', HostConfig: { Mounts: [{ Type: 'bind', Source, Target: '/data' }] } });
+    const refused = await daemon().api.post<{ message: string }>('/containers/create', mount(`${folder.path}/missing`));
+    expect(refused.status).toBe(400);
+    expect(refused.json.message).toContain('bind source path does not exist');
+    await Bun.write(`${folder.path}/there`, 'there');
+    expect(await outputOf(daemon(), 'cat /data', mount(`${folder.path}/there`))).toBe('there');
+  });
+
+  test('tmpfs and read-only mounts', async () => {
+    const mounts = [
+      { Type: 'tmpfs', Target: '/scratch', TmpfsOptions: { SizeBytes: 1048576, Mode: 0o700 } },
+      { Type: 'volume', Source: 'frozen', Target: '/frozen', ReadOnly: true },
+    ];
+    const script = 'stat -c %a /scratch; df -k /scratch | tail -n 1 | awk "{print \\$2}"; touch /frozen/x 2>/dev/null || echo refused';
+    expect(await outputOf(daemon(), script, { HostConfig: { Mounts: mounts } })).toBe('700\n1024\nrefused');
+    await daemon().api.expect('DELETE', '/volumes/frozen', { status: 204 });
+  });
+
+  test('bad names and paths are refused', async () => {
+    expect((await daemon().api.post('/volumes/create', { Name: '../escape' })).status).toBe(400);
+    expect((await daemon().api.post('/volumes/create', { Name: 'x', Driver: 'nonsense' })).status).toBeGreaterThanOrEqual(400);
+    for (const Binds of [['name:relative'], ['name:/data:nonsense'], ['/:'], ['a:b:c:d']]) {
+      expect((await daemon().api.post('/containers/create', { Image: 'busybox', HostConfig: { Binds } })).status).toBe(400);
+    }
+    const twice = [
+      { Type: 'tmpfs', Target: '/same' },
+      { Type: 'tmpfs', Target: '/same' },
+    ];
+    const refused = await daemon().api.post<{ message: string }>('/containers/create', { Image: 'busybox', HostConfig: { Mounts: twice } });
+    expect(refused.status).toBe(400);
+    expect(refused.json.message).toContain('Duplicate mount point: /same');
+  });
+});
