@@ -49,7 +49,7 @@ export class Extractor implements TarSink {
   #sizeBytes = 0;
   /** Directories that the tar named; their times and special mode bits are set when nothing changes in them any more. */
   readonly #directories = new Map<string, TarEntry>();
-  readonly #implied = new Set<string>();
+  readonly #implied = new Set<string>(['']);
   readonly #foreignLinks: { name: string; target: string }[] = [];
 
   constructor() {

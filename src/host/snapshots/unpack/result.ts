@@ -10,7 +10,7 @@ export interface UnpackReport {
   readonly diffId: string;
   /** Bytes of the files. */
   readonly sizeBytes: number;
-  /** Directories that the tar did not name but needed; parents first. */
+  /** Directories that the tar did not name but needed, parents first; '' is the root. */
   readonly impliedDirectories: readonly string[];
   /** Hard links to files that are not in this layer. */
   readonly foreignLinks: readonly { readonly name: string; readonly target: string }[];

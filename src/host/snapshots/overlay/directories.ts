@@ -1,0 +1,85 @@
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno, resourceExhausted } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+
+/**
+ * Numbered directories, one per layer. A directory without a record in the database is rubbish: it was being made or removed when the process
+ * ended. Rubbish moves to `trash/`, which is one rename, and is deleted from there in the background.
+ */
+export class LayerDirectories {
+  readonly #dir: string;
+  readonly #trash: string;
+  readonly #log: Logger;
+  #nextId: number;
+  #deleting: Promise<void> = Promise.resolve();
+
+  /** `used` are the ids that records name. */
+  constructor(dir: string, used: ReadonlySet<number>, log: Logger) {
+    this.#dir = dir;
+    this.#trash = join(dir, 'trash');
+    this.#log = log;
+    mkdirSync(this.#trash, { recursive: true, mode: 0o700 });
+    mkdirSync(this.empty, { recursive: true, mode: 0o755 });
+    const present = readdirSync(dir)
+      .filter(name => /^\d+$/.test(name))
+      .map(Number);
+    this.#nextId = Math.max(0, ...used, ...present, ...readdirSync(this.#trash).map(Number).filter(Number.isSafeInteger)) + 1;
+    const rubbish = present.filter(id => !used.has(id));
+    for (const id of rubbish) this.discard(id);
+    if (rubbish.length > 0) log.info('removed unfinished layers', { count: rubbish.length });
+    for (const name of readdirSync(this.#trash)) this.#delete(join(this.#trash, name));
+  }
+
+  /** A directory that stays empty: the bottom of a root file system without layers. */
+  get empty(): string {
+    return join(this.#dir, 'empty');
+  }
+
+  path(id: number, part: 'diff' | 'work' | 'merged'): string {
+    return `${this.#dir}/${String(id)}/${part}`;
+  }
+
+  /** Makes a directory with these parts and returns its number. */
+  create(parts: readonly ('diff' | 'work' | 'merged')[]): number {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    try {
+      mkdirSync(join(this.#dir, String(id)), 0o700);
+      for (const part of parts) mkdirSync(this.path(id, part), part === 'work' ? 0o700 : 0o755);
+    } catch (err) {
+      this.discard(id);
+      throw isErrno(err, 'ENOSPC') ? resourceExhausted(`no space left on device to make a layer in ${this.#dir}`, { cause: err }) : err;
+    }
+    return id;
+  }
+
+  /** Takes a directory out of use. Its files are deleted in the background. */
+  discard(id: number): void {
+    const trashed = join(this.#trash, String(id));
+    try {
+      renameSync(join(this.#dir, String(id)), trashed);
+    } catch (err) {
+      if (isErrno(err, 'ENOENT')) return;
+      throw err;
+    }
+    this.#delete(trashed);
+  }
+
+  /** Resolves when everything discarded so far is off the disk. */
+  async settled(): Promise<void> {
+    await this.#deleting;
+  }
+
+  /** One after the other: deleting is work for the disk, and nobody waits for it. */
+  #delete(path: string): void {
+    this.#deleting = this.#deleting.then(async () => {
+      try {
+        await rm(path, { recursive: true, force: true });
+      } catch (err) {
+        this.#log.warn('could not delete a removed layer; the next start tries again', { path, error: err });
+      }
+    });
+  }
+}

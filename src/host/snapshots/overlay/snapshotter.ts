@@ -1,0 +1,242 @@
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { alreadyExists, failedPrecondition, isErrno, notFound } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
+import { KeyedLock } from '#base/keyed-lock.ts';
+import type { Logger } from '#base/log.ts';
+import type { RecordStore } from '#core/records.ts';
+import type { ChainId, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
+import { mountOverlay } from '#host/sys/mount.ts';
+import { readMounts } from '#host/sys/mountinfo.ts';
+import { parseDigest } from '#oci/digest.ts';
+import type { UnpackReport } from '../unpack/result.ts';
+import { unpackInto } from '../unpack/spawn.ts';
+import { completeLayer } from './complete-layer.ts';
+import { LayerDirectories } from './directories.ts';
+import { openSnapshotRecords, type SnapshotRecords, type WritableRecord } from './records.ts';
+import { unmountInBackground } from './unmount.ts';
+import { treeBytes } from './usage.ts';
+
+/**
+ * Layers as directories, stacked by the kernel's overlay file system. Opening recovers: directories that no record names are removed, and mounts that
+ * have outlived an earlier process are taken over; those of removed writable layers are unmounted.
+ */
+export async function openOverlaySnapshotter(options: {
+  readonly dir: string;
+  readonly records: RecordStore;
+  readonly log: Logger;
+}): Promise<Snapshotter & { settled(): Promise<void> }> {
+  const { dir, log } = options;
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const records = openSnapshotRecords(options.records);
+  const layers = records.layers.list();
+  const writables = records.writables.list();
+
+  const mountedIds = new Set<number>();
+  for (const { target } of readMounts()) {
+    const id =
+      target.startsWith(`${dir}/`) && target.endsWith('/merged') ? Number(target.slice(dir.length + 1, -'/merged'.length)) : Number.NaN;
+    if (Number.isSafeInteger(id)) mountedIds.add(id);
+  }
+  const mounted = new Set<string>();
+  for (const { key, value } of writables) if (mountedIds.delete(value.id)) mounted.add(key);
+  for (const id of mountedIds) {
+    log.info('unmounted a layer that nobody knows', { id });
+    await (await unmountInBackground(`${dir}/${String(id)}/merged`)).done;
+  }
+
+  const used = new Set([...layers, ...writables].map(({ value }) => value.id));
+  return new OverlaySnapshotter(new LayerDirectories(dir, used, log), records, mounted, log);
+}
+
+class OverlaySnapshotter implements Snapshotter {
+  readonly name = 'overlay2';
+  readonly #directories: LayerDirectories;
+  readonly #records: SnapshotRecords;
+  /** Keys of writable layers that are mounted. */
+  readonly #mounted: Set<string>;
+  readonly #locks = new KeyedLock();
+  readonly #log: Logger;
+
+  constructor(directories: LayerDirectories, records: SnapshotRecords, mounted: Set<string>, log: Logger) {
+    this.#directories = directories;
+    this.#records = records;
+    this.#mounted = mounted;
+    this.#log = log;
+  }
+
+  has(chainId: ChainId): boolean {
+    return this.#records.layers.get(chainId) !== undefined;
+  }
+
+  layerSize(chainId: ChainId): number | undefined {
+    return this.#records.layers.get(chainId)?.sizeBytes;
+  }
+
+  async unpack(tar: LayerInput, options: { readonly signal: AbortSignal }): Promise<PendingLayer> {
+    const id = this.#directories.create(['diff']);
+    try {
+      const report = await unpackInto(this.#directories.path(id, 'diff'), tar, options.signal);
+      return this.#pending(id, report);
+    } catch (err) {
+      this.#directories.discard(id);
+      throw err;
+    }
+  }
+
+  #pending(id: number, report: UnpackReport): PendingLayer {
+    let isOpen = true;
+    const dispose = (): void => {
+      if (isOpen) this.#directories.discard(id);
+      isOpen = false;
+    };
+    return {
+      unpacked: { diffId: parseDigest(report.diffId), sizeBytes: report.sizeBytes },
+      commit: async (chainId, parent) => {
+        if (!isOpen) throw failedPrecondition(`layer ${chainId} cannot be committed: it was committed or dropped before`);
+        if (this.has(chainId)) return dispose();
+        await completeLayer(this.#directories.path(id, 'diff'), report, this.#lowerDirs(parent));
+        failpoint('snapshot.layer.completed');
+        // Another copy may have been committed meanwhile.
+        if (this.has(chainId)) return dispose();
+        if (parent !== undefined && !this.has(parent)) throw layerNotFound(parent);
+        this.#records.layers.put(chainId, { id, ...(parent === undefined ? {} : { parent }), sizeBytes: report.sizeBytes });
+        isOpen = false;
+      },
+      [Symbol.asyncDispose]: async () => dispose(),
+    };
+  }
+
+  /** Directories of a chain, uppermost first. */
+  #lowerDirs(chainId: ChainId | undefined): string[] {
+    const dirs: string[] = [];
+    for (let at = chainId; at !== undefined; ) {
+      const layer = this.#records.layers.get(at);
+      if (layer === undefined) throw layerNotFound(at);
+      dirs.push(this.#directories.path(layer.id, 'diff'));
+      at = layer.parent;
+    }
+    return dirs;
+  }
+
+  pinned(): ReadonlySet<ChainId> {
+    return new Set(this.#records.writables.list().flatMap(({ value }) => (value.parent === undefined ? [] : [value.parent])));
+  }
+
+  async collect(keep: ReadonlySet<ChainId>): Promise<number> {
+    const layers = new Map(this.#records.layers.list().map(({ key, value }) => [key as ChainId, value]));
+    const used = new Set<ChainId>();
+    for (const top of [...keep, ...this.pinned()]) {
+      for (let at: ChainId | undefined = top; at !== undefined && !used.has(at); at = layers.get(at)?.parent) used.add(at);
+    }
+    const unused = [...layers].filter(([chainId]) => !used.has(chainId));
+    this.#records.transaction(() => {
+      for (const [chainId] of unused) this.#records.layers.delete(chainId);
+    });
+    failpoint('snapshot.collect.forgotten');
+    for (const [, layer] of unused) this.#directories.discard(layer.id);
+    return unused.reduce((bytes, [, layer]) => bytes + layer.sizeBytes, 0);
+  }
+
+  async prepare(key: string, parent: ChainId | undefined): Promise<void> {
+    if (this.#records.writables.get(key) !== undefined) throw alreadyExists(`writable layer ${key} exists already`);
+    const [top] = this.#lowerDirs(parent);
+    const id = this.#directories.create(['diff', 'work', 'merged']);
+    try {
+      if (top !== undefined) copyRootAttributes(top, this.#directories.path(id, 'diff'));
+      failpoint('snapshot.prepare.made');
+      this.#records.writables.put(key, { id, ...(parent === undefined ? {} : { parent }) });
+    } catch (err) {
+      this.#directories.discard(id);
+      throw err;
+    }
+  }
+
+  async mount(key: string, options: { readonly volatile?: boolean } = {}): Promise<string> {
+    using _held = await this.#locks.acquire(key);
+    const { workDir, mergedDir, upperDir, lowerDirs } = this.paths(key);
+    if (this.#mounted.has(key)) return mergedDir;
+    const overlay = { lowerDirs, upperDir, workDir, volatile: options.volatile === true };
+    try {
+      mountOverlay(overlay, mergedDir);
+    } catch (err) {
+      // An earlier volatile mount ended without its sync, and overlay warns of that. What it lost, it lost; the rest is used on purpose.
+      if (!isErrno(err, 'EINVAL', 'ESTALE')) throw explainMount(err, key);
+      rmSync(`${workDir}/work/incompat`, { recursive: true, force: true });
+      try {
+        mountOverlay(overlay, mergedDir);
+      } catch (again) {
+        throw explainMount(again, key);
+      }
+    }
+    this.#mounted.add(key);
+    return mergedDir;
+  }
+
+  async unmount(key: string): Promise<void> {
+    using _held = await this.#locks.acquire(key);
+    const record = this.#records.writables.get(key);
+    if (record !== undefined) await (await this.#detach(key, record)).done;
+  }
+
+  async #detach(key: string, record: WritableRecord): Promise<{ readonly done: Promise<void> }> {
+    if (!this.#mounted.has(key)) return { done: Promise.resolve() };
+    const detached = await unmountInBackground(this.#directories.path(record.id, 'merged'));
+    this.#mounted.delete(key);
+    return detached;
+  }
+
+  async remove(key: string): Promise<boolean> {
+    using _held = await this.#locks.acquire(key);
+    const record = this.#records.writables.get(key);
+    if (record === undefined) return false;
+    // Nobody waits until the files that go away now are safe on disk.
+    const { done } = await this.#detach(key, record);
+    done.catch((err: unknown) => this.#log.warn('unmounting a removed layer failed', { key, error: err }));
+    failpoint('snapshot.remove.unmounted');
+    this.#records.writables.delete(key);
+    failpoint('snapshot.remove.forgotten');
+    this.#directories.discard(record.id);
+    return true;
+  }
+
+  keys(): string[] {
+    return this.#records.writables.list().map(({ key }) => key);
+  }
+
+  paths(key: string): SnapshotPaths {
+    const record = this.#records.writables.get(key);
+    if (record === undefined) throw notFound(`no writable layer ${key}`);
+    const lowerDirs = this.#lowerDirs(record.parent);
+    return {
+      lowerDirs: lowerDirs.length > 0 ? lowerDirs : [this.#directories.empty],
+      upperDir: this.#directories.path(record.id, 'diff'),
+      workDir: this.#directories.path(record.id, 'work'),
+      mergedDir: this.#directories.path(record.id, 'merged'),
+    };
+  }
+
+  async usage(key: string): Promise<number> {
+    return await treeBytes(this.paths(key).upperDir);
+  }
+
+  async settled(): Promise<void> {
+    await this.#directories.settled();
+  }
+}
+
+const layerNotFound = (chainId: ChainId) => notFound(`layer ${chainId} is not unpacked here`);
+
+/** The root of a mount shows the attributes of its uppermost directory. */
+function copyRootAttributes(from: string, to: string): void {
+  const { uid, gid, mode } = lstatSync(from);
+  if (uid !== 0 || gid !== 0) chownSync(to, uid, gid);
+  chmodSync(to, mode & 0o7777);
+}
+
+function explainMount(err: unknown, key: string): unknown {
+  if (!isErrno(err, 'EINVAL', 'ENODEV', 'EPERM', 'EOPNOTSUPP')) return err;
+  return failedPrecondition(
+    `cannot mount the root file system of ${key}: ${err instanceof Error ? err.message : ''}; the kernel needs overlayfs, and the data root a file system that can carry it (ext4, xfs with ftype=1)`,
+    { cause: err },
+  );
+}
