@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Glob } from 'bun';
+import { projectRoot } from '#test/helpers/paths.ts';
+
+/** Every name that the sources pass to `failpoint()`, so that a new one is tested without being listed anywhere. */
+export function failpointNames(): string[] {
+  const names = new Set<string>();
+  for (const file of new Glob('src/**/*.ts').scanSync(projectRoot)) {
+    if (file.endsWith('.test.ts') || file === 'src/base/failpoint.ts') continue;
+    const text = readFileSync(join(projectRoot, file), 'utf8');
+    const calls = [...text.matchAll(/\bfailpoint\(([^)]*)\)/g)];
+    for (const [call, argument] of calls) {
+      const name = /^\s*'([^']+)'\s*$/.exec(argument ?? '')?.[1];
+      if (name === undefined) throw new Error(`${file}: ${call}: a failpoint's name has to be a plain text, or no test can find it`);
+      names.add(name);
+    }
+  }
+  return [...names].toSorted();
+}

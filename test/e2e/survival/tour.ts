@@ -1,0 +1,241 @@
+import type { ApiClient } from '#test/helpers/http.ts';
+
+/** What must be so after every acknowledged step. A step that was under way when the daemon died may or may not have happened. */
+export interface Expected {
+  /** By name: containers that must exist, and whether they must run. `undefined`: not known. */
+  readonly containers: Map<string, 'running' | 'stopped' | 'any'>;
+  readonly networks: Set<string>;
+  readonly volumes: Set<string>;
+  readonly images: Set<string>;
+}
+
+export interface TourContext {
+  readonly api: ApiClient;
+  readonly registry: string;
+  /** Archive of a small image called `berth-tour:1`. */
+  readonly archive: Blob;
+  readonly expected: Expected;
+}
+
+interface Step {
+  readonly name: string;
+  run(context: TourContext): Promise<void>;
+  /** Forgets what is no longer known once this step began. */
+  before?(expected: Expected): void;
+  after?(expected: Expected): void;
+}
+
+const traveller = 'traveller';
+const trap = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
+
+/** Every kind of change, one after the other, each on what those before it left. Ends with nothing of its own left. */
+export const steps: readonly Step[] = [
+  {
+    name: 'create a network',
+    run: async ({ api }) => void (await api.expect('POST', '/networks/create', { body: { Name: 'tour-net' } })),
+    after: ({ networks }) => networks.add('tour-net'),
+  },
+  {
+    name: 'create a volume',
+    run: async ({ api }) => void (await api.expect('POST', '/volumes/create', { body: { Name: 'tour-vol' } })),
+    after: ({ volumes }) => volumes.add('tour-vol'),
+  },
+  {
+    name: 'create a container',
+    run: async ({ api }) =>
+      void (await api.expect('POST', `/containers/create?name=${traveller}`, {
+        body: {
+          Image: 'busybox',
+          Cmd: ['sh', '-c', trap],
+          Volumes: { '/anonymous': {} },
+          ExposedPorts: { '80/tcp': {} },
+          HostConfig: {
+            Binds: ['tour-vol:/data', 'tour-made:/etc'],
+            NetworkMode: 'tour-net',
+            PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1' }] },
+          },
+        },
+      })),
+    after: ({ containers, volumes }) => {
+      containers.set(traveller, 'stopped');
+      volumes.add('tour-made');
+    },
+  },
+  change('start', ({ api }) => api.expect('POST', `/containers/${traveller}/start`), 'running'),
+  {
+    name: 'exec',
+    run: async ({ api }) => {
+      const { Id } = await api.expect<{ Id: string }>('POST', `/containers/${traveller}/exec`, {
+        body: { Cmd: ['echo', 'hi'], AttachStdout: true },
+      });
+      using connection = await api.hijack(`/exec/${Id}/start`, {});
+      await connection.closed;
+      await api.expect('GET', `/exec/${Id}/json`);
+    },
+  },
+  {
+    name: 'connect',
+    run: async ({ api }) => void (await api.expect('POST', '/networks/bridge/connect', { body: { Container: traveller } })),
+  },
+  {
+    name: 'disconnect',
+    run: async ({ api }) => void (await api.expect('POST', '/networks/bridge/disconnect', { body: { Container: traveller } })),
+  },
+  {
+    name: 'rename',
+    before: ({ containers }) => containers.delete(traveller),
+    run: async ({ api }) => {
+      await api.expect('POST', `/containers/${traveller}/rename?name=renamed`);
+      await api.expect('POST', `/containers/renamed/rename?name=${traveller}`);
+    },
+    after: ({ containers }) => containers.set(traveller, 'running'),
+  },
+  change('restart', ({ api }) => api.expect('POST', `/containers/${traveller}/restart?t=5`), 'running'),
+  change('stop', ({ api }) => api.expect('POST', `/containers/${traveller}/stop?t=5`), 'stopped'),
+  change('start again', ({ api }) => api.expect('POST', `/containers/${traveller}/start`), 'running'),
+  change(
+    'kill',
+    async ({ api }) => {
+      const ended = api.expect('POST', `/containers/${traveller}/wait`);
+      await api.expect('POST', `/containers/${traveller}/kill`);
+      await ended;
+    },
+    'stopped',
+  ),
+  {
+    name: 'remove the container',
+    before: ({ containers, volumes }) => {
+      containers.delete(traveller);
+      volumes.delete('tour-made');
+    },
+    run: async ({ api }) => {
+      await api.expect('DELETE', `/containers/${traveller}?v=1`);
+      await api.expect('DELETE', '/volumes/tour-made?force=1');
+    },
+  },
+  {
+    name: 'a container that removes itself',
+    run: async ({ api }) => {
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: { Image: 'busybox', Cmd: ['true'], HostConfig: { AutoRemove: true } },
+      });
+      const removed = api.expect('POST', `/containers/${Id}/wait?condition=removed`);
+      await api.expect('POST', `/containers/${Id}/start`);
+      await removed;
+    },
+  },
+  {
+    name: 'a container that cannot start',
+    run: async ({ api }) => {
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: { Image: 'busybox', Cmd: ['/no/such/program'] },
+      });
+      await api.call('POST', `/containers/${Id}/start`);
+      await api.expect('DELETE', `/containers/${Id}`);
+    },
+  },
+  {
+    name: 'a container that is started again by its policy',
+    run: async ({ api }) => {
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: { Image: 'busybox', Cmd: ['false'], HostConfig: { RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 1 } } },
+      });
+      await api.expect('POST', `/containers/${Id}/start`);
+      for (let tries = 0; tries < 200; tries += 1) {
+        const { RestartCount, State } = await api.expect<{ RestartCount: number; State: { Status: string } }>(
+          'GET',
+          `/containers/${Id}/json`,
+        );
+        if (RestartCount === 1 && State.Status === 'exited') break;
+        await Bun.sleep(20);
+      }
+      await api.expect('DELETE', `/containers/${Id}?force=1`);
+    },
+  },
+  {
+    name: 'remove the network',
+    before: ({ networks }) => networks.delete('tour-net'),
+    run: async ({ api }) => void (await api.expect('DELETE', '/networks/tour-net')),
+  },
+  {
+    name: 'remove the volume',
+    before: ({ volumes }) => volumes.delete('tour-vol'),
+    run: async ({ api }) => void (await api.expect('DELETE', '/volumes/tour-vol')),
+  },
+  {
+    name: 'load an image',
+    run: async ({ api, archive }) => {
+      const said = await api.call('POST', '/images/load', { raw: archive, headers: { 'Content-Type': 'application/x-tar' } });
+      if (said.status !== 200 || said.text.includes('errorDetail')) throw new Error(`load answered ${said.text}`);
+    },
+    after: ({ images }) => images.add('berth-tour:1'),
+  },
+  {
+    name: 'tag',
+    run: async ({ api, registry }) => void (await api.expect('POST', `/images/berth-tour:1/tag?repo=${registry}/tour&tag=1`)),
+    after: ({ images }) => images.add('tour:1'),
+  },
+  {
+    name: 'push',
+    run: async ({ api, registry }) => {
+      const said = await api.call('POST', `/images/${registry}/tour/push?tag=1`, { headers: { 'X-Registry-Auth': 'e30=' } });
+      if (said.text.includes('errorDetail')) throw new Error(said.text);
+    },
+  },
+  {
+    name: 'save',
+    run: async ({ api }) => void (await (await api.open('GET', '/images/berth-tour:1/get')).arrayBuffer()),
+  },
+  {
+    name: 'remove the image',
+    before: ({ images }) => {
+      images.delete('tour:1');
+      images.delete('berth-tour:1');
+    },
+    run: async ({ api, registry }) => {
+      await api.expect('DELETE', `/images/${registry}/tour:1`);
+      await api.expect('DELETE', '/images/berth-tour:1');
+    },
+  },
+  {
+    name: 'pull',
+    run: async ({ api, registry }) => {
+      const said = await api.call('POST', `/images/create?fromImage=${registry}/tour&tag=1`);
+      if (said.status !== 200 || said.text.includes('errorDetail')) throw new Error(`pull answered ${said.text}`);
+    },
+    after: ({ images }) => images.add('tour:1'),
+  },
+  {
+    name: 'remove the pulled image',
+    before: ({ images }) => images.delete('tour:1'),
+    run: async ({ api, registry }) => void (await api.expect('DELETE', `/images/${registry}/tour:1`)),
+  },
+  {
+    name: 'import',
+    run: async ({ api }) => {
+      const said = await api.call('POST', '/images/create?fromSrc=-&repo=imported&tag=1', {
+        raw: emptyTar,
+        headers: { 'Content-Type': 'application/x-tar' },
+      });
+      if (said.status !== 200 || said.text.includes('errorDetail')) throw new Error(`import answered ${said.text}`);
+    },
+    after: ({ images }) => images.add('imported:1'),
+  },
+  {
+    name: 'remove the imported image',
+    before: ({ images }) => images.delete('imported:1'),
+    run: async ({ api }) => void (await api.expect('DELETE', '/images/imported:1')),
+  },
+];
+
+/** Two blocks of zeros end an archive; one without entries is nothing else. */
+const emptyTar = new Uint8Array(1024);
+
+function change(name: string, run: (context: TourContext) => Promise<unknown>, then: 'running' | 'stopped'): Step {
+  return {
+    name,
+    before: ({ containers }) => containers.set(traveller, 'any'),
+    run: async context => void (await run(context)),
+    after: ({ containers }) => containers.set(traveller, then),
+  };
+}
