@@ -1,0 +1,76 @@
+import { EngineError, type ErrorKind, type ErrorOptions } from '#base/errors.ts';
+import type { Digest } from '#oci/digest.ts';
+import type { Descriptor } from '#oci/manifest.ts';
+import type { Reference } from '#oci/reference.ts';
+
+/** What a client sent along to be allowed in. Never logged, never part of an error. */
+export interface RegistryAuth {
+  readonly username?: string;
+  readonly password?: string;
+  readonly serverAddress?: string;
+  /** A refresh token from an earlier login. */
+  readonly identityToken?: string;
+  /** A token to send as it is. */
+  readonly registryToken?: string;
+}
+
+/** What a registry refused, in its own words: `code` is one of the distribution API (`MANIFEST_UNKNOWN`, `DENIED`, …). */
+export class RegistryError extends EngineError {
+  readonly code: string;
+
+  constructor(kind: ErrorKind, code: string, message: string, options: ErrorOptions = {}) {
+    super(kind, message, options);
+    this.name = 'RegistryError';
+    this.code = code;
+  }
+}
+
+export interface RegistryClient {
+  /** Speaks of one repository with these credentials. Does not connect yet. Pulls may be answered by a mirror. */
+  repository(name: Reference, access: RepositoryAccess): RegistryRepository;
+  /** Checks credentials. Rejects with Unauthenticated. The identity token is empty when the registry has none to give. */
+  login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
+}
+
+export interface RepositoryAccess {
+  readonly actions: 'pull' | 'push';
+  readonly auth?: RegistryAuth | undefined;
+  /** Sent with every request (`X-Meta-…`). */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface RemoteManifest {
+  /** Exactly as the registry keeps them. */
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+  readonly digest: Digest;
+}
+
+/**
+ * Every method rejects with Unavailable when the registry cannot be reached, Unauthenticated or PermissionDenied when it wants other
+ * credentials, NotFound for what it does not have, DataLoss when its answer is not what it claims to be.
+ */
+export interface RegistryRepository {
+  /** Fetches a manifest or an index. Asked for by digest, or answered with one, its bytes have been compared with it. */
+  manifest(tagOrDigest: string, signal: AbortSignal): Promise<RemoteManifest>;
+  /**
+   * The bytes of a blob, not verified. A broken connection is resumed where it broke, a few times, with growing pauses. Ends after exactly
+   * `blob.size` bytes or rejects.
+   */
+  blob(blob: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** Takes over a blob from another repository of the same registry; false when the registry would not. */
+  mountBlob(digest: Digest, from: string, signal: AbortSignal): Promise<boolean>;
+  /** Uploads a blob; repeated from its start when the connection breaks. */
+  putBlob(upload: BlobUpload, signal: AbortSignal): Promise<void>;
+  putManifest(tagOrDigest: string, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** All tags. */
+  tags(signal: AbortSignal): Promise<string[]>;
+}
+
+export interface BlobUpload {
+  /** The bytes from the beginning; called again for a second attempt. */
+  open(): AsyncIterable<Uint8Array>;
+  /** Asked for after the last byte was read: it may depend on them. */
+  digest(): Digest;
+}

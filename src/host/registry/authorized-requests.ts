@@ -1,0 +1,61 @@
+import { RegistryError, type RegistryAuth } from '#core/registry.ts';
+import { type Challenge, parseChallenge } from './challenge.ts';
+import { errorOf, withoutQuery } from './registry-errors.ts';
+import { basicHeader, type TokenSource } from './tokens.ts';
+import type { HttpRequest, Transport } from './transport.ts';
+
+/** Who asks, and for what (`repository:library/busybox:pull`). */
+export interface Identity {
+  readonly auth: RegistryAuth | undefined;
+  readonly scopes: readonly string[];
+}
+
+/** Sends requests with whatever authorization the registry wants, learning from its challenges. */
+export class AuthorizedRequests {
+  readonly #transport: Transport;
+  readonly #tokens: TokenSource;
+  /** By origin: how it wanted to be asked last time. */
+  readonly #challenges = new Map<string, Challenge>();
+
+  constructor(transport: Transport, tokens: TokenSource) {
+    this.#transport = transport;
+    this.#tokens = tokens;
+  }
+
+  /** The answer, with whatever status but 401. Rejects with Unauthenticated when the registry does not take what we have. */
+  async send(request: HttpRequest, identity: Identity): Promise<Response> {
+    const { origin } = new URL(request.url);
+    const first = await this.#authorization(origin, identity, undefined, request.signal);
+    const response = await this.#transport.send(withAuthorization(request, first));
+    if (response.status !== 401) return response;
+    const challenge = parseChallenge(response.headers.get('www-authenticate'));
+    if (challenge !== undefined) this.#challenges.set(origin, challenge);
+    const second = challenge === undefined ? undefined : await this.#authorization(origin, identity, first, request.signal);
+    const canRepeat = request.body === undefined || typeof request.body === 'string' || request.body instanceof Uint8Array;
+    if (second === undefined || second === first || !canRepeat) {
+      const err = await errorOf(request.method, request.url, response);
+      if (challenge?.scheme === 'basic' && basicHeader(identity.auth) === undefined) {
+        const method = request.method[0] + request.method.slice(1).toLowerCase();
+        throw new RegistryError('Unauthenticated', 'UNAUTHORIZED', `${method} "${withoutQuery(request.url)}": no basic auth credentials`);
+      }
+      throw err;
+    }
+    await response.body?.cancel();
+    const again = await this.#transport.send(withAuthorization(request, second));
+    if (again.status === 401) throw await errorOf(request.method, request.url, again);
+    return again;
+  }
+
+  async #authorization(origin: string, identity: Identity, refused: string | undefined, signal: AbortSignal): Promise<string | undefined> {
+    const { auth, scopes } = identity;
+    if (auth?.registryToken !== undefined && auth.registryToken !== '') return `Bearer ${auth.registryToken}`;
+    const challenge = this.#challenges.get(origin);
+    if (challenge === undefined) return undefined;
+    if (challenge.scheme === 'basic') return basicHeader(auth);
+    const token = await this.#tokens.token(challenge, scopes, auth, { refused: refused?.replace(/^Bearer /, ''), origin, signal });
+    return `Bearer ${token}`;
+  }
+}
+
+const withAuthorization = (request: HttpRequest, authorization: string | undefined): HttpRequest =>
+  authorization === undefined ? request : { ...request, headers: { ...request.headers, Authorization: authorization } };

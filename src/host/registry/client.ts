@@ -1,0 +1,79 @@
+import { invalidArgument, kindOf } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { RegistryClient } from '#core/registry.ts';
+import { AuthorizedRequests } from './authorized-requests.ts';
+import { parseChallenge } from './challenge.ts';
+import { type EndpointRules, endpointsOf, parseMirror } from './endpoints.ts';
+import { errorOf } from './registry-errors.ts';
+import { HttpRepository } from './repository.ts';
+import { defaultRetry, type RetryPolicy } from './retry.ts';
+import { basicHeader, TokenSource } from './tokens.ts';
+import { Transport } from './transport.ts';
+
+export interface RegistryClientOptions extends EndpointRules {
+  readonly userAgent: string;
+  readonly log: Logger;
+  /** `<dir>/<host:port>/*.crt`, `*.cert`, `*.key`. */
+  readonly certificatesDir?: string;
+  readonly retry?: RetryPolicy;
+  /** How long a registry may take to begin an answer, and to send nothing in the middle of one. */
+  readonly answerTimeoutMs?: number;
+  readonly stallTimeoutMs?: number;
+}
+
+/** Rejects with InvalidArgument for a mirror that is no URL. */
+export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
+  for (const mirror of options.mirrors) parseMirror(mirror);
+  const transport = new Transport({
+    userAgent: options.userAgent,
+    certificatesDir: options.certificatesDir ?? '/etc/docker/certs.d',
+    insecureRegistries: options.insecureRegistries,
+    answerTimeoutMs: options.answerTimeoutMs ?? 60_000,
+  });
+  const tokens = new TokenSource(transport);
+  const requests = new AuthorizedRequests(transport, tokens);
+  return {
+    repository: (name, access) =>
+      new HttpRepository({
+        path: name.path,
+        endpoints: endpointsOf(name.domain, options, access.actions),
+        access,
+        requests,
+        retry: options.retry ?? defaultRetry,
+        stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
+        log: options.log,
+      }),
+    async login(auth, signal) {
+      let last: unknown;
+      for (const endpoint of endpointsOf(domainOf(auth.serverAddress ?? ''), options, 'push')) {
+        const url = `${endpoint.url}/v2/`;
+        try {
+          const ping = await transport.send({ method: 'GET', url, signal });
+          await ping.body?.cancel();
+          const challenge = ping.status === 401 ? parseChallenge(ping.headers.get('www-authenticate')) : undefined;
+          if (ping.status === 401 && challenge?.scheme === 'bearer') {
+            return { identityToken: await tokens.refreshToken(challenge, auth, endpoint.url, signal) };
+          }
+          const basic = basicHeader(auth);
+          const answer = await transport.send({ method: 'GET', url, headers: basic === undefined ? {} : { Authorization: basic }, signal });
+          if (!answer.ok) throw await errorOf('GET', url, answer);
+          await answer.body?.cancel();
+          return { identityToken: '' };
+        } catch (err) {
+          signal.throwIfAborted();
+          last = err;
+          if (kindOf(err) !== 'Unavailable') throw err;
+        }
+      }
+      throw last;
+    },
+  };
+}
+
+/** The domain that a login names: a host, or an old address of Docker Hub. */
+function domainOf(serverAddress: string): string {
+  const host = serverAddress.replace(/^https?:\/\//, '').replace(/\/.*$/, '');
+  if (host === '' || host === 'index.docker.io' || host === 'docker.io' || host === 'registry-1.docker.io') return 'docker.io';
+  if (!/^[A-Za-z0-9.[\]:-]+$/.test(host)) throw invalidArgument(`invalid registry address "${serverAddress}"`);
+  return host;
+}
