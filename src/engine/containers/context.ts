@@ -3,9 +3,10 @@ import type { Logger } from '#base/log.ts';
 import type { EventPublisher, EventType } from '#core/events.ts';
 import type { LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
-import type { ContainerRuntime } from '#core/runtime.ts';
+import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
 import type { Entry } from './entry.ts';
+import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
 import type { ContainerOptions } from './options.ts';
 import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, RootFiles } from './ports.ts';
@@ -29,19 +30,29 @@ export interface ContainerDependencies {
 /** What every use case works with. */
 export interface Context extends ContainerDependencies {
   readonly containers: ContainerRegistry;
+  /** Execs that run or ended lately, by id. */
+  readonly execs: Map<string, Exec>;
   /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. */
   readonly locks: KeyedLock;
   /** Aborts when the daemon lets go of its containers. */
   readonly closing: AbortController;
+  /** Deals with the end of a run. Here, because an end may lead to the next start. */
+  readonly handleExit: (entry: Entry, run: number, exit: ExitStatus) => Promise<void>;
 }
 
-export function createContext(dependencies: ContainerDependencies): Context {
-  return {
+export function createContext(
+  dependencies: ContainerDependencies,
+  onExit: (ctx: Context, entry: Entry, run: number, exit: ExitStatus) => Promise<void>,
+): Context {
+  const ctx: Context = {
     ...dependencies,
     containers: new ContainerRegistry(dependencies.records),
+    execs: new Map(),
     locks: new KeyedLock(),
     closing: new AbortController(),
+    handleExit: (entry, run, exit) => onExit(ctx, entry, run, exit),
   };
+  return ctx;
 }
 
 /** Reports that something happened to a container, with the attributes every container event has. */

@@ -18,6 +18,8 @@ export class Entry {
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
   removing = false;
+  /** Its exit does not remove it although it is to go by itself: it is being restarted. */
+  keepOnExit = false;
   #onExit: Set<(result: WaitResult) => void> | undefined;
   #onRemoved: Set<(result: WaitResult) => void> | undefined;
 

@@ -226,4 +226,6 @@ export interface Container {
   /** By network name, while running. */
   endpointStates: Readonly<Record<string, EndpointState>>;
   ports: PortMap;
+  /** Where its network namespace is while it runs with one of its own. */
+  sandboxKey: string;
 }

@@ -11,6 +11,8 @@ export interface ImageResolver {
   resolve(nameOrId: string, platform: string | undefined): Promise<ResolvedImage>;
   /** The id of the image that a name or an id means now; undefined when there is none. Reads memory only: lists call it for every container. */
   idOf(nameOrId: string): string | undefined;
+  /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */
+  sizeOf(imageId: string): number | undefined;
 }
 
 export interface ResolvedImage {
@@ -87,6 +89,8 @@ export interface RootFiles {
   readText(root: string, path: string, maxBytes: number): string | undefined;
   /** Makes a directory and its parents (mode 755, owned by root) where missing. Rejects with InvalidArgument when a file is in the way. */
   ensureDirectory(root: string, path: string): void;
+  /** The host path that a path inside the root means, links resolved inside it. Rejects with NotFound. */
+  resolve(root: string, path: string): string;
   /** What a path inside the root is, links resolved inside it. */
   kindOf(root: string, path: string): 'directory' | 'other' | 'missing';
   /**

@@ -1,5 +1,5 @@
 import type { EndpointConfig } from '#core/network.ts';
-import type { LogEntry } from '#core/logs.ts';
+import type { LogBatch } from '#core/logs.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
 import type { Attachment, AttachOptions } from './attach-types.ts';
 import type { Container, ContainerConfig, HostConfig } from './model.ts';
@@ -32,7 +32,7 @@ export interface ContainerService {
   get(ref: string): Container;
   /** Columns as `ps` prints them for these arguments (default `-ef`). */
   top(ref: string, psArgs: string): Promise<{ readonly titles: string[]; readonly processes: string[][] }>;
-  logs(ref: string, options: LogOptions, signal: AbortSignal): { readonly tty: boolean; readonly entries: AsyncIterable<LogEntry> };
+  logs(ref: string, options: LogOptions, signal: AbortSignal): { readonly tty: boolean; readonly batches: AsyncIterable<LogBatch> };
   /** Key-value pairs that `details=1` shows before each line. */
   logDetails(ref: string): Readonly<Record<string, string>>;
 

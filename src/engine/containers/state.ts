@@ -51,3 +51,6 @@ export function exitedState(
     ...(error === undefined ? {} : { error }),
   };
 }
+
+/** What a container has only while it runs, when it does not. */
+export const noRun = { endpointStates: {}, ports: {}, sandboxKey: '' } as const satisfies Partial<Container>;

@@ -20,6 +20,8 @@ interface Member {
   readonly end: PromiseWithResolvers<AttachEnd>;
   /** The last write that the client has not taken yet, or what must go before. */
   busy: Promise<void> | undefined;
+  /** Gives up on the write in flight. */
+  release: (() => void) | undefined;
 }
 
 /**
@@ -31,6 +33,7 @@ export class StreamHub {
   readonly #members = new Set<Member>();
   readonly #connected = Promise.withResolvers<ProcessStreams | undefined>();
   #streams: ProcessStreams | undefined;
+  #connecting = false;
   #ended = false;
 
   constructor(log: Logger) {
@@ -45,8 +48,16 @@ export class StreamHub {
     return this.#streams !== undefined;
   }
 
+  /** Connects unless that has happened or is under way. */
+  async connectOnce(open: () => Promise<ProcessStreams>): Promise<void> {
+    if (this.#connecting) return;
+    this.#connecting = true;
+    this.connect(await open());
+  }
+
   /** Takes over the streams of the process; they end the hub. */
   connect(streams: ProcessStreams): void {
+    this.#connecting = true;
     this.#streams = streams;
     this.#connected.resolve(streams);
     streams.onOutput((stream, chunk) => this.#deliver(stream, chunk));
@@ -62,7 +73,7 @@ export class StreamHub {
   /** Adds a client before the first `await` inside; resolves when it is through. */
   async join(client: ClientStream, options: JoinOptions): Promise<AttachEnd> {
     if (this.#ended) return 'ended';
-    const member: Member = { client, options, end: Promise.withResolvers<AttachEnd>(), busy: undefined };
+    const member: Member = { client, options, end: Promise.withResolvers<AttachEnd>(), busy: undefined, release: undefined };
     const leave = (): void => this.#leave(member, 'gone');
     this.#members.add(member);
     if (options.first !== undefined) member.busy = this.#guard(member, options.first(client));
@@ -131,12 +142,15 @@ export class StreamHub {
 
   /** A client that fails or goes must not hold the others back. */
   #guard(member: Member, write: Promise<void>): Promise<void> {
-    const settled = write.catch(() => this.#leave(member, 'gone'));
-    return Promise.race([settled, member.end.promise.then(() => undefined)]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    member.release = resolve;
+    write.then(resolve, () => this.#leave(member, 'gone'));
+    return promise;
   }
 
   #leave(member: Member, how: AttachEnd): void {
     if (!this.#members.delete(member)) return;
+    member.release?.();
     member.end.resolve(how);
   }
 

@@ -44,10 +44,15 @@ export class ImageStore {
 
   /** The image that a name, an id or a prefix of an id stands for. Rejects with NotFound `No such image: x:latest`, InvalidArgument for neither. */
   find(nameOrId: string): ImageRecord {
-    const found = this.#findById(nameOrId) ?? this.#findByName(nameOrId) ?? this.#findByPrefix(nameOrId);
+    const found = this.lookUp(nameOrId);
     if (found !== undefined) return found;
     const shown = this.#asId(nameOrId) ?? familiarString(withDefaultTag(parseReference(nameOrId)));
     throw notFound(`No such image: ${shown}`);
+  }
+
+  /** Like `find`, but undefined when there is none. */
+  lookUp(nameOrId: string): ImageRecord | undefined {
+    return this.#findById(nameOrId) ?? this.#findByName(nameOrId) ?? this.#findByPrefix(nameOrId);
   }
 
   /** The image a reference names; undefined when nothing has that name. A digest counts more than a tag beside it. */

@@ -34,6 +34,10 @@ export interface ImageServiceOptions {
 export interface ImageService {
   /** See `ImageResolver` of the containers. */
   resolve(nameOrId: string, platform: string | undefined): Promise<ResolvedImage>;
+  /** The id of the image that a name or an id means now; undefined when there is none. Reads memory only. */
+  idOf(nameOrId: string): string | undefined;
+  /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */
+  sizeOf(imageId: string): number | undefined;
   list(options: ListOptions): Promise<ImageSummary[]>;
   inspect(nameOrId: string): Promise<ImageDetails>;
   history(nameOrId: string): Promise<HistoryEntry[]>;
@@ -56,6 +60,8 @@ export function createImageService(options: ImageServiceOptions): ImageService {
   const pruner = new ImagePruner(context);
   return {
     resolve: (nameOrId, platform) => resolveImage(context, nameOrId, platform),
+    idOf: nameOrId => store.lookUp(nameOrId)?.id,
+    sizeOf: imageId => store.lookUp(imageId)?.sizeBytes,
     list: list => listImages(context, list),
     inspect: nameOrId => inspectImage(context, nameOrId),
     history: nameOrId => imageHistory(context, nameOrId),

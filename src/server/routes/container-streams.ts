@@ -2,7 +2,7 @@ import { messageOf } from '#base/errors.ts';
 import { parseMoment } from '#api/query.ts';
 import { frame } from '#api/stream-framing.ts';
 import { invalidArgument } from '#base/errors.ts';
-import type { LogEntry } from '#core/logs.ts';
+import type { LogBatch } from '#core/logs.ts';
 import type { Attachment, AttachOptions } from '#engine/containers/attach-types.ts';
 import type { ApiRequest } from '../api-request.ts';
 import { toErrorAnswer } from '../error-response.ts';
@@ -60,7 +60,7 @@ function streamLogs(request: ApiRequest, containers: Services['containers']): Re
   const [stdout, stderr] = [query.bool('stdout'), query.bool('stderr')];
   if (!stdout && !stderr) throw invalidArgument('Bad parameters: you must choose at least one stream');
   const ref = request.param('id');
-  const { tty, entries } = containers.logs(
+  const { tty, batches } = containers.logs(
     ref,
     {
       follow: query.bool('follow'),
@@ -79,7 +79,7 @@ function streamLogs(request: ApiRequest, containers: Services['containers']): Re
     status: 200,
     contentType: streamType(tty, request.version),
     start: 'at-once',
-    body: formatEntries(entries, { tty, timestamps, details }),
+    body: formatEntries(batches, { tty, timestamps, details }),
     formatError: err => {
       const line = Buffer.from(`Error grabbing logs: ${messageOf(err)}\n`);
       return tty ? line : frame('systemerr', line);
@@ -103,13 +103,17 @@ const formatDetails = (details: Readonly<Record<string, string>>): string => {
   return `${pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join(',')} `;
 };
 
+/** Each batch is one write. */
 async function* formatEntries(
-  entries: AsyncIterable<LogEntry>,
+  batches: AsyncIterable<LogBatch>,
   { tty, timestamps, details }: { readonly tty: boolean; readonly timestamps: boolean; readonly details: string },
 ): AsyncGenerator<Chunk> {
-  for await (const { stream, time, line } of entries) {
-    const prefix = `${timestamps ? `${time} ` : ''}${details}`;
-    const payload = prefix === '' ? line : Buffer.concat([Buffer.from(prefix), line]);
-    yield tty ? payload : frame(stream, payload);
+  for await (const batch of batches) {
+    const chunks = batch.map(({ stream, time, line }): Chunk => {
+      const prefix = `${timestamps ? `${time} ` : ''}${details}`;
+      const payload = prefix === '' ? line : Buffer.concat([Buffer.from(prefix), line]);
+      return tty ? payload : frame(stream, payload);
+    });
+    yield Buffer.concat(chunks.map(chunk => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)));
   }
 }

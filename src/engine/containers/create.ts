@@ -1,0 +1,146 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname as hostName } from 'node:os';
+import { cleanUp } from '#base/dispose.ts';
+import { invalidArgument, kindOf, messageOf } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
+import { newId, shortId } from '#base/id.ts';
+import { checkRequest } from './check-config.ts';
+import { commandLine, mergeConfig } from './config-merge.ts';
+import { type Context, containerDir, publish } from './context.ts';
+import { resolveDevices } from './devices.ts';
+import type { Container, ContainerConfig, HostConfig, MountPoint } from './model.ts';
+import { acquireMount, checkSources, fillVolumes, releaseVolumes } from './mounts.ts';
+import { parseName, randomName } from './names.ts';
+import { normalizeNetworkMode, parseNetworkMode, requestedEndpoints } from './network-request.ts';
+import { type PlannedMount, parseVolumesFrom, planMounts } from './plan-mounts.ts';
+import type { ResolvedImage } from './ports.ts';
+import type { CreateRequest, CreateResult } from './service.ts';
+import { systemPaths } from './spec.ts';
+
+/** Everything is checked before anything is made; what is made is unmade when a later step fails. The record comes last: it makes the rest real. */
+export async function createContainer(ctx: Context, request: CreateRequest, signal: AbortSignal): Promise<CreateResult> {
+  const asked = { ...request.hostConfig, networkMode: normalizeNetworkMode(request.hostConfig.networkMode) };
+  const warnings = checkRequest(request.config, asked, ctx.options, ctx.host);
+  const wantedName = request.name === undefined || request.name === '' ? undefined : parseName(request.name);
+  if (request.config.image === '') throw invalidArgument('no image specified: name the image to make the container from');
+  const image = await ctx.images.resolve(request.config.image, request.platform);
+  const id = newId();
+  const merged = mergeConfig(request.config, image.config);
+  const [path, ...args] = commandLine(merged);
+  const hostConfig = withDefaults(asked, ctx);
+  const config = { ...merged, hostname: defaultHostname(merged, hostConfig, id) };
+  resolveDevices(hostConfig, ctx.host);
+  checkJoinedContainers(ctx, hostConfig);
+  const endpoints = requestedEndpoints(hostConfig, request.endpoints);
+  ctx.networks.check(parseNetworkMode(hostConfig.networkMode), endpoints);
+  const plan = planMounts(config, hostConfig, inheritedMounts(ctx, hostConfig));
+  checkSources(plan);
+  signal.throwIfAborted();
+
+  const name = wantedName ?? randomName(taken => ctx.containers.isNameTaken(taken), shortId(id));
+  using _name = ctx.containers.reserveName(name, id);
+  await using undo = new AsyncDisposableStack();
+  const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
+  defer('writable layer', () => ctx.snapshots.remove(id));
+  await ctx.snapshots.prepare(id, image.chainId);
+  failpoint('container.create.layer');
+  const directory = containerDir(ctx, id);
+  defer('directory', () => rmSync(directory, { recursive: true, force: true }));
+  mkdirSync(directory, { recursive: true, mode: 0o710 });
+  writeFileSync(`${directory}/hostname`, `${config.hostname}\n`);
+  failpoint('container.create.directory');
+  const mounts = await makeMounts(ctx, id, plan, defer, signal);
+  failpoint('container.create.mounts');
+  signal.throwIfAborted();
+
+  const container = newContainer({ id, name, image, path, args, config, hostConfig, mounts, endpoints, platform: image.os });
+  ctx.containers.add(container);
+  undo.move();
+  failpoint('container.create.recorded');
+  publish(ctx, container, 'create');
+  return { id, warnings };
+}
+
+type NewContainer = Pick<Container, 'id' | 'name' | 'path' | 'args' | 'config' | 'hostConfig' | 'mounts' | 'endpoints' | 'platform'> & {
+  readonly image: ResolvedImage;
+};
+
+function newContainer({ image, ...made }: NewContainer): Container {
+  return {
+    ...made,
+    created: new Date().toISOString(),
+    imageId: image.id,
+    state: { status: 'created' },
+    restartCount: 0,
+    manuallyStopped: false,
+    hasStarted: false,
+    endpointStates: {},
+    ports: {},
+    sandboxKey: '',
+  };
+}
+
+async function makeMounts(
+  ctx: Context,
+  id: string,
+  plan: readonly PlannedMount[],
+  defer: (what: string, step: () => unknown) => void,
+  signal: AbortSignal,
+): Promise<MountPoint[]> {
+  const made: [PlannedMount, MountPoint][] = [];
+  if (plan.length === 0) return [];
+  defer('volumes', () => releaseVolumes(ctx, { id, mounts: made.map(([, mount]) => mount) }, { removeAnonymous: true }));
+  for (const mount of plan) made.push([mount, await acquireMount(ctx, id, mount)]);
+  failpoint('container.create.volumes');
+  await fillVolumes(ctx, id, made, signal);
+  return made.map(([, mount]) => mount);
+}
+
+function withDefaults(asked: HostConfig, { options, host }: Context): HostConfig {
+  const paths = systemPaths(asked.privileged, asked.securityOpt, host);
+  const unlimitedSwap = asked.memoryBytes > 0 && asked.memorySwapBytes === 0;
+  return {
+    ...asked,
+    memorySwapBytes: unlimitedSwap ? asked.memoryBytes * 2 : asked.memorySwapBytes,
+    shmSizeBytes: asked.shmSizeBytes === 0 ? options.defaultShmSizeBytes : asked.shmSizeBytes,
+    ipcMode: asked.ipcMode === '' ? options.defaultIpcMode : asked.ipcMode,
+    cgroupnsMode: asked.cgroupnsMode === '' ? options.defaultCgroupnsMode : asked.cgroupnsMode,
+    runtime: asked.runtime === '' ? options.defaultRuntime : asked.runtime,
+    logConfig: asked.logConfig.type === '' ? mergeLogConfig(asked, options.defaultLog) : asked.logConfig,
+    maskedPaths: asked.privileged ? [] : (asked.maskedPaths ?? paths.maskedPaths),
+    readonlyPaths: asked.privileged ? [] : (asked.readonlyPaths ?? paths.readonlyPaths),
+  };
+}
+
+const mergeLogConfig = (asked: HostConfig, byDefault: Context['options']['defaultLog']): HostConfig['logConfig'] => ({
+  type: byDefault.type,
+  config: { ...byDefault.config, ...asked.logConfig.config },
+});
+
+function defaultHostname(config: ContainerConfig, hostConfig: HostConfig, id: string): string {
+  if (config.hostname !== '') return config.hostname;
+  return hostConfig.networkMode === 'host' || hostConfig.utsMode === 'host' ? hostName() : shortId(id);
+}
+
+/** A container that another is to share something with must exist; a client must not take its absence for that of the image. */
+function checkJoinedContainers(ctx: Context, { networkMode, ipcMode, pidMode }: HostConfig): void {
+  for (const mode of [networkMode, ipcMode, pidMode]) {
+    if (mode.startsWith('container:')) findOther(ctx, mode.slice('container:'.length));
+  }
+}
+
+function inheritedMounts(ctx: Context, hostConfig: HostConfig): MountPoint[] {
+  return hostConfig.volumesFrom.flatMap(text => {
+    const { container, mode } = parseVolumesFrom(text);
+    const words = mode.split(',');
+    return findOther(ctx, container).mounts.map(mount => ({ ...mount, readWrite: mount.readWrite && !words.includes('ro') }));
+  });
+}
+
+function findOther(ctx: Context, ref: string): Container {
+  try {
+    return ctx.containers.find(ref).container;
+  } catch (err) {
+    throw kindOf(err) === 'NotFound' ? invalidArgument(messageOf(err), { cause: err }) : err;
+  }
+}

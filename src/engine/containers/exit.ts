@@ -1,0 +1,58 @@
+import { cleanUp } from '#base/dispose.ts';
+import { failpoint } from '#base/failpoint.ts';
+import type { ExitStatus } from '#core/runtime.ts';
+import { type Context, publish } from './context.ts';
+import type { Entry } from './entry.ts';
+import { unmountSources } from './mounts.ts';
+import { removeLocked } from './remove.ts';
+import { scheduleRestart } from './restart-by-policy.ts';
+import { restartDelay } from './restart-policy.ts';
+import { exitedState, isRunning, noRun, startedAtOf } from './state.ts';
+
+/**
+ * Records how a run ended before anything that could tell is removed, then takes the run's resources away, and only then tells those who wait: whoever
+ * hears of the end finds its ports free.
+ */
+export async function handleExit(ctx: Context, entry: Entry, run: number, exit: ExitStatus): Promise<void> {
+  using _held = await ctx.locks.acquire(entry.id);
+  const { container } = entry;
+  const { state } = container;
+  if (entry.run !== run || !isRunning(state)) return;
+  const ranMs = exit.exitedAt.getTime() - Date.parse(startedAtOf(state));
+  const delayMs = restartDelay({
+    policy: container.hostConfig.restartPolicy,
+    exitCode: exit.exitCode,
+    manuallyStopped: container.manuallyStopped,
+    restartCount: container.restartCount,
+    ranMs,
+    previousDelayMs: entry.restartDelayMs,
+  });
+  failpoint('container.exit.seen');
+  const exited = exitedState(state, exit);
+  Object.assign(container, noRun);
+  container.state = delayMs !== undefined && exited.status === 'exited' ? { ...exited, status: 'restarting' } : exited;
+  ctx.containers.save(entry);
+  failpoint('container.exit.recorded');
+  entry.hub = undefined;
+  for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
+  await releaseRun(ctx, entry);
+  failpoint('container.exit.released');
+  if (exit.oomKilled) publish(ctx, container, 'oom');
+  publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.round(ranMs / 1000))) });
+  entry.announceExit({ exitCode: exit.exitCode });
+  if (delayMs !== undefined) return scheduleRestart(ctx, entry, delayMs);
+  if (!container.hostConfig.autoRemove || entry.keepOnExit) return;
+  await cleanUp(`container ${container.id}`, ctx.log, () => removeLocked(ctx, entry, { removeAnonymous: true }));
+}
+
+/** Takes away what only a running container has: process state, network, mounts. Every step is tried; failures are logged and left to the next start. */
+export async function releaseRun(ctx: Context, entry: Entry): Promise<void> {
+  const { container } = entry;
+  const { id } = container;
+  await Promise.all([
+    cleanUp(`process of container ${id}`, ctx.log, () => ctx.runtime.remove(id)),
+    cleanUp(`network of container ${id}`, ctx.log, () => ctx.networks.teardown(id)),
+  ]);
+  await cleanUp(`mounts of container ${id}`, ctx.log, () => unmountSources(ctx, container));
+  await cleanUp(`root of container ${id}`, ctx.log, () => ctx.snapshots.unmount(id));
+}

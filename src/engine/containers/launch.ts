@@ -1,0 +1,212 @@
+import { writeFileSync } from 'node:fs';
+import { cleanUp } from '#base/dispose.ts';
+import { conflict, EngineError, failedPrecondition, internal, kindOf, messageOf } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
+import type { Sandbox } from '#core/network.ts';
+import type { RuntimeBinary } from '#core/runtime.ts';
+import type { RuntimeSpec } from '#oci/runtime-spec.ts';
+import { type Context, containerDir, publish } from './context.ts';
+import type { Entry } from './entry.ts';
+import type { Container } from './model.ts';
+import { mountSources, unmountSources } from './mounts.ts';
+import { parseNetworkMode, sandboxRequest } from './network-request.ts';
+import { errorOf, isRunning, noRun } from './state.ts';
+import { buildSpec, usesInit } from './spec.ts';
+import { toStartFailure } from './start-failure.ts';
+import { type ResolvedUser, resolveUser } from './user.ts';
+
+const accountFileBytes = 4 * 1024 * 1024;
+
+/**
+ * Brings a container that is down to run. Called with its lock held. When a step fails everything made is unmade, and the container keeps the reason and
+ * the exit code that stands for it.
+ *
+ *   network ──────────────┐
+ *   root mount ─ user ─ volumes ─┴─ spec ─ runtime create ─ clients attached ─ record ─ runtime start
+ */
+export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
+  const { container } = entry;
+  failpoint('container.start.begin');
+  try {
+    await bringUp(ctx, entry, signal);
+  } catch (err) {
+    const failure = toStartFailure(err);
+    recordFailure(ctx, entry, failure.error.message, failure.exitCode);
+    throw failure.error;
+  }
+  entry.run += 1;
+  watchExit(ctx, entry);
+  publish(ctx, container, 'start');
+}
+
+/** Waits for the end of a run that has begun and has it dealt with. */
+export function watchExit(ctx: Context, entry: Entry): void {
+  const { run } = entry;
+  entry.exited = ctx.runtime.wait({ containerId: entry.id }).then(
+    exit => ctx.handleExit(entry, run, exit),
+    (err: unknown) => ctx.log.error('the end of a container cannot be seen', { container: entry.id, error: err }),
+  );
+}
+
+async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
+  const { container } = entry;
+  const { id } = container;
+  await using undo = new AsyncDisposableStack();
+  const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
+  const runtime = runtimeOf(ctx, container);
+  const [sandbox, root] = await both(joinNetwork(ctx, container, defer, signal), prepareRoot(ctx, container, defer));
+  failpoint('container.start.prepared');
+  signal.throwIfAborted();
+  const spec = specOf(ctx, container, sandbox, root);
+  defer('process', () => ctx.runtime.remove(id));
+  const { config, hostConfig } = container;
+  const { pid } = await ctx.runtime.create(
+    {
+      id,
+      spec,
+      runtime,
+      io: { tty: config.tty, stdin: config.openStdin, keepStdinOpen: config.openStdin && !config.stdinOnce },
+      logPath: ctx.logs.path(id, hostConfig.logConfig.type),
+    },
+    signal,
+  );
+  failpoint('container.start.created');
+  if (entry.hub?.isWanted === true) entry.hub.connect(await ctx.runtime.attach({ containerId: id }));
+  const before = container.state;
+  container.state = { status: 'running', pid, startedAt: new Date().toISOString(), paused: false };
+  container.hasStarted = true;
+  container.endpointStates = sandbox.endpoints;
+  container.ports = sandbox.ports;
+  container.sandboxKey = sandbox.namespace.kind === 'path' ? sandbox.namespace.path : '';
+  ctx.containers.save(entry);
+  failpoint('container.start.recorded');
+  try {
+    await ctx.runtime.start(id, signal);
+  } catch (err) {
+    container.state = before;
+    throw err;
+  }
+  failpoint('container.start.started');
+  undo.move();
+}
+
+function recordFailure(ctx: Context, entry: Entry, error: string, exitCode: number): void {
+  const { container } = entry;
+  const { state } = container;
+  if (isRunning(state)) throw internal(`container ${container.id} runs although its start failed: ${errorOf(state)}`);
+  Object.assign(container, noRun);
+  container.state =
+    state.status === 'exited' || state.status === 'restarting'
+      ? { ...state, status: 'exited', error, exitCode }
+      : { status: 'created', error, exitCode };
+  ctx.containers.save(entry);
+}
+
+/** Waits for both even when one fails, so that whatever they made is known to the undo. */
+async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  const [a, b] = await Promise.allSettled([first, second]);
+  if (a.status === 'rejected') throw a.reason;
+  if (b.status === 'rejected') throw b.reason;
+  return [a.value, b.value];
+}
+
+function runtimeOf(ctx: Context, { hostConfig }: Container): RuntimeBinary {
+  const runtime = ctx.options.runtimes.get(hostConfig.runtime);
+  if (runtime === undefined) throw failedPrecondition(`unknown or invalid runtime name: ${hostConfig.runtime}`);
+  return runtime;
+}
+
+type Defer = (what: string, step: () => unknown) => void;
+
+/** The sandbox, and where the three network files of the container are. */
+type Network = Sandbox & { readonly files: ReadonlyMap<string, string> };
+
+async function joinNetwork(ctx: Context, container: Container, defer: Defer, signal: AbortSignal): Promise<Network> {
+  const mode = parseNetworkMode(container.hostConfig.networkMode);
+  if (mode.mode === 'container') return shareNetwork(ctx, container, mode.container);
+  defer('network', () => ctx.networks.teardown(container.id));
+  const sandbox = await setUpNetwork(ctx, container, signal);
+  failpoint('container.start.network');
+  const directory = containerDir(ctx, container.id);
+  writeFileSync(`${directory}/hosts`, sandbox.hosts);
+  writeFileSync(`${directory}/resolv.conf`, sandbox.resolvConf);
+  writeFileSync(`${directory}/hostname`, `${container.config.hostname}\n`);
+  return { ...sandbox, files: networkFiles(directory) };
+}
+
+async function setUpNetwork(ctx: Context, container: Container, signal: AbortSignal): Promise<Sandbox> {
+  try {
+    return await ctx.networks.setup(sandboxRequest(container), signal);
+  } catch (err) {
+    throw new EngineError(kindOf(err), `failed to set up container networking: ${messageOf(err)}`, { cause: err });
+  }
+}
+
+function shareNetwork(ctx: Context, container: Container, ref: string): Network {
+  const other = runningContainer(ctx, ref, 'network');
+  container.config = { ...container.config, hostname: other.container.config.hostname, domainname: other.container.config.domainname };
+  return {
+    namespace:
+      other.container.hostConfig.networkMode === 'host' ? { kind: 'host' } : { kind: 'path', path: `/proc/${String(other.pid)}/ns/net` },
+    endpoints: {},
+    ports: {},
+    hosts: '',
+    resolvConf: '',
+    files: networkFiles(containerDir(ctx, other.container.id)),
+  };
+}
+
+const networkFiles = (directory: string): ReadonlyMap<string, string> =>
+  new Map(['resolv.conf', 'hostname', 'hosts'].map(name => [`/etc/${name}`, `${directory}/${name}`]));
+
+interface PreparedRoot {
+  readonly path: string;
+  readonly user: ResolvedUser;
+  readonly sources: ReadonlyMap<string, string>;
+}
+
+async function prepareRoot(ctx: Context, container: Container, defer: Defer): Promise<PreparedRoot> {
+  const { id, config, hostConfig } = container;
+  defer('root', () => ctx.snapshots.unmount(id));
+  const path = await ctx.snapshots.mount(id, { volatile: hostConfig.autoRemove });
+  failpoint('container.start.root');
+  const user = resolveUser(config.user, hostConfig.groupAdd, file => ctx.files.readText(path, file, accountFileBytes));
+  if (config.workingDir !== '' && config.workingDir !== '/') ctx.files.ensureDirectory(path, config.workingDir);
+  if (container.mounts.length === 0) return { path, user, sources: new Map() };
+  defer('mounts', () => unmountSources(ctx, container));
+  const sources = await mountSources(ctx, container);
+  failpoint('container.start.volumes');
+  return { path, user, sources };
+}
+
+function specOf(ctx: Context, container: Container, sandbox: Network, root: PreparedRoot): RuntimeSpec {
+  if (usesInit(container, ctx.options) && ctx.options.initPath === undefined) {
+    throw failedPrecondition('there is no init program on this machine: install tini, or name one with --init-path');
+  }
+  return buildSpec({
+    container,
+    rootPath: root.path,
+    mountSources: root.sources,
+    files: sandbox.files,
+    user: root.user,
+    network: sandbox.namespace,
+    joined: joinedNamespaces(ctx, container),
+    options: ctx.options,
+    host: ctx.host,
+    shmPath: undefined,
+  });
+}
+
+function joinedNamespaces(ctx: Context, { hostConfig }: Container): { ipc?: string; pid?: string } {
+  const path = (mode: string, name: 'ipc' | 'pid'): Record<string, string> =>
+    mode.startsWith('container:')
+      ? { [name]: `/proc/${String(runningContainer(ctx, mode.slice('container:'.length), name).pid)}/ns/${name}` }
+      : {};
+  return { ...path(hostConfig.ipcMode, 'ipc'), ...path(hostConfig.pidMode, 'pid') };
+}
+
+function runningContainer(ctx: Context, ref: string, what: string): { readonly container: Container; readonly pid: number } {
+  const { container } = ctx.containers.find(ref);
+  if (!isRunning(container.state)) throw conflict(`cannot join ${what} namespace of a non running container: ${container.id}`);
+  return { container, pid: container.state.pid };
+}

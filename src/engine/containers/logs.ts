@@ -1,0 +1,48 @@
+import { invalidArgument } from '#base/errors.ts';
+import type { LogBatch } from '#core/logs.ts';
+import type { Context } from './context.ts';
+import type { Container } from './model.ts';
+import type { LogOptions } from './service.ts';
+import { isRunning } from './state.ts';
+
+/** What a container has written. Following ends with the run. */
+export function readLogs(
+  ctx: Context,
+  ref: string,
+  options: LogOptions,
+  signal: AbortSignal,
+): { readonly tty: boolean; readonly batches: AsyncIterable<LogBatch> } {
+  const entry = ctx.containers.find(ref);
+  const { container } = entry;
+  if (!options.stdout && !options.stderr) throw invalidArgument('Bad parameters: you must choose at least one stream');
+  const { tail, sinceNano, untilNano, stdout, stderr } = options;
+  const follow = options.follow && isRunning(container.state) ? { ended: entry.exited ?? Promise.resolve() } : undefined;
+  return {
+    tty: container.config.tty,
+    batches: ctx.logs.read(
+      container.id,
+      container.hostConfig.logConfig.type,
+      {
+        stdout,
+        stderr,
+        ...(tail === undefined ? {} : { tail }),
+        ...(sinceNano === undefined ? {} : { sinceNano }),
+        ...(untilNano === undefined ? {} : { untilNano }),
+        ...(follow === undefined ? {} : { follow }),
+      },
+      signal,
+    ),
+  };
+}
+
+/** The labels and variables that `--log-opt labels=… env=… tag=…` chose. */
+export function logDetails({ config, hostConfig }: Container): Record<string, string> {
+  const { labels = '', env = '', tag } = hostConfig.logConfig.config;
+  const wanted = (list: string): string[] => list.split(',').filter(name => name !== '');
+  const variables = new Map(config.env.map(text => [text.split('=', 1)[0] ?? '', text.slice(text.indexOf('=') + 1)]));
+  return Object.fromEntries([
+    ...wanted(labels).flatMap(name => (config.labels[name] === undefined ? [] : [[name, config.labels[name]]])),
+    ...wanted(env).flatMap(name => (variables.has(name) ? [[name, variables.get(name) ?? '']] : [])),
+    ...(tag === undefined ? [] : [['tag', tag]]),
+  ]) as Record<string, string>;
+}

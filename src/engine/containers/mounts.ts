@@ -1,0 +1,128 @@
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { invalidArgument, isErrno } from '#base/errors.ts';
+import { type Context, publishAs } from './context.ts';
+import type { Container, MountPoint } from './model.ts';
+import type { PlannedMount } from './plan-mounts.ts';
+
+/** Checks what can be checked about planned mounts before anything is made. Rejects with InvalidArgument. */
+export function checkSources(plan: readonly PlannedMount[]): void {
+  for (const mount of plan) {
+    if (mount.type === 'bind' && mount.mustExist && !existsSync(mount.source)) {
+      throw invalidArgument(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
+    }
+  }
+}
+
+/** Finds or makes the volumes of a new container. What was acquired is released by the caller when the create fails. */
+export async function acquireMount(ctx: Context, containerId: string, plan: PlannedMount): Promise<MountPoint> {
+  const common = {
+    type: plan.type,
+    destination: plan.destination,
+    mode: plan.mode,
+    readWrite: plan.readWrite,
+    propagation: plan.type === 'bind' && plan.propagation === '' ? 'rprivate' : plan.propagation,
+    recursiveReadOnly: plan.recursiveReadOnly,
+    nonRecursive: plan.nonRecursive,
+    subpath: plan.subpath,
+  };
+  if (plan.type !== 'volume') return { ...common, name: '', source: plan.source, driver: '', anonymous: false };
+  const volume = await ctx.volumes.acquire({
+    name: plan.volumeName,
+    driver: plan.driver === '' ? 'local' : plan.driver,
+    driverOptions: plan.driverOptions,
+    labels: plan.labels,
+    containerId,
+  });
+  return { ...common, name: volume.name, source: volume.path, driver: volume.driver, anonymous: plan.volumeName === undefined };
+}
+
+/** Gives empty volumes what the image has at their place. The root is mounted only when there is one to fill. */
+export async function fillVolumes(
+  ctx: Context,
+  containerId: string,
+  mounts: readonly (readonly [PlannedMount, MountPoint])[],
+  signal: AbortSignal,
+) {
+  const candidates = mounts.filter(([plan]) => plan.type === 'volume' && plan.copiesImage);
+  if (candidates.length === 0) return;
+  const root = await ctx.snapshots.mount(containerId);
+  try {
+    for (const [, mount] of candidates) {
+      const kind = ctx.files.kindOf(root, mount.destination);
+      if (kind === 'other') throw invalidArgument(`cannot mount volume over existing file, file exists ${mount.destination}`);
+      if (kind === 'missing') continue;
+      const path = await ctx.volumes.mount(mount.name, containerId);
+      try {
+        if (isEmpty(path)) await ctx.files.copyInto(root, mount.destination, path, signal);
+      } finally {
+        await ctx.volumes.unmount(mount.name, containerId);
+      }
+    }
+  } finally {
+    await ctx.snapshots.unmount(containerId);
+  }
+}
+
+const isEmpty = (path: string): boolean => readdirSync(path).length === 0;
+
+/** Makes every mount's host side usable and says where it is, by destination. Parents come before what is mounted inside them. */
+export async function mountSources(ctx: Context, container: Container): Promise<Map<string, string>> {
+  const sources = new Map<string, string>();
+  for (const mount of container.mounts) {
+    if (mount.type === 'bind') sources.set(mount.destination, bindSource(container, mount));
+    if (mount.type === 'volume') sources.set(mount.destination, await volumeSource(ctx, container, mount));
+  }
+  return sources;
+}
+
+function bindSource(container: Container, mount: MountPoint): string {
+  if (existsSync(mount.source)) return mount.source;
+  const asked = container.hostConfig.mounts.find(request => request.type === 'bind' && request.target === mount.destination);
+  if (asked !== undefined && asked.bindOptions?.createMountpoint !== true) {
+    throw invalidArgument(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
+  }
+  try {
+    mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+  } catch (err) {
+    if (!isErrno(err, 'EEXIST', 'ENOTDIR', 'EROFS', 'EACCES', 'ENOSPC')) throw err;
+    throw invalidArgument(`error while creating mount source path '${mount.source}': ${String(err)}`, { cause: err });
+  }
+  return mount.source;
+}
+
+async function volumeSource(ctx: Context, container: Container, mount: MountPoint): Promise<string> {
+  const path = await ctx.volumes.mount(mount.name, container.id);
+  publishAs(ctx, 'volume', mount.name, 'mount', {
+    container: container.id,
+    destination: mount.destination,
+    driver: mount.driver,
+    propagation: mount.propagation,
+    'read/write': String(mount.readWrite),
+  });
+  if (mount.subpath === '') return path;
+  const kind = ctx.files.kindOf(path, mount.subpath);
+  if (kind === 'missing') throw invalidArgument(`volume ${mount.name} has no subpath "${mount.subpath}": make it first`);
+  return ctx.files.resolve(path, mount.subpath);
+}
+
+/** The opposite of `mountSources`; what is not mounted is fine. */
+export async function unmountSources(ctx: Context, container: Container): Promise<void> {
+  for (const mount of container.mounts.toReversed()) {
+    if (mount.type !== 'volume') continue;
+    await ctx.volumes.unmount(mount.name, container.id);
+    publishAs(ctx, 'volume', mount.name, 'unmount', { container: container.id, driver: mount.driver });
+  }
+}
+
+/** Lets go of a container's volumes; its anonymous ones go with it when asked. */
+export async function releaseVolumes(
+  ctx: Context,
+  container: Pick<Container, 'id' | 'mounts'>,
+  options: { readonly removeAnonymous: boolean },
+): Promise<void> {
+  for (const mount of container.mounts) {
+    if (mount.type !== 'volume') continue;
+    ctx.volumes.release(mount.name, container.id);
+    if (options.removeAnonymous && mount.anonymous) await ctx.volumes.removeIfUnused(mount.name);
+  }
+}

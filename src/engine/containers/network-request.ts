@@ -1,0 +1,42 @@
+import type { EndpointConfig, NetworkMode, SandboxRequest } from '#core/network.ts';
+import type { Container, HostConfig } from './model.ts';
+
+/** The name of the network that `default` means. */
+export const defaultNetwork = 'bridge';
+
+/** `default` is written out, so that inspect and a later default cannot disagree. */
+export const normalizeNetworkMode = (mode: string): string => (mode === '' || mode === 'default' ? defaultNetwork : mode);
+
+export function parseNetworkMode(mode: string): NetworkMode {
+  if (mode === 'none' || mode === 'host') return { mode };
+  if (mode.startsWith('container:')) return { mode: 'container', container: mode.slice('container:'.length) };
+  return { mode: 'networks' };
+}
+
+/** The networks a new container joins: the one its mode names, and those it has endpoint settings for. */
+export function requestedEndpoints(
+  hostConfig: HostConfig,
+  endpoints: Readonly<Record<string, EndpointConfig>>,
+): Readonly<Record<string, EndpointConfig>> {
+  if (parseNetworkMode(hostConfig.networkMode).mode !== 'networks') return {};
+  const named = Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [normalizeNetworkMode(name), endpoint]));
+  return { ...(hostConfig.networkMode in named ? {} : { [hostConfig.networkMode]: {} }), ...named };
+}
+
+export function sandboxRequest({ id, name, config, hostConfig, endpoints }: Container): SandboxRequest {
+  return {
+    containerId: id,
+    containerName: name,
+    hostname: config.hostname,
+    domainname: config.domainname,
+    mode: config.networkDisabled ? { mode: 'none' } : parseNetworkMode(hostConfig.networkMode),
+    endpoints,
+    portBindings: hostConfig.portBindings,
+    exposedPorts: config.exposedPorts,
+    publishAllPorts: hostConfig.publishAllPorts,
+    dns: hostConfig.dns,
+    dnsOptions: hostConfig.dnsOptions,
+    dnsSearch: hostConfig.dnsSearch,
+    extraHosts: hostConfig.extraHosts,
+  };
+}

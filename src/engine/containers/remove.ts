@@ -1,0 +1,87 @@
+import { rm } from 'node:fs/promises';
+import { undoAll } from '#base/dispose.ts';
+import { conflict, EngineError, kindOf, messageOf, notFound } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
+import { type Context, containerDir, publish } from './context.ts';
+import type { Entry } from './entry.ts';
+import { releaseVolumes, unmountSources } from './mounts.ts';
+import { cancelRestart } from './pending-restart.ts';
+import type { RemoveOptions } from './service.ts';
+import { exitCodeOf, finishedAtOf, isActive, isPaused, isRunning, startedAtOf } from './state.ts';
+import { killAndWait } from './terminate.ts';
+
+export async function removeContainer(ctx: Context, ref: string, options: RemoveOptions): Promise<void> {
+  const entry = ctx.containers.find(ref);
+  if (options.link) throw notFound(`Cannot get parent for link ${ref}: containers find each other by name on a user-defined network`);
+  if (entry.removing) throw conflict(`removal of container ${entry.id} is already in progress`);
+  refuseActive(entry, options);
+  entry.removing = true;
+  try {
+    if (isRunning(entry.container.state)) await kill(ctx, entry);
+    using _held = await ctx.locks.acquire(entry.id);
+    // A --rm container may have gone while it was being killed.
+    if (ctx.containers.get(entry.id) !== entry) return;
+    refuseActive(entry, options);
+    await removeLocked(ctx, entry, { removeAnonymous: options.volumes });
+  } finally {
+    entry.removing = false;
+  }
+}
+
+function refuseActive({ container }: Entry, { force }: RemoveOptions): void {
+  if (!isActive(container.state) || force) return;
+  const why = isPaused(container.state)
+    ? 'container is paused and must be unpaused first'
+    : `container is ${container.state.status}: stop the container before removing or force remove`;
+  throw conflict(`cannot remove container "/${container.name}": ${why}`);
+}
+
+async function kill(ctx: Context, entry: Entry): Promise<void> {
+  try {
+    await killAndWait(ctx, entry);
+  } catch (err) {
+    throw new EngineError(kindOf(err), `cannot remove container "/${entry.container.name}": could not kill: ${messageOf(err)}`, {
+      cause: err,
+    });
+  }
+}
+
+/**
+ * Removes a container that does not run, with its lock held. The record says `removing` first, so that the next daemon finishes what this one began; it goes
+ * last. When a step fails the others are still done, the container stays as `dead`, and a later removal tries again.
+ */
+export async function removeLocked(ctx: Context, entry: Entry, options: { readonly removeAnonymous: boolean }): Promise<void> {
+  const { container } = entry;
+  const { id } = container;
+  cancelRestart(ctx, entry);
+  const past = {
+    startedAt: startedAtOf(container.state),
+    finishedAt: finishedAtOf(container.state),
+    exitCode: exitCodeOf(container.state),
+  };
+  container.state = { status: 'removing', ...past };
+  ctx.containers.save(entry);
+  failpoint('container.remove.recorded');
+  entry.hub?.close();
+  try {
+    await undoAll(`container ${id} could not be removed completely`, [
+      () => rm(containerDir(ctx, id), { recursive: true, force: true }),
+      () => ctx.logs.remove(id),
+      () => failpoint('container.remove.volumes'),
+      () => releaseVolumes(ctx, container, options),
+      () => failpoint('container.remove.layer'),
+      () => ctx.snapshots.remove(id),
+      () => unmountSources(ctx, container),
+      () => failpoint('container.remove.process'),
+      () => Promise.all([ctx.runtime.remove(id), ctx.networks.teardown(id)]),
+    ]);
+  } catch (err) {
+    container.state = { status: 'dead', ...past, error: messageOf(err) };
+    ctx.containers.save(entry);
+    throw err;
+  }
+  failpoint('container.remove.done');
+  ctx.containers.delete(entry);
+  publish(ctx, container, 'destroy');
+  entry.announceRemoval({ exitCode: past.exitCode });
+}

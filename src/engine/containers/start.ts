@@ -1,0 +1,36 @@
+import { cleanUp } from '#base/dispose.ts';
+import { conflict, notModified } from '#base/errors.ts';
+import { type Context, withContainer } from './context.ts';
+import { launch } from './launch.ts';
+import { removeLocked } from './remove.ts';
+
+/** Starts a container on somebody's word: what policy counted so far is forgotten. */
+export async function startContainer(ctx: Context, ref: string, signal: AbortSignal): Promise<void> {
+  await withContainer(ctx, ref, async entry => {
+    const { container } = entry;
+    switch (container.state.status) {
+      case 'running':
+        if (container.state.paused) throw conflict('cannot start a paused container, try unpause instead');
+        throw notModified(`container ${container.id} is running already`);
+      case 'restarting':
+        throw notModified(`container ${container.id} is about to start again by its restart policy`);
+      case 'removing':
+      case 'dead':
+        throw conflict('container is marked for removal and cannot be started');
+      case 'created':
+      case 'exited':
+        break;
+    }
+    container.manuallyStopped = false;
+    container.restartCount = 0;
+    entry.restartDelayMs = 0;
+    try {
+      await launch(ctx, entry, signal);
+    } catch (err) {
+      if (container.hostConfig.autoRemove) {
+        await cleanUp(`container ${container.id}`, ctx.log, () => removeLocked(ctx, entry, { removeAnonymous: true }));
+      }
+      throw err;
+    }
+  });
+}
