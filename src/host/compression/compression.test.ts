@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'bun:test';
+import { zstdCompressSync } from 'node:zlib';
+import { kindOf } from '#base/errors.ts';
+import { compress } from './compress.ts';
+import { decompress } from './decompress.ts';
+
+const signal = new AbortController().signal;
+const plain = new TextEncoder().encode('all the same '.repeat(100_000));
+
+async function* pieces(bytes: Uint8Array, size = 7_001): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += size) {
+    await Promise.resolve();
+    yield bytes.subarray(at, at + size);
+  }
+}
+
+async function all(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of source) parts.push(chunk.slice());
+  return Buffer.concat(parts);
+}
+
+const withProgram = (name: string): Uint8Array => Bun.spawnSync([name, '-c'], { stdin: plain }).stdout;
+
+const formats: Record<string, () => Uint8Array> = {
+  nothing: () => plain,
+  gzip: () => Bun.gzipSync(plain),
+  zstd: () => zstdCompressSync(plain),
+  bzip2: () => withProgram('bzip2'),
+  xz: () => withProgram('xz'),
+};
+
+describe('decompress()', () => {
+  for (const [name, make] of Object.entries(formats)) {
+    test(`undoes ${name}`, async () => {
+      expect(Buffer.compare(await all(decompress(pieces(make(), 5), { signal })), plain)).toBe(0);
+    });
+    if (name === 'nothing' || name === 'zstd') continue;
+    test(`notices ${name} that is cut off`, async () => {
+      const cut = make().slice(0, -20);
+      const failure = await all(decompress(pieces(cut), { signal })).catch((err: unknown) => err);
+      expect(kindOf(failure)).toBe('DataLoss');
+    });
+  }
+
+  test('passes very short input through', async () => {
+    expect((await all(decompress(pieces(new Uint8Array([1, 2])), { signal }))).length).toBe(2);
+    expect((await all(decompress(pieces(new Uint8Array(0)), { signal }))).length).toBe(0);
+  });
+
+  test('reports a failure of the source, and closes it when left early', async () => {
+    async function* broken(): AsyncGenerator<Uint8Array, void, undefined> {
+      yield await Promise.resolve(Bun.gzipSync(plain).slice(0, 100));
+      throw new Error('line went dead');
+    }
+    await expect(all(decompress(broken(), { signal }))).rejects.toThrow('line went dead');
+    let closed = false;
+    async function* watched(): AsyncGenerator<Uint8Array, void, undefined> {
+      try {
+        yield* pieces(plain);
+      } finally {
+        closed = true;
+      }
+    }
+    const reading = decompress(watched(), { signal });
+    await reading[Symbol.asyncIterator]().next();
+    await reading[Symbol.asyncIterator]().return?.();
+    expect(closed).toBe(true);
+  });
+});
+
+test('compress() gives what decompress() undoes, the same every time', async () => {
+  const once = await all(compress(pieces(plain), { signal }));
+  expect(Buffer.compare(once, await all(compress(pieces(plain), { signal })))).toBe(0);
+  expect(Buffer.compare(await all(decompress(pieces(once), { signal })), plain)).toBe(0);
+});
