@@ -244,7 +244,8 @@ export class TarParser {
 
   #toEntry(header: RawHeader, sparse: readonly SparseSegment[] | undefined, realSize: number | undefined, stored: number): TarEntry {
     const fullName = this.#text('GNU.sparse.name') ?? this.#text('path') ?? this.#longName ?? header.name;
-    const type = fullName.endsWith('/') && types[header.typeFlag] === 'file' ? 'directory' : types[header.typeFlag];
+    // Archivers older than the directory type mark a directory by the slash alone.
+    const type = fullName.endsWith('/') && header.typeFlag === '\0' ? 'directory' : types[header.typeFlag];
     if (type === undefined) {
       throw invalidArgument(`unusable tar archive: "${fullName}" is of unknown type ${JSON.stringify(header.typeFlag)} ${this.#where}`);
     }

@@ -40,13 +40,16 @@ async function unpackStream(
     );
     const { stdin } = child;
     if (typeof stdin === 'number' || stdin === undefined) throw internal('the unpacking process has no stdin');
+    // False when the child has ended.
+    const send = async (chunk: Uint8Array): Promise<boolean> => {
+      const sent = Promise.resolve(stdin.write(chunk)).then(() => stdin.flush());
+      return await Promise.race([sent.then(() => true), ended.then(() => false)]);
+    };
     const feed = async (): Promise<void> => {
-      for (const chunk of head) stdin.write(chunk);
+      for (const chunk of head) if (!(await send(chunk))) return;
       for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) {
-        stdin.write(next.value);
-        const flushed = stdin.flush();
-        if (flushed instanceof Promise && (await Promise.race([flushed.then(() => false), ended]))) return;
         signal.throwIfAborted();
+        if (!(await send(next.value))) return;
       }
       isFinished = true;
       await stdin.end();

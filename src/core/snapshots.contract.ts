@@ -1,0 +1,326 @@
+import { afterEach, beforeEach, expect, type describe as Describe, test } from 'bun:test';
+import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { kindOf } from '#base/errors.ts';
+import { chainIds, type Digest, sha256 } from '#oci/digest.ts';
+import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
+import type { ChainId, Snapshotter } from './snapshots.ts';
+
+export interface SnapshotPlace {
+  /** Opens the snapshotter; a second time as after a kill of the process that had it. */
+  open(): Promise<Snapshotter>;
+  /** Directories of layers on disk, whether in use or not. */
+  layerCount(): Promise<number>;
+  /** What is mounted below the place. */
+  mounts(): string[];
+  /** Resolves when nothing is left to be deleted in the background. */
+  settled(): Promise<void>;
+  /** Unmounts and removes everything. */
+  dispose(): Promise<void>;
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const file = (name: string, content: string): NewTarFile => ({ entry: { name }, content: bytes(content) });
+const directory = (name: string, mode = 0o755): NewTarFile => ({ entry: { name, type: 'directory', mode } });
+
+async function tar(files: Iterable<NewTarFile>): Promise<Uint8Array> {
+  return Buffer.concat(await Array.fromAsync(writeTar(files)));
+}
+
+async function* stream(archive: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < archive.length; at += 65_536) yield archive.subarray(at, at + 65_536);
+}
+
+const failure = async (action: Promise<unknown>): Promise<string> =>
+  await action.then(
+    () => 'nothing',
+    (err: unknown) => kindOf(err),
+  );
+
+/** What any snapshotter must do. Needs what the implementation needs to mount. */
+export function snapshotterContract(name: string, make: () => Promise<SnapshotPlace>, describe: typeof Describe): void {
+  describe(`${name} as a snapshotter`, () => {
+    let place: SnapshotPlace;
+    let snapshots: Snapshotter;
+    beforeEach(async () => {
+      place = await make();
+      snapshots = await place.open();
+    });
+    afterEach(async () => {
+      await place.dispose();
+    });
+
+    const { signal } = new AbortController();
+    const unpack = async (files: Iterable<NewTarFile>) => await snapshots.unpack({ stream: stream(await tar(files)) }, { signal });
+
+    /** Unpacks these layers on top of each other; the chain ids, bottom first. */
+    const stack = async (...layers: Iterable<NewTarFile>[]): Promise<ChainId[]> => {
+      const diffIds: Digest[] = [];
+      for (const files of layers) {
+        await using pending = await unpack(files);
+        const parent = chainIds(diffIds).at(-1);
+        diffIds.push(pending.unpacked.diffId);
+        await pending.commit(chainIds(diffIds).at(-1) as ChainId, parent);
+      }
+      return chainIds(diffIds);
+    };
+    const mounted = async (key: string, parent: ChainId | undefined): Promise<string> => {
+      await snapshots.prepare(key, parent);
+      return await snapshots.mount(key);
+    };
+
+    test('unpack() tells the digest of the uncompressed tar and the bytes of the files', async () => {
+      const archive = await tar([file('a', 'hello'), file('b', 'world!')]);
+      for (const input of [archive, Bun.gzipSync(new Uint8Array(archive)), Bun.zstdCompressSync(archive)]) {
+        await using pending = await snapshots.unpack({ stream: stream(input) }, { signal });
+        expect(pending.unpacked).toEqual({ diffId: sha256(archive), sizeBytes: 11 });
+      }
+    });
+
+    test('a layer that is not committed leaves nothing', async () => {
+      {
+        await using pending = await unpack([file('a', 'x')]);
+        expect(snapshots.has(pending.unpacked.diffId)).toBe(false);
+      }
+      await place.settled();
+      expect(await place.layerCount()).toBe(0);
+    });
+
+    test('committed layers are known, sized and still there after reopening', async () => {
+      const [bottom, top] = (await stack([file('a', 'abc')], [file('b', 'defgh')])) as [ChainId, ChainId];
+      snapshots = await place.open();
+      expect(snapshots.has(bottom)).toBe(true);
+      expect(snapshots.layerSize(top)).toBe(5);
+      expect(snapshots.layerSize(sha256('nothing'))).toBeUndefined();
+      const root = await mounted('box', top);
+      expect((await readdir(root)).sort()).toEqual(['a', 'b']);
+    });
+
+    test('commit() on a parent that is not there rejects with NotFound, and leaves nothing', async () => {
+      {
+        await using pending = await unpack([file('a', 'x')]);
+        expect(await failure(pending.commit(sha256('top'), sha256('nothing')))).toBe('NotFound');
+      }
+      await place.settled();
+      expect(await place.layerCount()).toBe(0);
+    });
+
+    test('the second copy of a layer is dropped', async () => {
+      const [first] = await stack([file('a', 'x')]);
+      const [second] = await stack([file('a', 'x')]);
+      expect(second).toBe(first as ChainId);
+      await place.settled();
+      expect(await place.layerCount()).toBe(1);
+    });
+
+    test('reopening removes layers that were being unpacked', async () => {
+      await unpack([file('a', 'x')]);
+      expect(await place.layerCount()).toBe(1);
+      snapshots = await place.open();
+      await place.settled();
+      expect(await place.layerCount()).toBe(0);
+    });
+
+    test('whiteouts and opaque directories hide what is below', async () => {
+      const chain = await stack(
+        [directory('dir'), file('dir/old', '1'), directory('gone'), file('gone/x', '1'), file('kept', '1'), file('removed', '1')],
+        [directory('dir'), file('dir/.wh..wh..opq', ''), file('dir/new', '2'), file('.wh.removed', ''), file('.wh.gone', '')],
+      );
+      const root = await mounted('box', chain.at(-1));
+      expect((await readdir(root)).sort()).toEqual(['dir', 'kept']);
+      expect(await readdir(join(root, 'dir'))).toEqual(['new']);
+    });
+
+    test('a directory that replaces a removed one starts empty, in either order', async () => {
+      const lower = [directory('a'), file('a/old', '1'), directory('b'), file('b/old', '1'), file('f', '1')];
+      const upper = [
+        file('.wh.a', ''),
+        directory('a'),
+        file('a/new', '2'),
+        directory('b'),
+        file('b/new', '2'),
+        file('.wh.b', ''),
+        file('.wh.f', ''),
+        file('f', '2'),
+      ];
+      const chain = await stack(lower, upper);
+      const root = await mounted('box', chain.at(-1));
+      expect(await readdir(join(root, 'a'))).toEqual(['new']);
+      expect(await readdir(join(root, 'b'))).toEqual(['new']);
+      expect(await readFile(join(root, 'f'), 'utf8')).toBe('2');
+    });
+
+    test('directories that a layer does not name keep the attributes they have below', async () => {
+      const owned: NewTarFile = {
+        entry: { name: 'tmp', type: 'directory', mode: 0o1777, uid: 12, gid: 34, mtime: { seconds: 1_500_000_000, nanoseconds: 5 } },
+      };
+      const chain = await stack([owned, directory('.', 0o711)], [file('tmp/deep/er/file', 'x')]);
+      const root = await mounted('box', chain.at(-1));
+      const stats = await lstat(join(root, 'tmp'), { bigint: true });
+      expect([stats.mode & 0o7777n, stats.uid, stats.gid, stats.mtimeNs]).toEqual([0o1777n, 12n, 34n, 1_500_000_000_000_000_005n]);
+      expect((await lstat(join(root, 'tmp/deep/er'))).mode & 0o7777).toBe(0o755);
+      expect((await lstat(root)).mode & 0o7777).toBe(0o711);
+    });
+
+    test('hard links reach files of lower layers', async () => {
+      const chain = await stack(
+        [{ entry: { name: 'bin/tool', mode: 0o4755, uid: 7 }, content: bytes('#!') }],
+        [
+          { entry: { name: 'usr/alias', type: 'link', linkName: 'bin/tool' } },
+          { entry: { name: 'again', type: 'link', linkName: '/usr/alias' } },
+        ],
+      );
+      const root = await mounted('box', chain.at(-1));
+      const stats = await Promise.all(['bin/tool', 'usr/alias', 'again'].map(path => lstat(join(root, path))));
+      expect(new Set(stats.map(({ ino }) => ino)).size).toBe(1);
+      expect(stats.map(({ mode, uid, nlink }) => [mode & 0o7777, uid, nlink])).toEqual([
+        [0o4755, 7, 3],
+        [0o4755, 7, 3],
+        [0o4755, 7, 3],
+      ]);
+    });
+
+    test('a hard link to nothing is refused', async () => {
+      await using pending = await unpack([{ entry: { name: 'a', type: 'link', linkName: 'nowhere' } }]);
+      expect(await failure(pending.commit(pending.unpacked.diffId, undefined))).toBe('InvalidArgument');
+    });
+
+    test('writable layers are private and keep what was written', async () => {
+      const [chain] = await stack([file('shared', 'lower')]);
+      const one = await mounted('one', chain);
+      const two = await mounted('two', chain);
+      await writeFile(join(one, 'shared'), 'upper');
+      await rm(join(two, 'shared'));
+      expect(await readFile(join(one, 'shared'), 'utf8')).toBe('upper');
+      expect(await readdir(two)).toEqual([]);
+      await snapshots.unmount('one');
+      expect(await readFile(join(await snapshots.mount('one'), 'shared'), 'utf8')).toBe('upper');
+      expect(snapshots.keys()).toEqual(['one', 'two']);
+    });
+
+    test('the root of a writable layer has the attributes of the image', async () => {
+      const chain = await stack([directory('.', 0o2750)]);
+      expect((await lstat(await mounted('box', chain[0]))).mode & 0o7777).toBe(0o2750);
+    });
+
+    test('a writable layer needs no image', async () => {
+      const root = await mounted('empty', undefined);
+      await mkdir(join(root, 'made'));
+      expect(await readdir(root)).toEqual(['made']);
+    });
+
+    test('prepare() of a key that exists rejects with AlreadyExists, on an unknown chain with NotFound', async () => {
+      await snapshots.prepare('box', undefined);
+      expect(await failure(snapshots.prepare('box', undefined))).toBe('AlreadyExists');
+      expect(await failure(snapshots.prepare('other', sha256('nothing')))).toBe('NotFound');
+      expect(await failure(snapshots.mount('other'))).toBe('NotFound');
+      await place.settled();
+      expect(await place.layerCount()).toBe(1);
+    });
+
+    test('mounting and unmounting twice is fine', async () => {
+      const root = await mounted('box', undefined);
+      expect(await snapshots.mount('box')).toBe(root);
+      expect(place.mounts()).toEqual([root]);
+      await snapshots.unmount('box');
+      await snapshots.unmount('box');
+      await snapshots.unmount('unknown');
+      expect(place.mounts()).toEqual([]);
+    });
+
+    test('a volatile mount can be mounted again', async () => {
+      await snapshots.prepare('box', undefined);
+      for (const volatile of [true, true, false, true]) {
+        await writeFile(join(await snapshots.mount('box', { volatile }), 'x'), 'y');
+        await snapshots.unmount('box');
+      }
+      expect(place.mounts()).toEqual([]);
+    });
+
+    test('remove() unmounts, and says false when there was none', async () => {
+      await mounted('box', undefined);
+      expect(await snapshots.remove('box')).toBe(true);
+      expect(await snapshots.remove('box')).toBe(false);
+      await place.settled();
+      expect(place.mounts()).toEqual([]);
+      expect(await place.layerCount()).toBe(0);
+    });
+
+    test('remove() takes directories away that nobody may write', async () => {
+      const root = await mounted('box', undefined);
+      await mkdir(join(root, 'locked/inside'), { recursive: true });
+      await chmod(join(root, 'locked'), 0o000);
+      await snapshots.remove('box');
+      await place.settled();
+      expect(await place.layerCount()).toBe(0);
+    });
+
+    test('mounts that outlive the process are taken over', async () => {
+      const root = await mounted('box', undefined);
+      await writeFile(join(root, 'x'), 'before');
+      snapshots = await place.open();
+      expect(await snapshots.mount('box')).toBe(root);
+      expect(place.mounts()).toEqual([root]);
+      expect(await readFile(join(root, 'x'), 'utf8')).toBe('before');
+      await snapshots.unmount('box');
+      expect(place.mounts()).toEqual([]);
+    });
+
+    test('collect() removes what nobody needs, and only that', async () => {
+      const kept = await stack([file('a', '1')], [file('b', '22')]);
+      const used = await stack([file('a', '1')], [file('c', '333')]);
+      await stack([file('a', '1')], [file('d', '4444')], [file('e', '55555')]);
+      await snapshots.prepare('box', used[1]);
+      expect(snapshots.pinned()).toEqual(new Set([used[1] as ChainId]));
+      expect(await snapshots.collect(new Set([kept[1] as ChainId]))).toBe(9);
+      expect([...kept, ...used].every(chain => snapshots.has(chain))).toBe(true);
+      await place.settled();
+      expect(await place.layerCount()).toBe(4);
+      await snapshots.remove('box');
+      expect(await snapshots.collect(new Set())).toBe(6);
+      expect(snapshots.has(kept[0] as ChainId)).toBe(false);
+    });
+
+    test('usage() counts what the writable layer holds itself', async () => {
+      const [chain] = await stack([file('lower', 'x'.repeat(1000))]);
+      const root = await mounted('box', chain);
+      expect(await snapshots.usage('box')).toBe(0);
+      await mkdir(join(root, 'dir'));
+      await writeFile(join(root, 'dir/new'), 'x'.repeat(123));
+      await rm(join(root, 'lower'));
+      expect(await snapshots.usage('box')).toBe(123);
+      expect(await failure(snapshots.usage('unknown'))).toBe('NotFound');
+    });
+
+    test('127 layers are not too many', async () => {
+      const diffIds: Digest[] = [];
+      for (let i = 0; i < 127; i += 1) {
+        await using pending = await unpack([file(`file-${String(i)}`, String(i)), file('last', String(i))]);
+        const parent = chainIds(diffIds).at(-1);
+        diffIds.push(pending.unpacked.diffId);
+        await pending.commit(chainIds(diffIds).at(-1) as ChainId, parent);
+      }
+      const root = await mounted('box', chainIds(diffIds).at(-1));
+      expect(await readdir(root)).toHaveLength(128);
+      expect(await readFile(join(root, 'last'), 'utf8')).toBe('126');
+    }, 60_000);
+
+    test('symlinks keep their text, whatever it is', async () => {
+      const chain = await stack([{ entry: { name: 'out', type: 'symlink', linkName: '../../../etc/passwd' } }]);
+      expect(await readlink(join(await mounted('box', chain[0]), 'out'))).toBe('../../../etc/passwd');
+    });
+
+    test('an aborted unpacking leaves nothing', async () => {
+      const stop = new AbortController();
+      const endless = async function* (): AsyncGenerator<Uint8Array> {
+        yield (await tar([{ entry: { name: 'big' }, content: new Uint8Array(100_000) }])).subarray(0, 50_000);
+        stop.abort(new DOMException('enough', 'AbortError'));
+        await new Promise(resolve => setImmediate(resolve));
+        for (;;) yield new Uint8Array(65_536);
+      };
+      expect(await failure(snapshots.unpack({ stream: endless() }, { signal: stop.signal }))).toBe('Canceled');
+      await place.settled();
+      expect(await place.layerCount()).toBe(0);
+    });
+  });
+}
