@@ -31,11 +31,11 @@ export class BatchedWriter {
   append(chunk: Chunk): Promise<void> | undefined {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     if (bytes.length >= directBytes) {
-      this.flush();
+      void this.flush();
       this.#write(Buffer.from(bytes));
       return this.#full;
     }
-    if (this.#filled + bytes.length > blockBytes) this.flush();
+    if (this.#filled + bytes.length > blockBytes) void this.flush();
     this.#block ??= Buffer.allocUnsafeSlow(blockBytes);
     this.#block.set(bytes, this.#filled);
     this.#filled += bytes.length;

@@ -1,4 +1,4 @@
-import { invalidArgument, notFound, notImplemented } from '#base/errors.ts';
+import { invalidArgument, notFound } from '#base/errors.ts';
 import { isBefore, maxApiVersion, requireServed } from '#api/versions.ts';
 import type { ApiVersion } from '#api/versions.ts';
 import type { ApiRequest } from './api-request.ts';
@@ -101,9 +101,3 @@ function requireVersion(found: Route, target: Target): Route {
   }
   return found;
 }
-
-/** A route of the Engine API that this daemon does not serve. */
-export const unserved = (methodAndPattern: string, what: string): Route =>
-  route(methodAndPattern, () => {
-    throw notImplemented(`this daemon does not serve ${methodAndPattern} (${what}) yet`);
-  });

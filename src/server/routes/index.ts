@@ -3,12 +3,20 @@ import type { Route } from '../router.ts';
 import { containerStreamRoutes } from './container-streams.ts';
 import { containerRoutes } from './containers.ts';
 import { execRoutes } from './exec.ts';
+import { imageRoutes } from './images.ts';
+import { networkRoutes } from './networks.ts';
 import { systemRoutes } from './system.ts';
+import { unservedRoutes } from './unserved.ts';
+import { volumeRoutes } from './volumes.ts';
 
 /** Every route; where two patterns match, the first one wins. */
 export const allRoutes = (services: Services): Route[] => [
   ...systemRoutes(services),
+  ...unservedRoutes(),
   ...containerStreamRoutes(services),
   ...containerRoutes(services),
   ...execRoutes(services),
+  ...imageRoutes(services),
+  ...networkRoutes(services),
+  ...volumeRoutes(services),
 ];

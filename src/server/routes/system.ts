@@ -1,12 +1,15 @@
 import { invalidArgument } from '#base/errors.ts';
 import { filterKeys, parseFilters } from '#api/filters.ts';
+import { authConfig } from '#api/requests/auth.ts';
 import type { ApiRequest } from '../api-request.ts';
 import type { Services } from '../ports.ts';
 import { empty, json, text } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
+import { diskUsage } from './disk-usage.ts';
 import { infoShims, shim } from '../shims.ts';
+import { fromAuthConfig } from '../translate/image.ts';
 import { formatEvent } from '../translate/event.ts';
 import { toWireInfo, toWireVersion } from '../translate/system.ts';
 
@@ -17,13 +20,20 @@ const pingHeaders = {
   Pragma: 'no-cache',
 };
 
-export function systemRoutes({ system, events }: Services): Route[] {
+export function systemRoutes(services: Services): Route[] {
+  const { system, events, imageTransfers } = services;
   return [
     route('GET /_ping', () => text('OK', pingHeaders)),
     route('HEAD /_ping', () => text('', pingHeaders)),
     route('GET /version', async () => json(toWireVersion(await system.version()))),
     route('GET /info', async request => json(shim(infoShims, request.version, toWireInfo(await system.info())))),
     route('GET /events', request => streamEvents(request, events)),
+    route('GET /system/df', async request => await diskUsage(request, services), { since: '1.25' }),
+    route('POST /auth', async request => {
+      const config = await request.requireJson(authConfig, 'AuthConfig');
+      const { identityToken } = await imageTransfers.login(fromAuthConfig(config), request.signal);
+      return json({ Status: 'Login Succeeded', IdentityToken: identityToken });
+    }),
     route('OPTIONS /{anyroute:.*}', () => empty(200)),
   ];
 }

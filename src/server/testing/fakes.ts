@@ -64,7 +64,7 @@ export class Wire implements Disposable {
 
   constructor(path: string) {
     this.socket = createConnection({ path, allowHalfOpen: true });
-    this.socket.on('data', chunk => {
+    this.socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
       this.#changed();
     });

@@ -1,0 +1,61 @@
+import { invalidArgument } from '#base/errors.ts';
+import { isBefore } from '#api/versions.ts';
+import type { DiskUsage } from '#api/types/system.ts';
+import type { ApiRequest } from '../api-request.ts';
+import type { Services } from '../ports.ts';
+import { json } from '../reply.ts';
+import type { Reply } from '../reply.ts';
+import { imageSummaryShims, shim } from '../shims.ts';
+import { toWireSummary } from '../translate/container-inspect.ts';
+import { toWireImageSummary } from '../translate/image.ts';
+import { toWireVolume } from './volumes.ts';
+
+const parts = ['container', 'image', 'volume', 'build-cache'] as const;
+type Part = (typeof parts)[number];
+
+/** GET /system/df. A part that was not asked for is null. */
+export async function diskUsage(request: ApiRequest, services: Services): Promise<Reply> {
+  const wanted = wantedParts(request);
+  const ifWanted = async <T>(part: Part, read: () => Promise<T>): Promise<T | null> => (wanted.has(part) ? await read() : null);
+  const [images, containers, volumes] = await Promise.all([
+    ifWanted('image', async () => await services.images.list({ all: false, filters: {}, sharedSize: true })),
+    ifWanted('container', async () => await services.containers.list({ all: true, limit: 0, size: true, filters: new Map() })),
+    ifWanted('volume', async () => await volumesWithUsage(services.volumes)),
+  ]);
+  const usage: DiskUsage = {
+    ...(images === null ? {} : { LayersSize: await layersSize(services.images) }),
+    Images: images?.map(image => shim(imageSummaryShims, request.version, toWireImageSummary(image))) ?? null,
+    Containers: containers?.map(toWireSummary) ?? null,
+    Volumes: volumes,
+    BuildCache: wanted.has('build-cache') ? [] : null,
+  };
+  return json(usage);
+}
+
+function wantedParts({ query, version }: ApiRequest): ReadonlySet<Part> {
+  const asked = isBefore(version, '1.42') ? [] : query.list('type');
+  for (const each of asked) {
+    if (!parts.some(part => part === each)) throw invalidArgument(`unknown object type: ${each}; expected one of ${parts.join(', ')}`);
+  }
+  return new Set(parts.filter(part => asked.length === 0 || asked.includes(part)));
+}
+
+async function volumesWithUsage(volumes: Services['volumes']): Promise<NonNullable<DiskUsage['Volumes']>> {
+  const found = await volumes.list(new Map());
+  return await Promise.all(
+    found.map(async volume => {
+      const { sizeBytes, containers } = await volumes.usage(volume.name);
+      return { ...toWireVolume(volume), UsageData: { Size: sizeBytes, RefCount: containers } };
+    }),
+  );
+}
+
+/** A layer that several images have counts once. */
+async function layersSize(images: Services['images']): Promise<number> {
+  const all = await images.list({ all: true, filters: {}, sharedSize: false });
+  const sizes = new Map<string, number>();
+  for (const { layers } of await Promise.all(all.map(async image => await images.inspect(image.id)))) {
+    for (const layer of layers) sizes.set(layer.chainId, layer.sizeBytes);
+  }
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}

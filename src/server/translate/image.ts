@@ -1,0 +1,137 @@
+import { invalidArgument } from '#base/errors.ts';
+import { parseAuthHeader } from '#api/requests/auth.ts';
+import type { AuthConfig } from '#api/types/auth.ts';
+import type { ContainerConfig } from '#api/types/container.ts';
+import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary as WireSummary } from '#api/types/image.ts';
+import type { RegistryAuth } from '#core/registry.ts';
+import type { HistoryEntry, ImageDetails } from '#engine/images/inspect.ts';
+import type { ImageSummary } from '#engine/images/list.ts';
+import type { RemovedItem } from '#engine/images/remove.ts';
+import type { ImageExecConfig } from '#oci/image-config.ts';
+import { normalizePlatform } from '#oci/platform.ts';
+import type { Platform } from '#oci/platform.ts';
+
+const seconds = (date: Date): number => Math.floor(date.getTime() / 1000);
+
+export const toWireImageSummary = (image: ImageSummary): WireSummary => ({
+  Id: image.id,
+  ParentId: image.parentId,
+  RepoTags: [...image.repoTags],
+  RepoDigests: [...image.repoDigests],
+  Created: seconds(image.created),
+  Size: image.sizeBytes,
+  SharedSize: image.sharedSizeBytes ?? -1,
+  Labels: image.labels === null ? null : { ...image.labels },
+  Containers: image.containers,
+});
+
+export function toWireImageInspect(image: ImageDetails): ImageInspect {
+  const { config } = image;
+  return {
+    Id: image.id,
+    RepoTags: [...image.repoTags],
+    RepoDigests: [...image.repoDigests],
+    Parent: image.parentId,
+    Comment: config.comment ?? '',
+    ...(config.created === undefined ? {} : { Created: config.created }),
+    DockerVersion: config.docker_version ?? '',
+    Author: config.author ?? '',
+    Config: toWireExecConfig(config.config ?? {}),
+    Architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { Variant: config.variant }),
+    Os: config.os,
+    ...(config['os.version'] === undefined ? {} : { OsVersion: config['os.version'] }),
+    Size: image.sizeBytes,
+    GraphDriver: { Name: 'overlay2', Data: null },
+    RootFS: { Type: 'layers', Layers: [...config.rootfs.diff_ids] },
+    Metadata: { LastTagTime: image.lastTaggedAt ?? '0001-01-01T00:00:00Z' },
+  };
+}
+
+function toWireExecConfig(config: ImageExecConfig): ContainerConfig {
+  const { Test, ...health } = config.Healthcheck ?? {};
+  const list = (values: readonly string[] | null | undefined): string[] | null => (values ? [...values] : null);
+  return {
+    Hostname: config.Hostname ?? '',
+    Domainname: config.Domainname ?? '',
+    User: config.User ?? '',
+    AttachStdin: false,
+    AttachStdout: false,
+    AttachStderr: false,
+    ...(config.ExposedPorts ? { ExposedPorts: { ...config.ExposedPorts } } : {}),
+    Tty: false,
+    OpenStdin: false,
+    StdinOnce: false,
+    Env: list(config.Env),
+    Cmd: list(config.Cmd),
+    ...(config.Healthcheck ? { Healthcheck: { ...health, ...(Test === undefined ? {} : { Test: [...Test] }) } } : {}),
+    ...(config.ArgsEscaped === true ? { ArgsEscaped: true } : {}),
+    Image: '',
+    Volumes: config.Volumes ? { ...config.Volumes } : null,
+    WorkingDir: config.WorkingDir ?? '',
+    Entrypoint: list(config.Entrypoint),
+    OnBuild: list(config.OnBuild),
+    Labels: config.Labels ? { ...config.Labels } : null,
+    ...(config.StopSignal === undefined || config.StopSignal === '' ? {} : { StopSignal: config.StopSignal }),
+    ...(config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
+    ...(config.Shell ? { Shell: [...config.Shell] } : {}),
+  };
+}
+
+export const toWireHistory = (entry: HistoryEntry): ImageHistoryItem => ({
+  Id: entry.id,
+  Created: seconds(entry.created),
+  CreatedBy: entry.createdBy,
+  Tags: entry.tags === null ? null : [...entry.tags],
+  Size: entry.sizeBytes,
+  Comment: entry.comment,
+});
+
+export const toWireRemoved = (item: RemovedItem): ImageDeleteItem =>
+  'untagged' in item ? { Untagged: item.untagged } : { Deleted: item.deleted };
+
+/** The credentials of a request's header, if it has any that can be read. */
+export function registryAuthOf(header: string | undefined): RegistryAuth | undefined {
+  const config = parseAuthHeader(header);
+  return config === undefined ? undefined : fromAuthConfig(config);
+}
+
+export function fromAuthConfig(config: AuthConfig): RegistryAuth {
+  const [username, password] = decodeBasic(config.auth);
+  return {
+    ...present('username', config.username || username),
+    ...present('password', config.password || password),
+    ...present('serverAddress', config.serveraddress),
+    ...present('identityToken', config.identitytoken),
+    ...present('registryToken', config.registrytoken),
+  };
+}
+
+const present = <K extends keyof RegistryAuth>(key: K, value: string | undefined): RegistryAuth =>
+  value === undefined || value === '' ? {} : { [key]: value };
+
+/** base64 of `username:password`. */
+function decodeBasic(auth: string | undefined): [username?: string, password?: string] {
+  if (auth === undefined || auth === '') return [];
+  const text = Buffer.from(auth, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  return colon === -1 ? [] : [text.slice(0, colon), text.slice(colon + 1)];
+}
+
+/** A platform as push, save, load and inspect take it: a JSON object. */
+export function parsePlatformJson(text: string | undefined): Platform | undefined {
+  if (text === undefined) return undefined;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (err) {
+    throw invalidArgument(`failed to parse platform ${JSON.stringify(text)}: expected JSON such as {"os":"linux","architecture":"arm64"}`, {
+      cause: err,
+    });
+  }
+  const { os, architecture, variant } = (parsed ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof os !== 'string' || typeof architecture !== 'string' || (variant !== undefined && typeof variant !== 'string')) {
+    throw invalidArgument(`invalid platform ${JSON.stringify(text)}: os and architecture must be texts`);
+  }
+  return normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) });
+}

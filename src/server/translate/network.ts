@@ -1,0 +1,71 @@
+import type { EndpointResource, Ipam, IpamConfig, Network as WireNetwork, NetworkCreateRequest } from '#api/types/network.ts';
+import type { CreateNetwork } from '#engine/networks/create.ts';
+import type { IpamPool, Network } from '#engine/networks/model.ts';
+import type { NetworkUser } from '#engine/networks/service.ts';
+
+/** `users` undefined: the field is left out, as lists do. */
+export function toWireNetwork(network: Network, users: readonly NetworkUser[] | undefined): WireNetwork {
+  const { ipam } = network;
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: network.created,
+    Scope: 'local',
+    Driver: network.driver,
+    EnableIPv4: network.enableIpv4,
+    EnableIPv6: network.enableIpv6,
+    IPAM: {
+      Driver: ipam.driver,
+      Options: Object.keys(ipam.options).length === 0 ? null : { ...ipam.options },
+      Config: network.driver === 'bridge' ? ipam.pools.map(toWirePool) : null,
+    },
+    Internal: network.internal,
+    Attachable: network.attachable,
+    Ingress: false,
+    ConfigFrom: { Network: '' },
+    ConfigOnly: false,
+    Options: { ...network.options },
+    Labels: { ...network.labels },
+    ...(users === undefined ? {} : { Containers: Object.fromEntries(users.map(user => [user.containerId, toWireUser(user)])) }),
+  };
+}
+
+const toWirePool = (pool: IpamPool): IpamConfig => ({
+  Subnet: pool.subnet,
+  ...(pool.ipRange === '' ? {} : { IPRange: pool.ipRange }),
+  ...(pool.gateway === '' ? {} : { Gateway: pool.gateway }),
+  ...(Object.keys(pool.auxiliaryAddresses).length === 0 ? {} : { AuxiliaryAddresses: { ...pool.auxiliaryAddresses } }),
+});
+
+const toWireUser = (user: NetworkUser): EndpointResource => ({
+  Name: user.containerName,
+  EndpointID: user.endpointId,
+  MacAddress: user.macAddress,
+  IPv4Address: user.ipv4Address,
+  IPv6Address: user.ipv6Address,
+});
+
+export function fromNetworkCreate(request: NetworkCreateRequest): CreateNetwork {
+  return {
+    name: request.Name ?? '',
+    driver: request.Driver ?? '',
+    enableIpv4: request.EnableIPv4 ?? true,
+    enableIpv6: request.EnableIPv6 ?? false,
+    internal: request.Internal ?? false,
+    attachable: request.Attachable ?? false,
+    ipam: fromWireIpam(request.IPAM ?? {}),
+    options: request.Options ?? {},
+    labels: request.Labels ?? {},
+  };
+}
+
+const fromWireIpam = (ipam: Ipam): CreateNetwork['ipam'] => ({
+  driver: ipam.Driver ?? '',
+  options: ipam.Options ?? {},
+  pools: (ipam.Config ?? []).map(pool => ({
+    subnet: pool.Subnet ?? '',
+    ipRange: pool.IPRange ?? '',
+    gateway: pool.Gateway ?? '',
+    auxiliaryAddresses: pool.AuxiliaryAddresses ?? {},
+  })),
+});
