@@ -22,20 +22,29 @@ export class Cgroup {
 
   /** Ends every process in it and below, and resolves when none is left. */
   async killAll(signal: AbortSignal): Promise<void> {
-    for (let pids = this.pids(); pids.length > 0; pids = this.pids()) {
+    while (this.pids().length > 0) {
       signal.throwIfAborted();
-      for (const pid of pids) killByPid(pid, 9);
-      // A process in the freezer dies only when it is let go.
-      if (this.isFrozen()) this.#writeFreezer(false);
+      this.signalAll(9);
+      // In a v1 freezer a process dies only when it is let go.
+      const freezer = this.#directory('freezer');
+      if (freezer !== undefined) thawBelow(freezer);
       await delay(1);
     }
   }
 
-  /** Sends a signal to every process in it and below. */
+  /** Sends a signal to every process in it and below, and returns how many there are. */
   signalAll(signal: number): number {
-    const pids = this.pids();
-    for (const pid of pids) killByPid(pid, signal);
-    return pids.length;
+    const opened = this.pids().flatMap(pid => {
+      const pidfd = openPidfd(pid);
+      return pidfd === undefined ? [] : [{ pid, pidfd }];
+    });
+    // Looked at again: a descriptor may name a process that got the pid in between, and that one is not in here.
+    const present = new Set(this.pids());
+    for (const { pid, pidfd } of opened) {
+      if (present.has(pid)) signalPidfd(pidfd, signal);
+      closeSync(pidfd);
+    }
+    return present.size;
   }
 
   async setFrozen(frozen: boolean, signal: AbortSignal): Promise<void> {
@@ -80,15 +89,9 @@ export class Cgroup {
 
   #writeFreezer(frozen: boolean): boolean {
     const v1 = this.#directory('freezer');
+    if (v1 !== undefined) return writeIfThere(`${v1}/freezer.state`, frozen ? 'FROZEN' : 'THAWED');
     const v2 = this.#unifiedDirectory();
-    try {
-      if (v1 !== undefined) writeFileSync(`${v1}/freezer.state`, frozen ? 'FROZEN' : 'THAWED');
-      else if (v2 !== undefined) writeFileSync(`${v2}/cgroup.freeze`, frozen ? '1' : '0');
-      return v1 !== undefined || v2 !== undefined;
-    } catch (err) {
-      if (isErrno(err, 'ENOENT', 'ENODEV')) return false;
-      throw err;
-    }
+    return v2 !== undefined && writeIfThere(`${v2}/cgroup.freeze`, frozen ? '1' : '0');
   }
 
   #directory(controller: string): string | undefined {
@@ -113,13 +116,6 @@ export class Cgroup {
   }
 }
 
-function killByPid(pid: number, signal: number): void {
-  const pidfd = openPidfd(pid);
-  if (pidfd === undefined) return;
-  signalPidfd(pidfd, signal);
-  closeSync(pidfd);
-}
-
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
@@ -140,6 +136,22 @@ function pidsBelow(directory: string): number[] {
       .map(Number),
     ...below,
   ];
+}
+
+function thawBelow(directory: string): void {
+  if (read(`${directory}/freezer.state`)?.trim() !== 'THAWED') writeIfThere(`${directory}/freezer.state`, 'THAWED');
+  for (const name of subdirectories(directory)) thawBelow(`${directory}/${name}`);
+}
+
+/** False when there is no such file. */
+function writeIfThere(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text);
+    return true;
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENODEV')) return false;
+    throw err;
+  }
 }
 
 function subdirectories(directory: string): string[] {

@@ -1,0 +1,43 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { silentLogger } from '#base/log.ts';
+import { type RuntimeUnderTest, runtimeContract } from '#core/runtime.contract.ts';
+import { mountsBelow, processesNaming } from '#test/helpers/machine.ts';
+import { type Need, unmet } from '#test/helpers/needs.ts';
+import { type OpenedRuntime, openRuntime } from './runtime.ts';
+import { makeRoot, specOf } from './test-bundle.ts';
+
+for (const name of ['crun', 'runc'] as const) {
+  const lacks = unmet('root', 'conmon', name satisfies Need) ?? (Bun.which('busybox') === null ? 'busybox is not installed' : undefined);
+  if (lacks === undefined) runtimeContract(name, () => openUnderTest(name));
+  else console.log(`skipped here: container runtime ${name}: ${lacks}`);
+}
+
+async function openUnderTest(name: string): Promise<RuntimeUnderTest> {
+  const dir = mkdtempSync('/tmp/berth-runtime-');
+  const cgroupParent = dir.slice('/tmp'.length);
+  const root = makeRoot(`${dir}/root`);
+  const options = { execRoot: `${dir}/run`, cgroupParent, log: silentLogger };
+  let runtime: OpenedRuntime = await openRuntime(options);
+  return {
+    runtime,
+    binary: { name, path: name, args: [] },
+    spec: (id, args, memoryBytes) => specOf(root, `${cgroupParent}/${id}`, args, memoryBytes),
+    reopen: async () => {
+      await runtime.close();
+      runtime = await openRuntime(options);
+      return runtime;
+    },
+    traces: id => [
+      ...[`${dir}/run/containers/${id}`, `${dir}/run/runtime/${name}/${id}`].filter(path => existsSync(path)),
+      ...processesNaming(id),
+      ...mountsBelow(`${dir}/run/containers/${id}`),
+      ...[...runtime.cgroups.hierarchies.controllers.values()]
+        .map(mount => `${mount}${cgroupParent}/${id}`)
+        .filter(path => existsSync(path)),
+    ],
+    dispose: async () => {
+      await runtime.close();
+      rmSync(dir, { recursive: true });
+    },
+  };
+}
