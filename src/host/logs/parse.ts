@@ -34,7 +34,8 @@ class FileEntry implements LogEntry {
 }
 
 interface Unfinished {
-  readonly head: Buffer;
+  /** Of the piece that came last: a line has the time at which it was complete. */
+  head: Buffer;
   readonly parts: Uint8Array[];
   bytes: number;
 }
@@ -93,6 +94,7 @@ export class LogParser {
       return;
     }
     before.parts.push(text);
+    before.head = Buffer.from(bytes.subarray(from, from + timeBytes));
     before.bytes += text.length;
     if (isFull || before.bytes >= longestEntryBytes) this.#flush(stream, before, isFull, entries);
   }
