@@ -25,5 +25,8 @@ export interface HostPorts {
   readonly ipv6: boolean;
   /** Ports that are chosen from when none is given, first and last. */
   ephemeralRange(): readonly [first: number, last: number];
+  /** Ports that the operator has reserved: never chosen, but allowed when asked for. */
+  isReserved(port: number): boolean;
+  /** Lets go of the proxy, which ends itself unless ports are still held. */
   stop(): Promise<void>;
 }

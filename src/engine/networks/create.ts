@@ -36,11 +36,10 @@ export function createNetwork(ctx: Context, request: CreateNetwork): Network {
   const inUse = subnetsInUse(ctx);
   const pools = request.ipam.pools.map(pool => completePool(ctx, pool, inUse));
   for (const family of familiesMissing(request, pools)) pools.push(choosePool(ctx, family, inUse));
-  const { icc: _icc, ...defaults } = ctx.options;
   const bridge = readBridgeOptions(request.options, {
     name: `br-${id.slice(0, 12)}`,
     mac: bridgeMac(id),
-    mtu: defaults.mtu,
+    mtu: ctx.options.mtu,
     masquerade: true,
     icc: true,
     hostBindingIpv4: '',
@@ -83,13 +82,18 @@ export function createNetwork(ctx: Context, request: CreateNetwork): Network {
 }
 
 /** The bridge and its packet rules; what is there already is brought in line. */
-export function putInKernel(ctx: Context, network: Network): void {
-  const link = bridgeLinkOf(network);
-  const rules = bridgeRulesOf(network);
-  if (link === undefined || rules === undefined) return;
-  ctx.driver.putBridge(link);
+function putInKernel(ctx: Context, network: Network): void {
+  putBridge(ctx, network);
   failpoint('network.create.bridge');
-  ctx.firewall.putBridge(rules);
+  const rules = bridgeRulesOf(network);
+  if (rules !== undefined) ctx.firewall.putBridge(rules);
+}
+
+/** The bridge without its packet rules. */
+export function putBridge(ctx: Context, network: Network): void {
+  const link = bridgeLinkOf(network);
+  if (link === undefined) return;
+  ctx.driver.putBridge(link);
   if (ctx.options.forwarding && !network.internal) enableForwarding(ctx, network);
 }
 

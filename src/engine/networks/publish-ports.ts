@@ -105,12 +105,16 @@ function hostIpsOf(ctx: Context, text: string, protocol: Protocol): string[] {
 }
 
 function candidatesOf(ctx: Context, text: string): { readonly candidates: Iterable<number>; readonly single: boolean } {
-  if (text === '' || text === '0') return { candidates: ctx.ports.ephemeral(ctx.hostPorts.ephemeralRange()), single: false };
+  if (text === '' || text === '0') return { candidates: freelyChosen(ctx), single: false };
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(match?.[1]);
   const last = Number(match?.[2] ?? match?.[1]);
   if (match === null || first < 1 || last > 65_535 || first > last) throw invalidArgument(`invalid host port: ${text}`);
   return { candidates: Array.from({ length: last - first + 1 }, (_, index) => first + index), single: first === last };
+}
+
+function* freelyChosen(ctx: Context): Generator<number> {
+  for (const port of ctx.ports.ephemeral(ctx.hostPorts.ephemeralRange())) if (!ctx.hostPorts.isReserved(port)) yield port;
 }
 
 function bindingsOf(request: SandboxRequest): PortMap {

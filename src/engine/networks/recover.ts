@@ -4,7 +4,7 @@ import { interfaceOf, publishingAttachment, retakeAttachment } from './attachmen
 import { usesInternalResolver } from './container-files.ts';
 import type { Context } from './context.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
-import { putInKernel } from './create.ts';
+import { putBridge } from './create.ts';
 import { listenerOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
 
@@ -26,7 +26,7 @@ export async function recover(ctx: Context, running: ReadonlySet<string>): Promi
   }
   for (const network of ctx.networks.list()) {
     try {
-      putInKernel(ctx, network);
+      putBridge(ctx, network);
     } catch (err) {
       ctx.log.error('a network cannot be used until its bridge can be made', { network: network.name, error: messageOf(err) });
     }

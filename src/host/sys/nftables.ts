@@ -1,5 +1,14 @@
 import { CString, dlopen, type Pointer } from 'bun:ffi';
+import { failedPrecondition } from '#base/errors.ts';
 import { cstring } from './libc.ts';
+
+/** Runs nftables commands (nft(8) syntax) in the network namespace the thread was in when it was made. */
+export interface Nftables extends Disposable {
+  /** One transaction. Throws an Error with nft's own words. */
+  run(commands: string): void;
+  /** What a `list` command answers, as libnftables-json(5). */
+  list(command: string): unknown;
+}
 
 const symbols = {
   nft_ctx_new: { args: ['u32'], returns: 'ptr' },
@@ -14,34 +23,29 @@ const symbols = {
 
 const NFT_CTX_OUTPUT_JSON = 1 << 4;
 
-/** Runs nftables commands (nft(8) syntax) in the network namespace the thread was in when it was made. */
-export interface Nftables extends Disposable {
-  /** One transaction. Throws an Error with nft's own words. */
-  run(commands: string): void;
-  /** What a `list` command answers, as libnftables-json(5). */
-  list(command: string): unknown;
+const load = () => dlopen('libnftables.so.1', symbols).symbols;
+let library: ReturnType<typeof load> | undefined;
+
+/** Through the nftables library; where it cannot be loaded, through the `nft` program. Throws FailedPrecondition when neither is installed. */
+export function openNftables(): Nftables {
+  try {
+    library ??= load();
+  } catch {
+    return throughProgram();
+  }
+  return throughLibrary(library);
 }
 
-const open = () => dlopen('libnftables.so.1', symbols).symbols;
-let library: ReturnType<typeof open> | undefined;
-
-/** Through the nftables library; undefined where it is not installed. */
-export function openNftables(): Nftables | undefined {
-  try {
-    library ??= open();
-  } catch {
-    return undefined;
-  }
-  const nft = library;
+function throughLibrary(nft: ReturnType<typeof load>): Nftables {
   const context = nft.nft_ctx_new(0);
-  if (context === null) return undefined;
+  if (context === null) throw new Error('the nftables library gave no context');
   nft.nft_ctx_buffer_output(context);
   nft.nft_ctx_buffer_error(context);
   const run = (commands: string): string => {
     const failed = nft.nft_run_cmd_from_buffer(context, cstring(commands)) !== 0;
-    const output = text(nft.nft_ctx_get_output_buffer(context));
-    const errors = text(nft.nft_ctx_get_error_buffer(context));
-    if (failed) throw new Error(`nftables refused a change: ${errors.trim()}`);
+    const output = textAt(nft.nft_ctx_get_output_buffer(context));
+    const errors = textAt(nft.nft_ctx_get_error_buffer(context));
+    if (failed) throw refusal(errors);
     return output;
   };
   let isOpen = true;
@@ -63,6 +67,24 @@ export function openNftables(): Nftables | undefined {
   };
 }
 
-function text(pointer: Pointer | bigint | null): string {
+function throughProgram(): Nftables {
+  const program = Bun.which('nft', { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` });
+  if (program === null)
+    throw failedPrecondition('networks need nftables: install the package nftables (libnftables.so.1 or the program nft)');
+  const run = (args: readonly string[], input: string): string => {
+    const result = Bun.spawnSync([program, ...args, '-f', '-'], { stdin: new TextEncoder().encode(input), stdout: 'pipe', stderr: 'pipe' });
+    if (!result.success) throw refusal(result.stderr.toString());
+    return result.stdout.toString();
+  };
+  return {
+    run: commands => void run([], commands),
+    list: command => JSON.parse(run(['-j'], command)),
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+const refusal = (words: string): Error => new Error(`nftables refused a change: ${words.trim()}`);
+
+function textAt(pointer: Pointer | bigint | null): string {
   return pointer === null ? '' : String(new CString(Number(pointer) as Pointer));
 }

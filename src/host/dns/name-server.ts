@@ -1,0 +1,125 @@
+import type { Logger } from '#base/log.ts';
+import type { NameLookup, NameServer } from '#core/name-server.ts';
+import { runInNamespace } from '#host/sys/netns.ts';
+import { openNftables } from '#host/sys/nftables.ts';
+import { answerLocally, fitDatagram, formatError, parseQuery, serverFailure } from './answer.ts';
+import { forward } from './forward.ts';
+import { MessageReader, withLength } from './tcp-messages.ts';
+
+const address = '127.0.0.11';
+const table = 'berth_resolver';
+const mostConcurrent = 1024;
+const idleSeconds = 10;
+
+interface Served {
+  readonly tcp: { stop(closeActive?: boolean): void; readonly port: number };
+  readonly udp: { close(): void; readonly port: number };
+}
+
+type Ask = (bytes: Uint8Array, transport: 'udp' | 'tcp') => Promise<Uint8Array | undefined>;
+
+/**
+ * Sockets of the daemon inside each container's network namespace: who asks is known by where the question arrives, and nobody outside can ask.
+ * They are on ports of their own, so that the container can have port 53 itself; packet rules of the namespace lead port 53 of the resolver's
+ * address there. While the daemon is dead questions are refused at once; the next daemon serves again.
+ */
+export function createNameServer({ lookup, log }: { readonly lookup: NameLookup; readonly log: Logger }): NameServer {
+  const served = new Map<string, Served>();
+  let asking = 0;
+
+  const asker =
+    (containerId: string, namespacePath: string): Ask =>
+    async (bytes, transport) => {
+      const query = parseQuery(bytes);
+      if (query === undefined) return formatError(bytes);
+      const local = answerLocally(query, containerId, lookup);
+      if (local !== undefined) return transport === 'udp' ? fitDatagram(query, local) : local;
+      if (asking >= mostConcurrent) return serverFailure(query);
+      asking += 1;
+      try {
+        const upstreams = lookup.upstreams(containerId);
+        return (await forward(bytes, { upstreams, transport, namespacePath })) ?? serverFailure(query);
+      } catch (err) {
+        log.debug('could not forward a DNS question', { container: containerId, name: query.name, error: err });
+        return serverFailure(query);
+      } finally {
+        asking -= 1;
+      }
+    };
+
+  const stop = (containerId: string): void => {
+    const sockets = served.get(containerId);
+    served.delete(containerId);
+    sockets?.tcp.stop(true);
+    sockets?.udp.close();
+  };
+
+  return {
+    async serve(containerId, namespacePath) {
+      if (served.has(containerId)) return;
+      const ask = asker(containerId, namespacePath);
+      const { tcp, opening } = runInNamespace(namespacePath, () => ({ tcp: listenTcp(ask), opening: openUdp(ask) }));
+      try {
+        const udp = await opening;
+        runInNamespace(namespacePath, () => redirect(udp.port, tcp.port));
+        served.set(containerId, { tcp, udp });
+      } catch (err) {
+        tcp.stop(true);
+        void opening.then(udp => udp.close());
+        throw err;
+      }
+    },
+    stop,
+    close: () => [...served.keys()].forEach(stop),
+  };
+}
+
+function openUdp(ask: Ask) {
+  return Bun.udpSocket({
+    hostname: address,
+    port: 0,
+    socket: {
+      data(socket, data, port, from) {
+        void ask(new Uint8Array(data), 'udp').then(answer => {
+          if (answer !== undefined && !socket.closed) socket.send(answer, port, from);
+        });
+      },
+    },
+  });
+}
+
+function listenTcp(ask: Ask) {
+  return Bun.listen<MessageReader>({
+    hostname: address,
+    port: 0,
+    socket: {
+      open(socket) {
+        socket.data = new MessageReader();
+        socket.timeout(idleSeconds);
+      },
+      data(socket, data) {
+        for (const message of socket.data.read(data)) {
+          void ask(message, 'tcp').then(answer => {
+            if (answer !== undefined) socket.write(withLength(answer));
+          });
+        }
+      },
+      timeout: socket => void socket.end(),
+    },
+  });
+}
+
+/** In one transaction: also when an earlier daemon led the port elsewhere there is no moment without rules. */
+function redirect(udpPort: number, tcpPort: number): void {
+  using nftables = openNftables();
+  nftables.run(`add table ip ${table}
+delete table ip ${table}
+table ip ${table} {
+  chain output {
+    type nat hook output priority -100; policy accept;
+    ip daddr ${address} udp dport 53 dnat to ${address}:${String(udpPort)}
+    ip daddr ${address} tcp dport 53 dnat to ${address}:${String(tcpPort)}
+  }
+}
+`);
+}

@@ -1,0 +1,168 @@
+import { closeSync, rmSync } from 'node:fs';
+import type { HostListener } from '#core/host-ports.ts';
+import { Poller } from '#host/sys/epoll.ts';
+import { acceptFrom, connectTo, endpoint, sendAtOnce } from '#host/sys/inet-socket.ts';
+import { passedDescriptors, receivePacket, sendPacket } from '#host/sys/message-socket.ts';
+import { DatagramRelay } from './datagrams.ts';
+import { decodePacket, encodePacket, listenerKey, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
+import { Relay } from './relay.ts';
+
+const acceptsAtOnce = 64;
+const sweepMs = 10_000;
+/** Parts of the answer to `list` stay well below the size of a packet. */
+const listPart = 100;
+
+interface Held {
+  readonly listener: HostListener;
+  readonly fd: number;
+  readonly datagrams: DatagramRelay | undefined;
+}
+
+/**
+ * The process that holds published ports and carries what packet rules cannot translate. It outlives the daemon and ends by itself when it holds
+ * nothing and nobody is connected to its control socket. A single loop of system calls: it uses no event loop but its own.
+ */
+export class PortProxy {
+  readonly #poller = new Poller();
+  readonly #control: number;
+  readonly #controlPath: string;
+  /** What to do when a descriptor is ready; true when it wants to go on at once. */
+  readonly #ready = new Map<number, () => boolean>();
+  readonly #held = new Map<string, Held>();
+  #daemons = 0;
+
+  constructor(control: number, controlPath: string) {
+    this.#control = control;
+    this.#controlPath = controlPath;
+    this.#watch(control, () => this.#acceptDaemon());
+  }
+
+  run(): void {
+    let busy = new Set<number>();
+    // The daemon that started this process connected before: its connection waits to be accepted.
+    let serving = true;
+    while (serving) {
+      const hasSessions = [...this.#held.values()].some(({ datagrams }) => (datagrams?.sessions ?? 0) > 0);
+      const ready = this.#poller.wait(busy.size > 0 ? 0 : hasSessions ? sweepMs : -1);
+      const turn = new Set([...busy, ...ready]);
+      busy = new Set([...turn].filter(fd => this.#ready.get(fd)?.() === true));
+      if (hasSessions) for (const { datagrams } of this.#held.values()) datagrams?.endIdle();
+      serving = this.#daemons > 0 || this.#held.size > 0;
+    }
+    rmSync(this.#controlPath, { force: true });
+  }
+
+  #watch(fd: number, ready: () => boolean, options: { readonly writable?: boolean } = {}): void {
+    this.#ready.set(fd, ready);
+    this.#poller.watch(fd, options);
+  }
+
+  #forget(fd: number): void {
+    this.#ready.delete(fd);
+  }
+
+  #acceptDaemon(): boolean {
+    const fd = acceptFrom(this.#control);
+    if (fd === undefined) return false;
+    this.#daemons += 1;
+    this.#watch(fd, () => this.#serveDaemon(fd));
+    return true;
+  }
+
+  #serveDaemon(fd: number): boolean {
+    const packet = receivePacket(fd);
+    if (packet === undefined) return false;
+    if (packet.data.length === 0) {
+      this.#daemons -= 1;
+      this.#forget(fd);
+      closeSync(fd);
+      return false;
+    }
+    const descriptors = passedDescriptors(packet);
+    const request = decodePacket<ProxyRequest>(packet.data);
+    switch (request.type) {
+      case 'hold': {
+        const [listening] = descriptors;
+        if (listening !== undefined) this.#hold(request.listener, listening);
+        break;
+      }
+      case 'release':
+        for (const key of request.keys) this.#release(key);
+        this.#answer(fd, { number: request.number, last: true });
+        break;
+      case 'list':
+        this.#list(fd, request.number);
+        break;
+    }
+    return true;
+  }
+
+  #list(fd: number, number: number): void {
+    const all = [...this.#held.values()].map(({ listener }) => listener);
+    for (let at = 0; at === 0 || at < all.length; at += listPart) {
+      this.#answer(fd, { number, listeners: all.slice(at, at + listPart), last: at + listPart >= all.length });
+    }
+  }
+
+  #answer(fd: number, answer: ProxyAnswer): void {
+    try {
+      sendPacket(fd, encodePacket(answer));
+    } catch {
+      // The daemon has gone; its connection says so next.
+    }
+  }
+
+  #hold(listener: HostListener, fd: number): void {
+    const key = listenerKey(listener);
+    this.#release(key);
+    const target = endpoint(listener.address, listener.port);
+    if (listener.protocol === 'tcp') {
+      this.#held.set(key, { listener, fd, datagrams: undefined });
+      this.#watch(fd, () => this.#acceptClients(fd, listener));
+      return;
+    }
+    const watch = (session: number, ready: () => boolean): void => this.#watch(session, ready);
+    const datagrams = new DatagramRelay(fd, listener.hostIp.includes(':'), target, watch);
+    this.#held.set(key, { listener, fd, datagrams });
+    this.#watch(fd, () => datagrams.advance());
+  }
+
+  /** Connections that are under way go on: they end with the container. */
+  #release(key: string): void {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    this.#held.delete(key);
+    this.#forget(held.fd);
+    if (held.datagrams === undefined) closeSync(held.fd);
+    else held.datagrams.close();
+  }
+
+  #acceptClients(fd: number, listener: HostListener): boolean {
+    for (let count = 0; count < acceptsAtOnce; count++) {
+      const client = acceptFrom(fd);
+      if (client === undefined) return false;
+      this.#join(client, listener);
+    }
+    return true;
+  }
+
+  #join(client: number, listener: HostListener): void {
+    let server: number;
+    try {
+      server = connectTo('tcp', endpoint(listener.address, listener.port));
+    } catch {
+      closeSync(client);
+      return;
+    }
+    sendAtOnce(client);
+    sendAtOnce(server);
+    const relay = new Relay(client, server);
+    const advance = (): boolean => {
+      const outcome = relay.advance();
+      if (outcome === 'over') for (const fd of relay.descriptors) this.#forget(fd);
+      return outcome === 'more';
+    };
+    this.#watch(client, advance, { writable: true });
+    this.#watch(server, advance, { writable: true });
+  }
+}

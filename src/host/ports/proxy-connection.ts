@@ -1,0 +1,135 @@
+import { closeSync, rmSync } from 'node:fs';
+import { isErrno } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { HostListener } from '#core/host-ports.ts';
+import { connectForPackets, listenForPackets, passingDescriptor, sendPacket } from '#host/sys/message-socket.ts';
+import { selfCommand } from '#host/sys/self.ts';
+import { adoptSocket } from '#host/sys/unix-socket.ts';
+import { decodePacket, encodePacket, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
+
+const retryMs = 5;
+
+interface Waiting {
+  readonly listeners: HostListener[];
+  readonly resolve: (listeners: HostListener[]) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/**
+ * The daemon's side of the control socket. Requests are packets the kernel keeps until the proxy reads them, so that nobody waits for the proxy
+ * to start, and a port handed over stays held even if the daemon is killed in that moment.
+ */
+export class ProxyConnection {
+  readonly #fd: number;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #unsent: { readonly request: ProxyRequest; readonly fd: number | undefined }[] = [];
+  readonly #socket: Promise<Bun.Socket>;
+  readonly #ended = Promise.withResolvers<void>();
+  #number = 0;
+  #open = true;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#socket = adoptSocket({
+      fd,
+      socket: { data: (_socket, data) => this.#receive(data), close: () => this.#end(), error: () => this.#end() },
+    });
+  }
+
+  /** To the proxy that runs already; undefined when none does. */
+  static connect(path: string): ProxyConnection | undefined {
+    try {
+      return new ProxyConnection(connectForPackets(path));
+    } catch (err) {
+      if (isErrno(err, 'ENOENT', 'ECONNREFUSED')) return undefined;
+      throw err;
+    }
+  }
+
+  /** Starts a proxy in a session of its own: it must outlive this process. */
+  static start(path: string, log: Logger): ProxyConnection {
+    rmSync(path, { force: true });
+    const control = listenForPackets(path);
+    try {
+      const child = Bun.spawn(selfCommand('internal-port-proxy', path), { stdio: ['ignore', 'ignore', 'ignore', control], detached: true });
+      child.unref();
+      log.debug('started the port proxy', { pid: child.pid });
+      return new ProxyConnection(connectForPackets(path));
+    } finally {
+      closeSync(control);
+    }
+  }
+
+  /** Resolves when the proxy has gone. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** Hands a listening descriptor over. It belongs to the proxy from now on. */
+  hold(listener: HostListener, fd: number): void {
+    this.#send({ type: 'hold', listener }, fd);
+  }
+
+  async release(keys: readonly string[]): Promise<void> {
+    await this.#ask(number => ({ type: 'release', number, keys }));
+  }
+
+  list(): Promise<HostListener[]> {
+    return this.#ask(number => ({ type: 'list', number }));
+  }
+
+  async close(): Promise<void> {
+    (await this.#socket).end();
+  }
+
+  #ask(request: (number: number) => ProxyRequest): Promise<HostListener[]> {
+    const number = this.#number++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(number, { listeners: [], resolve, reject });
+      this.#send(request(number), undefined);
+    });
+  }
+
+  #send(request: ProxyRequest, fd: number | undefined): void {
+    this.#unsent.push({ request, fd });
+    if (this.#unsent.length === 1) this.#flush();
+  }
+
+  /** In order; a full queue is tried again a moment later. */
+  #flush(): void {
+    for (;;) {
+      const [next] = this.#unsent;
+      if (next === undefined || !this.#open) return;
+      const options = next.fd === undefined ? {} : { control: passingDescriptor(next.fd) };
+      try {
+        if (!sendPacket(this.#fd, encodePacket(next.request), options)) {
+          setTimeout(() => this.#flush(), retryMs);
+          return;
+        }
+      } catch {
+        return this.#end();
+      }
+      if (next.fd !== undefined) closeSync(next.fd);
+      this.#unsent.shift();
+    }
+  }
+
+  #receive(data: Uint8Array): void {
+    const answer = decodePacket<ProxyAnswer>(data);
+    const waiting = this.#waiting.get(answer.number);
+    if (waiting === undefined) return;
+    waiting.listeners.push(...(answer.listeners ?? []));
+    if (!answer.last) return;
+    this.#waiting.delete(answer.number);
+    waiting.resolve(waiting.listeners);
+  }
+
+  #end(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const { fd } of this.#unsent) if (fd !== undefined) closeSync(fd);
+    for (const { reject } of this.#waiting.values()) reject(new Error('the port proxy has ended'));
+    this.#waiting.clear();
+    this.#ended.resolve();
+  }
+}
