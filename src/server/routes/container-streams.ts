@@ -1,6 +1,6 @@
 import { messageOf } from '#base/errors.ts';
 import { parseMoment } from '#api/query.ts';
-import { frame } from '#api/stream-framing.ts';
+import { frame, frameHeader } from '#api/stream-framing.ts';
 import { invalidArgument } from '#base/errors.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { Attachment, AttachOptions } from '#engine/containers/attach-types.ts';
@@ -103,17 +103,19 @@ const formatDetails = (details: Readonly<Record<string, string>>): string => {
   return `${pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join(',')} `;
 };
 
-/** Each batch is one write. */
+/** Each batch becomes one piece. */
 async function* formatEntries(
   batches: AsyncIterable<LogBatch>,
   { tty, timestamps, details }: { readonly tty: boolean; readonly timestamps: boolean; readonly details: string },
 ): AsyncGenerator<Chunk> {
   for await (const batch of batches) {
-    const chunks = batch.map(({ stream, time, line }): Chunk => {
-      const prefix = `${timestamps ? `${time} ` : ''}${details}`;
-      const payload = prefix === '' ? line : Buffer.concat([Buffer.from(prefix), line]);
-      return tty ? payload : frame(stream, payload);
-    });
-    yield Buffer.concat(chunks.map(chunk => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)));
+    const pieces: Uint8Array[] = [];
+    for (const { stream, time, line } of batch) {
+      const prefix = timestamps ? Buffer.from(`${time} ${details}`) : Buffer.from(details);
+      if (!tty) pieces.push(frameHeader(stream, prefix.length + line.length));
+      if (prefix.length > 0) pieces.push(prefix);
+      pieces.push(line);
+    }
+    yield Buffer.concat(pieces);
   }
 }
