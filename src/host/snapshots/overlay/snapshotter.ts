@@ -5,6 +5,7 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ChainId, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
+import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 import { mountOverlay } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
 import { parseDigest } from '#oci/digest.ts';
@@ -27,6 +28,7 @@ export async function openOverlaySnapshotter(options: {
 }): Promise<Snapshotter & { settled(): Promise<void> }> {
   const { dir, log } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
+  spreadSubdirectories(dir);
   const records = openSnapshotRecords(options.records);
   const layers = records.layers.list();
   const writables = records.writables.list();

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import type { Gunzip, ZstdDecompress } from 'node:zlib';
 import { dataLoss, isErrno, kindOf, messageOf, resourceExhausted } from '#base/errors.ts';
 import type { LayerCompression } from '#core/snapshots.ts';
 import { enterRoot, readSome } from '#host/sys/fs.ts';
@@ -19,9 +19,9 @@ export async function unpackChild(directory: string, compression: LayerCompressi
     endWithParent(parentPid);
     process.umask(0);
     // External programs are out of reach once the root has changed.
-    const program = compression === 'xz' || compression === 'bzip2' ? startProgram(compression) : undefined;
+    const tar = await decompress(compression);
     enterRoot(directory);
-    return { ok: true, ...(await extract(program ?? decompress(compression))) };
+    return { ok: true, ...(await extract(tar)) };
   } catch (err) {
     const explained = explain(err);
     return { ok: false, kind: kindOf(explained), message: messageOf(explained) };
@@ -42,10 +42,13 @@ async function extract(tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): P
   return { ...extractor.finish(), diffId: `sha256:${hasher.digest('hex')}` };
 }
 
-function decompress(compression: LayerCompression): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-  if (compression === 'gzip') return inflate(createGunzip({ chunkSize: readBytes }), 'gzip');
-  if (compression === 'zstd') return inflate(createZstdDecompress({ chunkSize: readBytes }), 'zstd');
-  return readStdin(new Uint8Array(readBytes));
+async function decompress(compression: LayerCompression): Promise<Iterable<Uint8Array> | AsyncIterable<Uint8Array>> {
+  if (compression === 'none') return readStdin(new Uint8Array(readBytes));
+  if (compression === 'xz' || compression === 'bzip2') return startProgram(compression);
+  // Loading it takes as long as unpacking a small layer does.
+  const { createGunzip, createZstdDecompress } = await import('node:zlib');
+  const options = { chunkSize: readBytes };
+  return inflate(compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options), compression);
 }
 
 /** Every chunk is in the same buffer. */
@@ -53,10 +56,8 @@ function* readStdin(buffer: Uint8Array): Generator<Uint8Array, void, undefined> 
   for (let count = readSome(0, buffer); count > 0; count = readSome(0, buffer)) yield buffer.subarray(0, count);
 }
 
-type Inflater = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>;
-
 /** Decompression runs on another thread while this one makes files. */
-async function* inflate(inflater: Inflater, format: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* inflate(inflater: Gunzip | ZstdDecompress, format: string): AsyncGenerator<Uint8Array, void, undefined> {
   const feed = async (): Promise<void> => {
     for (;;) {
       const buffer = new Uint8Array(readBytes / 4);
