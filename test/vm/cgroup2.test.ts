@@ -7,7 +7,7 @@ const { test } = needs('root', 'x86-64', 'qemu', 'vm-kernel', 'conmon', 'crun', 
 
 /** Runs the limit tests in a machine whose only cgroup hierarchy is the unified one. */
 const script = `#!/bin/sh
-export PATH=/usr/sbin:/usr/bin HOME=/root BERTH_TEST_BINARY=/usr/bin/berth BERTH_TEST_ALONE=1
+export PATH=/usr/sbin:/usr/bin HOME=/root NO_COLOR=1 BERTH_TEST_BINARY=/usr/bin/berth BERTH_TEST_ALONE=1
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev

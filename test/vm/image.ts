@@ -1,5 +1,5 @@
 import { chmod, cp, mkdir, mkdtemp, readdir, realpath, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { $ } from 'bun';
 import { baseImage } from '../../scripts/base-images.ts';
 import { cached, projectRoot } from '#test/helpers/paths.ts';
@@ -45,7 +45,7 @@ export async function makeVmImage(script: string): Promise<VmImage> {
   const disk = join(folder, 'disk');
   await $`truncate -s 1G ${disk} && mkfs.ext4 -q -d ${root} ${disk}`;
   const initramfs = join(folder, 'initramfs');
-  await makeInitramfs(join(folder, 'first'), initramfs, release);
+  await makeInitramfs(join(folder, 'first'), initramfs, root, release);
   await rm(root, { recursive: true });
   return {
     kernel: cached(`kernel/boot/vmlinuz-${release}`),
@@ -101,25 +101,26 @@ async function copyProject(root: string): Promise<void> {
 }
 
 /** Loads what the disk needs, mounts it, and hands over. A container's root cannot be pivoted out of an initramfs, so that one is left behind. */
-async function makeInitramfs(folder: string, file: string, release: string): Promise<void> {
+async function makeInitramfs(folder: string, file: string, root: string, release: string): Promise<void> {
   for (const dir of ['bin', 'dev', 'proc', 'sys', 'disk', 'lib']) await mkdir(join(folder, dir), { recursive: true });
   await addBusybox(join(folder, 'bin'));
-  const modules = cached('kernel/lib/modules');
-  // Dependencies before dependents.
-  const wanted = ['virtio', 'virtio_ring', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_blk'];
   const found: string[] = [];
-  for (const name of wanted) {
-    const path = (await $`find ${modules}/${release} -name ${`${name}.ko`}`.text()).trim().split('\n')[0] ?? '';
-    if (path === '') continue;
-    await cp(path, join(folder, 'lib', `${name}.ko`));
-    found.push(name);
+  for (const module of ['virtio_pci', 'virtio_blk']) {
+    // Lines such as `insmod /path/virtio.ko`, dependencies before dependents.
+    const loads = await $`modprobe -d ${root} -S ${release} --show-depends ${module}`.text();
+    for (const [, path = ''] of loads.matchAll(/^insmod (\S+)/gm)) {
+      const name = basename(path);
+      if (found.includes(name)) continue;
+      await cp(path, join(folder, 'lib', name));
+      found.push(name);
+    }
   }
   await writeExecutable(
     join(folder, 'init'),
     `#!/bin/sh
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
-for module in ${found.join(' ')}; do insmod /lib/$module.ko; done
+for module in ${found.join(' ')}; do insmod /lib/$module; done
 mount -t ext4 /dev/vda /disk && exec switch_root /disk /sbin/second
 echo 'the disk could not be mounted'
 poweroff -f
