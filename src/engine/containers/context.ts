@@ -9,7 +9,7 @@ import type { Entry } from './entry.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
 import type { ContainerOptions } from './options.ts';
-import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, RootFiles } from './ports.ts';
+import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, ProcessTable, RootFiles } from './ports.ts';
 import { ContainerRegistry } from './registry.ts';
 
 export interface ContainerDependencies {
@@ -22,6 +22,7 @@ export interface ContainerDependencies {
   readonly logs: LogStore;
   readonly files: RootFiles;
   readonly host: HostFacts;
+  readonly processes: ProcessTable;
   readonly events: EventPublisher;
   readonly log: Logger;
   readonly options: ContainerOptions;

@@ -31,8 +31,7 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   const config = { ...merged, hostname: defaultHostname(merged, hostConfig, id) };
   resolveDevices(hostConfig, ctx.host);
   checkJoinedContainers(ctx, hostConfig);
-  const endpoints = requestedEndpoints(hostConfig, request.endpoints);
-  ctx.networks.check(parseNetworkMode(hostConfig.networkMode), endpoints);
+  const endpoints = checkedEndpoints(ctx, hostConfig, request.endpoints);
   const plan = planMounts(config, hostConfig, inheritedMounts(ctx, hostConfig));
   checkSources(plan);
   signal.throwIfAborted();
@@ -129,6 +128,19 @@ function checkJoinedContainers(ctx: Context, { networkMode, ipcMode, pidMode }: 
   }
 }
 
+/** The endpoints by the names of their networks. */
+function checkedEndpoints(ctx: Context, hostConfig: HostConfig, asked: CreateRequest['endpoints']): Container['endpoints'] {
+  const mode = parseNetworkMode(hostConfig.networkMode);
+  const endpoints = requestedEndpoints(hostConfig, asked);
+  return orInvalid(() => {
+    ctx.networks.check(mode, endpoints);
+    if (mode.mode !== 'networks') return endpoints;
+    return Object.fromEntries(
+      Object.entries(endpoints).map(([ref, endpoint]) => [ctx.networks.check(mode, { [ref]: endpoint })[0]?.name ?? ref, endpoint]),
+    );
+  });
+}
+
 function inheritedMounts(ctx: Context, hostConfig: HostConfig): MountPoint[] {
   return hostConfig.volumesFrom.flatMap(text => {
     const { container, mode } = parseVolumesFrom(text);
@@ -137,9 +149,12 @@ function inheritedMounts(ctx: Context, hostConfig: HostConfig): MountPoint[] {
   });
 }
 
-function findOther(ctx: Context, ref: string): Container {
+const findOther = (ctx: Context, ref: string): Container => orInvalid(() => ctx.containers.find(ref).container);
+
+/** Only a missing image may be NotFound at create: it makes clients pull. Everything else that is not there is a bad request. */
+function orInvalid<T>(look: () => T): T {
   try {
-    return ctx.containers.find(ref).container;
+    return look();
   } catch (err) {
     throw kindOf(err) === 'NotFound' ? invalidArgument(messageOf(err), { cause: err }) : err;
   }

@@ -18,8 +18,10 @@ export function requestedEndpoints(
   hostConfig: HostConfig,
   endpoints: Readonly<Record<string, EndpointConfig>>,
 ): Readonly<Record<string, EndpointConfig>> {
-  if (parseNetworkMode(hostConfig.networkMode).mode !== 'networks') return {};
+  const { mode } = parseNetworkMode(hostConfig.networkMode);
+  if (mode === 'container') return {};
   const named = Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [normalizeNetworkMode(name), endpoint]));
+  if (mode !== 'networks') return { [mode]: named[mode] ?? {} };
   return { ...(hostConfig.networkMode in named ? {} : { [hostConfig.networkMode]: {} }), ...named };
 }
 

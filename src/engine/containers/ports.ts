@@ -63,6 +63,8 @@ export interface ContainerVolumes {
   /** Makes the volume's path usable (mounts a device or tmpfs for drivers that need it) and returns it. */
   mount(name: string, containerId: string): Promise<string>;
   unmount(name: string, containerId: string): Promise<void>;
+  /** After a daemon start: forgets uses by containers that are gone, unmounts what none of the running ones uses. Returns what it did, in words. */
+  recover(containers: readonly { readonly id: string; readonly running: boolean }[]): Promise<string[]>;
 }
 
 export interface AcquireVolume {
@@ -98,6 +100,12 @@ export interface RootFiles {
    * directory itself included. A directory that holds anything already, or a source that is no directory, is left as it is.
    */
   copyInto(root: string, path: string, hostDirectory: string, signal: AbortSignal): Promise<void>;
+}
+
+/** Processes of the host, as `ps` shows them. */
+export interface ProcessTable {
+  /** Those of these pids that still run, in the columns for these `ps` arguments. Rejects with InvalidArgument for arguments it cannot serve. */
+  list(pids: readonly number[], psArgs: string): Promise<{ readonly titles: string[]; readonly processes: string[][] }>;
 }
 
 /** What containers need to know about the machine. Read once; only `devices` looks anew. */

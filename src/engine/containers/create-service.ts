@@ -1,0 +1,79 @@
+import { attachToContainer } from './attach.ts';
+import { connectNetwork, disconnectNetwork } from './connect-network.ts';
+import { type ContainerDependencies, createContext } from './context.ts';
+import { createContainer } from './create.ts';
+import { createExec, inspectExec, startExec, startExecDetached } from './exec-start.ts';
+import { handleExit } from './exit.ts';
+import { killContainer } from './kill.ts';
+import { inspectContainer, listContainers } from './list.ts';
+import { logDetails, readLogs } from './logs.ts';
+import { pauseContainer, unpauseContainer } from './pause.ts';
+import { pruneContainers } from './prune.ts';
+import { recoverContainers } from './recover.ts';
+import { removeContainer } from './remove.ts';
+import { renameContainer } from './rename.ts';
+import { resizeContainer, resizeExec } from './resize.ts';
+import type { ContainerService } from './service.ts';
+import { startContainer } from './start.ts';
+import { isActive, isPaused } from './state.ts';
+import { restartContainer, stopContainer } from './stop.ts';
+import { listProcesses } from './top.ts';
+import { waitForContainer } from './wait.ts';
+
+/** Opens the containers that the records know. Call `recover` before anything that changes one. */
+export function createContainerService(dependencies: ContainerDependencies): ContainerService {
+  const ctx = createContext(dependencies, handleExit);
+  return {
+    create: (request, signal) => createContainer(ctx, request, signal),
+    start: (ref, signal) => startContainer(ctx, ref, signal),
+    stop: (ref, options) => stopContainer(ctx, ref, options),
+    restart: (ref, options, signal) => restartContainer(ctx, ref, options, signal),
+    kill: (ref, signalName) => killContainer(ctx, ref, signalName),
+    pause: ref => pauseContainer(ctx, ref),
+    unpause: ref => unpauseContainer(ctx, ref),
+    rename: (ref, name) => renameContainer(ctx, ref, name),
+    remove: (ref, options) => removeContainer(ctx, ref, options),
+    wait: (ref, condition, signal) => waitForContainer(ctx, ref, condition, signal),
+    prune: filters => pruneContainers(ctx, filters),
+
+    list: options => listContainers(ctx, options),
+    inspect: async (ref, options) => await inspectContainer(ctx, ctx.containers.find(ref), options?.size === true),
+    get: ref => ctx.containers.find(ref).container,
+    top: async (ref, psArgs) => await listProcesses(ctx, ref, psArgs),
+    logs: (ref, options, signal) => readLogs(ctx, ref, options, signal),
+    logDetails: ref => logDetails(ctx.containers.find(ref).container),
+
+    attach: async (ref, options) => attachToContainer(ctx, ref, options),
+    resize: (ref, size) => resizeContainer(ctx, ref, size),
+
+    createExec: (ref, config) => createExec(ctx, ref, config),
+    startExecDetached: (execId, signal) => startExecDetached(ctx, execId, signal),
+    startExec: (execId, options) => startExec(ctx, execId, options),
+    resizeExec: (execId, size) => resizeExec(ctx, execId, size),
+    inspectExec: execId => inspectExec(ctx, execId),
+
+    connectNetwork: (ref, network, endpoint, signal) => connectNetwork(ctx, ref, network, endpoint, signal),
+    disconnectNetwork: (ref, network, { force }) => disconnectNetwork(ctx, ref, network, force),
+
+    counts() {
+      const states = ctx.containers.all().map(({ container }) => container.state);
+      const paused = states.filter(isPaused).length;
+      const active = states.filter(isActive).length;
+      return { total: states.length, running: active - paused, paused, stopped: states.length - active };
+    },
+    usersOfImage: imageId =>
+      ctx.containers
+        .all()
+        .filter(({ container }) => container.imageId === imageId)
+        .map(({ id, container }) => ({ id, running: isActive(container.state) })),
+    recover: signal => recoverContainers(ctx, signal),
+    async close() {
+      ctx.closing.abort(new Error('the daemon is ending'));
+      for (const entry of ctx.containers.all()) {
+        entry.restartTimer?.[Symbol.dispose]();
+        entry.hub?.close();
+        for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,150 @@
+import { readdir, rm } from 'node:fs/promises';
+import { cleanUp } from '#base/dispose.ts';
+import { isErrno } from '#base/errors.ts';
+import { shortId } from '#base/id.ts';
+import type { ExitStatus, RecoveredContainer } from '#core/runtime.ts';
+import { type Context, withContainer } from './context.ts';
+import type { Entry } from './entry.ts';
+import { releaseRun } from './exit.ts';
+import { watchExit } from './launch.ts';
+import { removeLocked } from './remove.ts';
+import { scheduleRestart } from './restart-by-policy.ts';
+import { startsWithDaemon } from './restart-policy.ts';
+import { exitCodeOf, isRunning, noRun } from './state.ts';
+
+/** What a container whose end nobody saw is said to have ended with: the machine went down under it. */
+const unknownExitCode = 255;
+
+/**
+ * Makes reality and records agree. Order: what the runtime knows → networks of those that run on → each container → what belongs to none → those that
+ * start with the daemon.
+ */
+export async function recoverContainers(ctx: Context, signal: AbortSignal): Promise<string[]> {
+  const entries = ctx.containers.all();
+  const found = new Map((await ctx.runtime.recover(new Set(entries.map(entry => entry.id)))).map(known => [known.id, known]));
+  const alive = new Set([...found.values()].filter(known => known.state.status !== 'exited').map(known => known.id));
+  const repaired = await ctx.networks.recover(
+    new Set(entries.filter(entry => alive.has(entry.id) && runsOn(entry)).map(entry => entry.id)),
+  );
+  repaired.push(...(await ctx.volumes.recover(entries.map(({ container }) => ({ id: container.id, running: alive.has(container.id) })))));
+  for (const entry of entries) repaired.push(...(await recoverOne(ctx, entry, found.get(entry.id), signal)));
+  repaired.push(...(await removeOrphans(ctx)));
+  for (const entry of ctx.containers.all()) resumePolicy(ctx, entry);
+  return repaired;
+}
+
+/** A container that the records call stopped must not run: its start was not finished. */
+const runsOn = ({ container }: Entry): boolean => isRunning(container.state);
+
+async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer | undefined, signal: AbortSignal): Promise<string[]> {
+  const { container } = entry;
+  const name = `container ${shortId(container.id)}`;
+  if (container.state.status === 'removing' || container.state.status === 'dead') {
+    await cleanUp(name, ctx.log, () =>
+      withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: container.hostConfig.autoRemove })),
+    );
+    return [`finished the removal of ${name}`];
+  }
+  if (!isRunning(container.state)) {
+    if (known !== undefined) await releaseRun(ctx, entry);
+    else await ctx.snapshots.unmount(entry.id);
+    if (!container.hostConfig.autoRemove || container.state.status === 'created')
+      return known === undefined ? [] : [`undid the unfinished start of ${name}`];
+    await cleanUp(name, ctx.log, () => withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: true })));
+    return [`removed ${name}, which had ended and was to go by itself`];
+  }
+  if (known?.state.status === 'running') return adopt(ctx, entry, known, known.state.pid);
+  if (known?.state.status === 'created') return await finishStart(ctx, entry, name, signal);
+  const exit: ExitStatus =
+    known?.state.status === 'exited' ? known.state.exit : { exitCode: unknownExitCode, exitedAt: new Date(), oomKilled: false };
+  entry.run += 1;
+  await ctx.handleExit(entry, entry.run, exit);
+  return [`recorded that ${name} ended meanwhile with exit code ${String(exit.exitCode)}`];
+}
+
+/** It ran on. A stop that was under way has to be asked for again. */
+function adopt(ctx: Context, entry: Entry, known: RecoveredContainer, pid: number): string[] {
+  const { container } = entry;
+  if (isRunning(container.state) && (container.state.pid !== pid || container.manuallyStopped)) {
+    container.state = { ...container.state, pid };
+    container.manuallyStopped = false;
+    ctx.containers.save(entry);
+  }
+  entry.run += 1;
+  watchExit(ctx, entry);
+  for (const exec of known.execs) void forgetExecOf(ctx, entry, exec.execId);
+  return [];
+}
+
+/** Nobody can ask about an exec of a daemon that is gone; its files go when it ends. */
+async function forgetExecOf(ctx: Context, entry: Entry, execId: string): Promise<void> {
+  const key = { containerId: entry.id, execId };
+  try {
+    await ctx.runtime.wait(key);
+    await ctx.runtime.removeExec(key);
+  } catch (err) {
+    ctx.log.debug('an exec of an earlier daemon went with its container', { exec: execId, error: err });
+  }
+}
+
+/** Everything was made and recorded, only the last word was missing. */
+async function finishStart(ctx: Context, entry: Entry, name: string, signal: AbortSignal): Promise<string[]> {
+  try {
+    await ctx.runtime.start(entry.id, signal);
+  } catch (err) {
+    ctx.log.warn('an unfinished start could not be finished', { container: entry.id, error: err });
+    entry.container.state = { status: 'created', exitCode: 128, error: String(err) };
+    Object.assign(entry.container, noRun);
+    ctx.containers.save(entry);
+    await releaseRun(ctx, entry);
+    return [`undid the unfinished start of ${name}`];
+  }
+  entry.run += 1;
+  watchExit(ctx, entry);
+  return [`finished the start of ${name}`];
+}
+
+/** Writable layers and directories of containers that were never recorded, or whose record went first. */
+async function removeOrphans(ctx: Context): Promise<string[]> {
+  const removed: string[] = [];
+  for (const key of ctx.snapshots.keys()) {
+    if (!isContainerId(key) || ctx.containers.get(key) !== undefined) continue;
+    await cleanUp(`writable layer ${key}`, ctx.log, () => ctx.snapshots.remove(key));
+    removed.push(`removed the writable layer of container ${shortId(key)}, which was never finished`);
+  }
+  for (const name of await directoryNames(ctx.options.dataDir)) {
+    if (!isContainerId(name) || ctx.containers.get(name) !== undefined) continue;
+    await cleanUp(`directory of container ${name}`, ctx.log, () => rm(`${ctx.options.dataDir}/${name}`, { recursive: true, force: true }));
+    removed.push(`removed the directory of container ${shortId(name)}, which was never finished`);
+  }
+  return removed;
+}
+
+const isContainerId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+
+async function directoryNames(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (err) {
+    if (isErrno(err, 'ENOENT')) return [];
+    throw err;
+  }
+}
+
+function resumePolicy(ctx: Context, entry: Entry): void {
+  const { container } = entry;
+  const { state, hostConfig } = container;
+  if (state.status === 'restarting') return entry.restartTimer === undefined ? scheduleRestart(ctx, entry, 0) : undefined;
+  if (state.status !== 'exited' || !container.hasStarted) return;
+  const run = {
+    policy: hostConfig.restartPolicy,
+    exitCode: exitCodeOf(state),
+    manuallyStopped: container.manuallyStopped,
+    restartCount: container.restartCount,
+  };
+  if (!startsWithDaemon(run)) return;
+  container.state = { ...state, status: 'restarting' };
+  container.manuallyStopped = false;
+  ctx.containers.save(entry);
+  scheduleRestart(ctx, entry, 0);
+}
