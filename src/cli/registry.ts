@@ -1,7 +1,10 @@
 import type { Commands, Entry } from './command.ts';
 
 // Each command's module is loaded when the command is called: start-up pays for one command only.
-const container = {} as const satisfies Commands;
+const container = {
+  create: { short: 'Create a container without starting it', load: () => import('./commands/container/create.ts') },
+  run: { short: 'Create a container from an image and run it', load: () => import('./commands/container/run.ts') },
+} as const satisfies Commands;
 
 const containerList: Entry = { short: 'List containers', load: () => import('./commands/container/list.ts') };
 const imageList: Entry = { short: 'List images', load: () => import('./commands/image/list.ts') };

@@ -1,0 +1,130 @@
+import type { Flag, FlagOptions } from '../flags/flag.ts';
+import { bool, flagOf, int, int64, list, map, text, uint16, uint64 } from '../flags/flag.ts';
+import { bytes, cpus, duration, swapBytes } from '../flags/units.ts';
+import { checkAttach, checkDnsSearch, checkExtraHost, checkIpAddress, checkLink, checkSysctl } from './checks.ts';
+import { checkCgroupRule, parseGpus, parseThrottleBytes, parseThrottleIops, parseUlimit, parseWeightDevice } from './devices.ts';
+import { isIP } from './addresses.ts';
+import { checkEnv, checkLabel } from './key-values.ts';
+import { parseMount } from './mounts.ts';
+import { parseNetworkOption } from './networks.ts';
+
+/** A flag that may be used several times, each value read by `parse`. */
+const each = <T>(hint: string, parse: (value: string) => T, usage: string, options: FlagOptions<readonly T[]> = {}): Flag<readonly T[]> =>
+  flagOf({ hint, initial: [], parse: (value: string, current: readonly T[]) => [...current, parse(value)] }, usage, options);
+
+const address = (usage: string): Flag<string> =>
+  flagOf(
+    {
+      hint: 'ip',
+      initial: '',
+      parse(value) {
+        if (!isIP(value.trim())) throw new Error(`failed to parse IP: ${JSON.stringify(value)}`);
+        return value.trim();
+      },
+    },
+    usage,
+  );
+
+/** The flags of `create` and `run`. */
+export const containerFlags = {
+  'add-host': each('list', checkExtraHost, 'Add a line to /etc/hosts (host:ip)'),
+  annotation: map('Add an annotation for the OCI runtime'),
+  attach: each('list', checkAttach, 'Attach to stdin, stdout or stderr', { short: 'a' }),
+  'blkio-weight': uint16('Share of block I/O, 10 to 1000; 0 is no share of its own'),
+  'blkio-weight-device': each('list', parseWeightDevice, 'Share of the I/O of one device (path:weight)'),
+  'cap-add': list('Add Linux capabilities'),
+  'cap-drop': list('Take Linux capabilities away'),
+  'cgroup-parent': text('Parent of the control group'),
+  cgroupns: text("Control group namespace: 'host' or 'private'; empty is the daemon's choice"),
+  cidfile: text("Write the container's id to this file"),
+  'cpu-count': int64('Number of processors (Windows only)', { hidden: true }),
+  'cpu-percent': int64('Share of the processors in percent (Windows only)', { hidden: true }),
+  'cpu-period': int64("Length of the scheduler's period, in microseconds"),
+  'cpu-quota': int64("Processor time in each of the scheduler's periods, in microseconds"),
+  'cpu-rt-period': int64('Length of the real-time period, in microseconds'),
+  'cpu-rt-runtime': int64('Real-time processor time in each period, in microseconds'),
+  'cpu-shares': int64('Share of processor time, relative to others', { short: 'c' }),
+  cpus: cpus('Number of processors, such as 1.5'),
+  'cpuset-cpus': text('Processors to run on (0-3, 0,1)'),
+  'cpuset-mems': text('Memory nodes to use (0-3, 0,1)'),
+  device: list('Make a device of the host available'),
+  'device-cgroup-rule': each('list', checkCgroupRule, 'Allow devices by rule, such as "c 42:* rwm"'),
+  'device-read-bps': each('list', parseThrottleBytes, 'Limit of bytes read from a device each second (path:rate)'),
+  'device-read-iops': each('list', parseThrottleIops, 'Limit of reads from a device each second (path:rate)'),
+  'device-write-bps': each('list', parseThrottleBytes, 'Limit of bytes written to a device each second (path:rate)'),
+  'device-write-iops': each('list', parseThrottleIops, 'Limit of writes to a device each second (path:rate)'),
+  'disable-content-trust': bool('Skip the check of signatures', { default: true, hidden: true }),
+  dns: each('list', checkIpAddress, 'Name servers to ask'),
+  'dns-option': list('Options for the resolver', { also: ['dns-opt'] }),
+  'dns-search': each('list', checkDnsSearch, 'Domains to search names in'),
+  domainname: text("The container's domain name"),
+  entrypoint: text("Replaces the image's entrypoint"),
+  env: each('list', checkEnv, 'Set an environment variable', { short: 'e' }),
+  'env-file': list('Read environment variables from a file'),
+  expose: list('Mark a port or a range of ports as used'),
+  gpus: each('gpu-request', parseGpus, "GPUs to make available ('all' for every one)"),
+  'group-add': list('Further groups to belong to'),
+  'health-cmd': text('Command that checks health'),
+  'health-interval': duration('Time between two checks (ms|s|m|h)'),
+  'health-retries': int('Failures in a row that mean unhealthy'),
+  'health-start-interval': duration('Time between two checks during the start period (ms|s|m|h)'),
+  'health-start-period': duration('Time to start, in which failures do not count (ms|s|m|h)'),
+  'health-timeout': duration('Longest time for one check (ms|s|m|h)'),
+  hostname: text("The container's host name", { short: 'h' }),
+  init: bool('Run a small init as process 1, which forwards signals and reaps processes'),
+  interactive: bool('Keep stdin open even when not attached', { short: 'i' }),
+  'io-maxbandwidth': bytes('Limit of I/O of the system drive, in bytes each second (Windows only)', { hidden: true }),
+  'io-maxiops': uint64('Limit of I/O operations of the system drive each second (Windows only)', { hidden: true }),
+  ip: address('IPv4 address on the network (172.30.100.104)'),
+  ip6: address('IPv6 address on the network (2001:db8::33)'),
+  ipc: text('IPC namespace to use'),
+  isolation: text('Isolation technology'),
+  'kernel-memory': bytes('Limit of kernel memory', { hidden: true }),
+  label: each('list', checkLabel, 'Set a label', { short: 'l' }),
+  'label-file': list('Read labels from a file'),
+  link: each('list', checkLink, 'Add a link to another container'),
+  'link-local-ip': list('Link-local addresses of the container'),
+  'log-driver': text('Driver for what the container writes'),
+  'log-opt': list('Options of the log driver'),
+  'mac-address': text('MAC address of the container (92:d0:c6:0a:29:33)'),
+  memory: bytes('Limit of memory', { short: 'm' }),
+  'memory-reservation': bytes('Memory to leave it when memory is short'),
+  'memory-swap': swapBytes('Limit of memory and swap together; -1 for no limit of swap'),
+  'memory-swappiness': int64('How readily memory is swapped out (0 to 100)', { default: -1 }),
+  mount: each('mount', parseMount, 'Attach a file system'),
+  name: text('Name of the container'),
+  network: each('network', parseNetworkOption, 'Connect to a network', { also: ['net'] }),
+  'network-alias': list('Names of the container on the network', { also: ['net-alias'] }),
+  'no-healthcheck': bool('Ignore the health check of the image'),
+  'oom-kill-disable': bool('Never kill it for want of memory'),
+  'oom-score-adj': int('How readily it is killed for want of memory (-1000 to 1000)'),
+  pid: text('PID namespace to use'),
+  'pids-limit': int64('Limit of processes; -1 for none'),
+  platform: text('Platform of the image, on a host that can run several'),
+  privileged: bool('Give every right to the container'),
+  publish: list('Publish a port of the container to the host', { short: 'p' }),
+  'publish-all': bool('Publish every exposed port to a port that is free', { short: 'P' }),
+  pull: text("When to pull the image: 'always', 'missing' or 'never'", { default: 'missing' }),
+  quiet: bool('Do not show the progress of a pull', { short: 'q' }),
+  'read-only': bool("Mount the container's root file system read-only"),
+  restart: text('What to do when the container ends', { default: 'no' }),
+  rm: bool('Remove the container and its anonymous volumes when it ends'),
+  runtime: text('OCI runtime to use'),
+  'security-opt': list('Security options'),
+  'shm-size': bytes('Size of /dev/shm'),
+  'stop-signal': text('Signal that asks the container to end'),
+  'stop-timeout': int('Seconds to end before the container is killed'),
+  'storage-opt': list('Options of the storage driver'),
+  sysctl: each('map', checkSysctl, 'Kernel parameters of the namespaces'),
+  tmpfs: list('Mount a tmpfs directory'),
+  tty: bool('Give it a terminal', { short: 't' }),
+  ulimit: each('ulimit', parseUlimit, 'Resource limits of its processes (name=soft[:hard])'),
+  'use-api-socket': bool("Mount the daemon's socket and this user's registry credentials", { hidden: true }),
+  user: text('User name or id, and group (name|uid[:group|gid])', { short: 'u' }),
+  userns: text('User namespace to use'),
+  uts: text('UTS namespace to use'),
+  volume: list('Mount a volume or a directory of the host', { short: 'v' }),
+  'volume-driver': text('Volume driver of the container'),
+  'volumes-from': list('Mount the volumes of other containers'),
+  workdir: text('Directory in the container to work in', { short: 'w' }),
+};
