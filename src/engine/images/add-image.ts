@@ -19,8 +19,12 @@ export interface NewImage {
   readonly parent?: Digest;
 }
 
-/** Gives the layer with this index in the image to be committed; it is asked only for layers that are not there yet. */
-export type LayerSource = (index: number, diffId: Digest) => Promise<PendingLayer>;
+export interface LayerSource {
+  /** Gives the layer with this index in the image to be committed; it is asked only for layers that are not there yet. */
+  layer(index: number): Promise<PendingLayer>;
+  /** Called when the layer is in its place. */
+  onPlaced?(index: number): void;
+}
 
 /** The diff ids of an image with this many layers. Rejects with DataLoss when config and layers do not match in number. */
 export function diffIdsOf(config: ImageConfigFile, layerCount: number): Digest[] {
@@ -44,11 +48,12 @@ export async function addImage(context: ImageContext, lease: Lease, image: NewIm
   const layers: ImageLayer[] = [];
   for (const [index, descriptor] of image.layers.entries()) {
     const [diffId, chainId] = [diffIds[index] as Digest, chain[index] as Digest];
-    if (!(await lease.keepLayer(context.snapshots, chainId))) {
-      await using pending = await source(index, diffId);
+    if (!(await lease.keepLayer(chainId))) {
+      await using pending = await source.layer(index);
       checkDiffId(index, diffId, pending.unpacked.diffId);
       await lease.commitLayer(pending, chainId, chain[index - 1]);
     }
+    source.onPlaced?.(index);
     sizeBytes += context.snapshots.layerSize(chainId) ?? 0;
     layers.push({ diffId, chainId, digest: descriptor.digest, sizeBytes: descriptor.size, mediaType: descriptor.mediaType });
   }

@@ -4,16 +4,16 @@ import type { ImageConfigFile } from '#oci/image-config.ts';
 import { type Descriptor, type ImageIndex, isImageEntry, mediaTypes, parseManifest, selectManifest } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
 import { parseReference, type Reference, tryParseReference } from '#oci/reference.ts';
-import type { LayerCompression } from '#core/snapshots.ts';
-import type { ArchiveLayer, ImageArchive } from './archive.ts';
+import type { ImageArchive } from './archive.ts';
 import { parseConfig } from './image-store.ts';
+import { layerMediaTypes, type StoredLayer } from './store-layer.ts';
 
 /** An image that an archive offers, checked as far as can be without unpacking. */
 export interface ArchiveImage {
   readonly configBytes: Uint8Array;
   readonly config: ImageConfigFile;
   readonly manifestBytes: Uint8Array | undefined;
-  readonly layers: readonly { readonly descriptor: Descriptor; readonly layer: ArchiveLayer }[];
+  readonly layers: readonly { readonly descriptor: Descriptor; readonly layer: StoredLayer }[];
   readonly names: readonly Reference[];
 }
 
@@ -92,7 +92,7 @@ function parseTag(text: string): Reference {
 }
 
 /** Whether a manifest lists exactly this config and these blobs. */
-function isManifestOf(bytes: Uint8Array, id: Digest, layers: readonly { readonly layer: ArchiveLayer }[]): boolean {
+function isManifestOf(bytes: Uint8Array, id: Digest, layers: readonly { readonly layer: StoredLayer }[]): boolean {
   const manifest = parseManifest(bytes);
   return (
     manifest.kind === 'manifest' &&
@@ -167,16 +167,7 @@ function fromManifest(archive: ImageArchive, manifestBytes: Uint8Array): Omit<Ar
   return { configBytes, config: parseConfig(configBytes, manifest.config.digest), manifestBytes, layers };
 }
 
-const layerMediaTypes: Readonly<Record<LayerCompression, string>> = {
-  none: mediaTypes.dockerLayer,
-  gzip: mediaTypes.dockerLayerGzip,
-  zstd: mediaTypes.ociLayerZstd,
-  // Registries know no name for these two: a push compresses such a layer anew.
-  bzip2: mediaTypes.dockerLayer,
-  xz: mediaTypes.dockerLayer,
-};
-
-const describeLayer = ({ blob, compression }: ArchiveLayer): Descriptor => ({
+const describeLayer = ({ blob, compression }: StoredLayer): Descriptor => ({
   mediaType: layerMediaTypes[compression],
   digest: blob.digest,
   size: blob.sizeBytes,

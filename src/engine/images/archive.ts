@@ -1,25 +1,15 @@
 import { dataLoss, invalidArgument } from '#base/errors.ts';
-import { Channel } from '#base/channel.ts';
-import type { ContentInfo } from '#core/content.ts';
-import type { LayerCompression, PendingLayer } from '#core/snapshots.ts';
 import { type Digest, sha256, tryParseDigest } from '#oci/digest.ts';
 import { readTar } from '#oci/tar/reader.ts';
 import type { ImageContext } from './context.ts';
 import type { Lease } from './retention.ts';
-
-/** A layer in an archive: its blob is stored, and it is being unpacked or has been. */
-export interface ArchiveLayer {
-  readonly blob: ContentInfo;
-  readonly compression: LayerCompression;
-  /** Takes the unpacked layer out, once; undefined when somebody has it. Rejects when it cannot be unpacked. */
-  take(): Promise<PendingLayer> | undefined;
-}
+import { readHead, storeLayer, type StoredLayer } from './store-layer.ts';
 
 /** What a saved-images archive holds, by path. */
 export interface ImageArchive extends AsyncDisposable {
   /** The bytes of a small file (JSON); undefined when there is none. */
   json(path: string): Uint8Array | undefined;
-  layer(path: string): ArchiveLayer | undefined;
+  layer(path: string): StoredLayer | undefined;
   readonly hasLayers: boolean;
 }
 
@@ -28,7 +18,6 @@ const maxJsonTotalBytes = 128 * 1024 * 1024;
 /** A tar shows its magic this far in its first header. */
 const tarMagicAt = 257;
 const sniffBytes = tarMagicAt + 5;
-const teeCapacity = 16;
 
 /**
  * Reads an archive once, as it arrives: small files are kept, every layer is hashed, stored and unpacked at the same time. Which images there are
@@ -42,7 +31,7 @@ export async function readImageArchive(
   signal: AbortSignal,
 ): Promise<ImageArchive> {
   const files = new Map<string, Uint8Array>();
-  const layers = new Map<string, ArchiveLayer>();
+  const layers = new Map<string, StoredLayer>();
   const links = new Map<string, string>();
   let jsonBytes = 0;
   await using undo = new AsyncDisposableStack();
@@ -60,7 +49,7 @@ export async function readImageArchive(
     if (entry.type === 'link') links.set(path, normalizePath(entry.linkName));
     if (entry.type !== 'file') continue;
     const chunks = content[Symbol.asyncIterator]();
-    const head = await readHead(chunks);
+    const head = await readHead(chunks, sniffBytes);
     if (isSmallFile(path, head)) {
       jsonBytes += entry.sizeBytes;
       if (entry.sizeBytes > maxJsonBytes || jsonBytes > maxJsonTotalBytes) {
@@ -70,7 +59,12 @@ export async function readImageArchive(
       checkName(path, sha256(bytes));
       files.set(path, bytes);
     } else {
-      const layer = await storeLayer(context, lease, { path, sizeBytes: entry.sizeBytes, head, chunks, onLayer, signal: unpacking });
+      const layer = await storeLayer(context, lease, {
+        head,
+        chunks,
+        onBytes: done => onLayer(path, done, entry.sizeBytes),
+        signal: unpacking,
+      });
       layers.set(path, layer);
       checkName(path, layer.blob.digest);
     }
@@ -85,67 +79,9 @@ export async function readImageArchive(
   };
 }
 
-interface IncomingLayer {
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly head: Uint8Array;
-  readonly chunks: AsyncIterator<Uint8Array>;
-  readonly onLayer: (path: string, bytesDone: number, bytesTotal: number) => void;
-  readonly signal: AbortSignal;
-}
-
-/** One pass over the bytes: to the content store, which hashes, and to the snapshotter, which unpacks. Returns when the blob is stored. */
-async function storeLayer(context: ImageContext, lease: Lease, layer: IncomingLayer): Promise<ArchiveLayer> {
-  const compression = compressionOf(layer.head);
-  const tee = new Channel<Uint8Array>(teeCapacity);
-  const unpacked = context.snapshots.unpack({ stream: tee, compression }, { signal: layer.signal });
-  // A failure is told to whoever takes the layer; nobody may.
-  unpacked.catch(() => undefined);
-  try {
-    await using writer = await context.content.writer();
-    let chunk: Uint8Array | undefined = layer.head;
-    while (chunk !== undefined) {
-      await Promise.all([writer.write(chunk), tee.push(chunk)]);
-      layer.onLayer(layer.path, writer.sizeBytes, layer.sizeBytes);
-      layer.signal.throwIfAborted();
-      const next = await layer.chunks.next();
-      chunk = next.done === true ? undefined : next.value;
-    }
-    tee.end();
-    const blob = await lease.commit(writer);
-    let taken = false;
-    return {
-      blob,
-      compression,
-      take() {
-        if (taken) return undefined;
-        taken = true;
-        return unpacked;
-      },
-    };
-  } catch (err) {
-    tee.fail(err);
-    await unpacked.then(
-      pending => pending[Symbol.asyncDispose](),
-      () => undefined,
-    );
-    throw err;
-  }
-}
-
-async function dropLayer(layer: ArchiveLayer): Promise<void> {
+async function dropLayer(layer: StoredLayer): Promise<void> {
   const pending = await layer.take()?.catch(() => undefined);
   await pending?.[Symbol.asyncDispose]();
-}
-
-/** The compression that the first bytes show. */
-export function compressionOf(head: Uint8Array): LayerCompression {
-  const starts = (...magic: number[]): boolean => magic.every((byte, index) => head[index] === byte);
-  if (starts(0x1f, 0x8b)) return 'gzip';
-  if (starts(0x28, 0xb5, 0x2f, 0xfd)) return 'zstd';
-  if (starts(0x42, 0x5a, 0x68)) return 'bzip2';
-  if (starts(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return 'xz';
-  return 'none';
 }
 
 const smallNames = /(^|\/)(VERSION|repositories|oci-layout)$/;
@@ -176,17 +112,6 @@ export function normalizePath(path: string): string {
 
 const resolveLink = (path: string, target: string): string =>
   normalizePath(target.startsWith('/') ? target : `${path.slice(0, path.lastIndexOf('/') + 1)}${target}`);
-
-/** Enough of the beginning to tell what it is. */
-async function readHead(chunks: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
-  let head: Uint8Array = new Uint8Array(0);
-  while (head.length < sniffBytes) {
-    const next = await chunks.next();
-    if (next.done === true) break;
-    head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
-  }
-  return head;
-}
 
 async function readRest(head: Uint8Array, chunks: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [head.slice()];

@@ -1,10 +1,15 @@
+import type { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
-import type { Decompress } from '#core/compression.ts';
+import type { Semaphore } from '#base/semaphore.ts';
+import type { Compress, Decompress } from '#core/compression.ts';
 import type { ContentStore } from '#core/content.ts';
 import type { EventPublisher } from '#core/events.ts';
+import type { RegistryClient } from '#core/registry.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { ImageStore } from './image-store.ts';
+import type { BlobSources } from './blob-sources.ts';
+import type { LayerFlights } from './layer-flights.ts';
 import type { ImageUsers } from './ports.ts';
 import type { Retention } from './retention.ts';
 
@@ -20,4 +25,17 @@ export interface ImageContext {
   readonly platform: Platform;
   readonly decompress: Decompress;
   readonly log: Logger;
+}
+
+/** What talking to registries needs besides. */
+export interface RegistryContext extends ImageContext {
+  readonly registry: RegistryClient;
+  readonly sources: BlobSources;
+  readonly compress: Compress;
+  /** How many layers may be downloaded, and uploaded, at the same time. */
+  readonly downloads: Semaphore;
+  readonly uploads: Semaphore;
+  readonly flights: LayerFlights;
+  /** One download per blob. */
+  readonly blobLocks: KeyedLock;
 }

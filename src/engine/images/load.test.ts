@@ -25,6 +25,11 @@ beforeEach(async () => {
     users: { usedBy: () => [] },
     platform: hostPlatform('x64'),
     decompress: source => source,
+    compress: source => source,
+    registry: {
+      repository: () => Promise.reject(new Error('no registry')) as never,
+      login: () => Promise.reject(new Error('no registry')),
+    },
     log: silentLogger,
   });
 });

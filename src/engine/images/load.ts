@@ -59,8 +59,13 @@ async function admit(
   report: Report,
 ): Promise<ImageRecord> {
   const moved = image.names.flatMap(name => movedName(context, name, sha256(image.configBytes)));
-  const record = await addImage(context, lease, { ...image, layers: image.layers.map(layer => layer.descriptor) }, index =>
-    unpacked.take(image, index),
+  const record = await addImage(
+    context,
+    lease,
+    { ...image, layers: image.layers.map(layer => layer.descriptor) },
+    {
+      layer: index => unpacked.take(image, index),
+    },
   );
   for (const text of moved) report({ text });
   for (const name of image.names) report({ text: `Loaded image: ${familiarString(name)}\n` });

@@ -27,7 +27,7 @@ export class Retention {
 
   /** Disposing the lease removes what it held and no image needs: after success nothing, after a failure all of it. */
   lease(): Lease {
-    const lease = new Lease(this.#content, this.#lock, async () => {
+    const lease = new Lease(this.#content, this.#snapshots, this.#lock, async () => {
       this.#leases.delete(lease);
       await cleanUp('content of an image operation', this.#log, () => this.release(lease.blobs, lease.chains));
     });
@@ -45,7 +45,8 @@ export class Retention {
         const info = await this.#content.info(digest);
         if (info !== undefined && (await this.#content.remove(digest))) freed += info.sizeBytes;
       }
-      if ([...chains].some(chain => !needed.chains.has(chain))) freed += await this.#snapshots.collect(needed.chains);
+      if ([...chains].some(chain => !needed.chains.has(chain) && this.#snapshots.has(chain)))
+        freed += await this.#snapshots.collect(needed.chains);
       return freed;
     });
   }
@@ -89,11 +90,13 @@ export class Lease implements AsyncDisposable {
   readonly blobs = new Set<Digest>();
   readonly chains = new Set<ChainId>();
   readonly #content: ContentStore;
+  readonly #snapshots: Snapshotter;
   readonly #lock: KeyedLock;
   #release: (() => Promise<void>) | undefined;
 
-  constructor(content: ContentStore, lock: KeyedLock, release: () => Promise<void>) {
+  constructor(content: ContentStore, snapshots: Snapshotter, lock: KeyedLock, release: () => Promise<void>) {
     this.#content = content;
+    this.#snapshots = snapshots;
     this.#lock = lock;
     this.#release = release;
   }
@@ -125,17 +128,27 @@ export class Lease implements AsyncDisposable {
     });
   }
 
+  /** Gives a layer its place and keeps it; one that is there already is left as it is. */
   async commitLayer(layer: PendingLayer, chainId: ChainId, parent: ChainId | undefined): Promise<void> {
     await this.#lock.run('content', async () => {
       this.chains.add(chainId);
-      await layer.commit(chainId, parent);
+      if (!this.#snapshots.has(chainId)) await layer.commit(chainId, parent);
+    });
+  }
+
+  /** Keeps these, whether they are there or come later. */
+  async hold(blobs: readonly Digest[], chains: readonly ChainId[]): Promise<void> {
+    await this.#lock.run('content', () => {
+      for (const digest of blobs) this.blobs.add(digest);
+      for (const chainId of chains) this.chains.add(chainId);
+      return Promise.resolve();
     });
   }
 
   /** Keeps a layer that is there; false when it is not. */
-  async keepLayer(snapshots: Snapshotter, chainId: ChainId): Promise<boolean> {
+  async keepLayer(chainId: ChainId): Promise<boolean> {
     return await this.#lock.run('content', () => {
-      if (!snapshots.has(chainId)) return Promise.resolve(false);
+      if (!this.#snapshots.has(chainId)) return Promise.resolve(false);
       this.chains.add(chainId);
       return Promise.resolve(true);
     });

@@ -1,22 +1,33 @@
+import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
-import type { Decompress } from '#core/compression.ts';
+import { Semaphore } from '#base/semaphore.ts';
+import type { Compress, Decompress } from '#core/compression.ts';
 import type { ContentStore } from '#core/content.ts';
 import type { EventPublisher } from '#core/events.ts';
 import type { RecordStore } from '#core/records.ts';
+import type { RegistryAuth, RegistryClient } from '#core/registry.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
 import type { Platform } from '#oci/platform.ts';
-import type { ImageContext } from './context.ts';
+import type { Reference } from '#oci/reference.ts';
+import { BlobSources } from './blob-sources.ts';
+import type { RegistryContext } from './context.ts';
 import type { Filters } from './filters.ts';
 import { ImageStore } from './image-store.ts';
 import { type HistoryEntry, type ImageDetails, imageHistory, inspectImage } from './inspect.ts';
+import { type ImportOptions, importImage } from './import.ts';
+import { inspectRemote, type RemoteImage } from './inspect-remote.ts';
+import { LayerFlights } from './layer-flights.ts';
 import { type ImageSummary, type ListOptions, listImages } from './list.ts';
 import { type LoadOptions, loadImages } from './load.ts';
 import type { ImageRecord, Report } from './model.ts';
 import type { ImageUsers } from './ports.ts';
 import { ImagePruner, type PruneReport } from './prune.ts';
+import { type PullOptions, pullImages } from './pull.ts';
+import { type PushOptions, pushImages } from './push.ts';
 import { type RemovedItem, type RemoveOptions, removeImage } from './remove.ts';
 import { type ResolvedImage, resolveImage } from './resolve.ts';
 import { Retention } from './retention.ts';
+import { saveImages } from './save.ts';
 import { tagImage } from './tag.ts';
 
 export interface ImageServiceOptions {
@@ -27,13 +38,19 @@ export interface ImageServiceOptions {
   readonly users: ImageUsers;
   /** What this machine runs: `hostPlatform()`. */
   readonly platform: Platform;
+  readonly registry: RegistryClient;
   readonly decompress: Decompress;
+  readonly compress: Compress;
+  /** How many layers are downloaded, and uploaded, at the same time. */
+  readonly maxDownloads?: number;
+  readonly maxUploads?: number;
   readonly log: Logger;
 }
 
 export interface ImageService {
   /** See `ImageResolver` of the containers. */
   resolve(nameOrId: string, platform: string | undefined): Promise<ResolvedImage>;
+  idOf(nameOrId: string): string | undefined;
   /** The id of the image that a name or an id means now; undefined when there is none. Reads memory only. */
   idOf(nameOrId: string): string | undefined;
   /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */
@@ -46,6 +63,14 @@ export interface ImageService {
   remove(nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]>;
   prune(filters: Filters, signal: AbortSignal): Promise<PruneReport>;
   load(source: AsyncIterable<Uint8Array>, options: LoadOptions, report: Report, signal: AbortSignal): Promise<ImageRecord[]>;
+  /** The archive's bytes; see `saveImages`. */
+  save(names: readonly string[], signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, undefined>>;
+  import(source: AsyncIterable<Uint8Array>, options: ImportOptions, report: Report, signal: AbortSignal): Promise<ImageRecord>;
+  pull(options: PullOptions, report: Report, signal: AbortSignal): Promise<void>;
+  push(options: PushOptions, report: Report, signal: AbortSignal): Promise<void>;
+  inspectRemote(reference: Reference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RemoteImage>;
+  /** Bytes of all layers that images have, each counted once. */
+  layersSize(): number;
   /** How many images there are. */
   count(): number;
   /** Removes what a killed daemon left half done, and layers that only removed containers stood on. Returns what it did, in words. */
@@ -53,10 +78,19 @@ export interface ImageService {
 }
 
 export function createImageService(options: ImageServiceOptions): ImageService {
-  const { records, ...rest } = options;
+  const { records, maxDownloads = 3, maxUploads = 5, ...rest } = options;
   const store = new ImageStore(records, options.content);
   const retention = new Retention(options.content, options.snapshots, store, options.log);
-  const context: ImageContext = { ...rest, store, retention };
+  const context: RegistryContext = {
+    ...rest,
+    store,
+    retention,
+    sources: new BlobSources(records),
+    downloads: new Semaphore(maxDownloads),
+    uploads: new Semaphore(maxUploads),
+    flights: new LayerFlights(),
+    blobLocks: new KeyedLock(),
+  };
   const pruner = new ImagePruner(context);
   return {
     resolve: (nameOrId, platform) => resolveImage(context, nameOrId, platform),
@@ -69,8 +103,18 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     remove: (nameOrId, remove) => removeImage(context, nameOrId, remove),
     prune: (filters, signal) => pruner.prune(filters, signal),
     load: (source, load, report, signal) => loadImages(context, source, load, report, signal),
+    save: (names, signal) => saveImages(context, names, signal),
+    import: (source, importOptions, report, signal) => importImage(context, source, importOptions, report, signal),
+    pull: (pull, report, signal) => pullImages(context, pull, report, signal),
+    push: (push, report, signal) => pushImages(context, push, report, signal),
+    inspectRemote: (reference, auth, signal) => inspectRemote(context, reference, auth, signal),
+    layersSize() {
+      const chains = new Set(store.all().flatMap(image => image.layers.map(layer => layer.chainId)));
+      return [...chains].reduce((sum, chain) => sum + (options.snapshots.layerSize(chain) ?? 0), 0);
+    },
     count: () => store.all().length,
     async recover() {
+      context.sources.keepOnly(new Set(store.all().flatMap(image => image.layers.map(layer => layer.diffId))));
       const { blobs, freedBytes } = await retention.sweep();
       return blobs === 0 && freedBytes === 0 ? [] : [`removed ${blobs} blobs and layers of unfinished work, ${freedBytes} bytes`];
     },

@@ -1,0 +1,219 @@
+import { dataLoss, internal, invalidArgument, notFound } from '#base/errors.ts';
+import { shortId } from '#base/id.ts';
+import { type RegistryAuth, RegistryError, type RegistryRepository, type RemoteManifest } from '#core/registry.ts';
+import type { PendingLayer } from '#core/snapshots.ts';
+import { chainIds, type Digest, sha256 } from '#oci/digest.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import { type Descriptor, type ImageManifest, parseManifest, selectManifest } from '#oci/manifest.ts';
+import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
+import { familiarName, familiarString, type Reference, repositoryOf, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
+import { addImage, diffIdsOf } from './add-image.ts';
+import type { RegistryContext } from './context.ts';
+import { fetchLayer } from './fetch-layer.ts';
+import { publishImageEvent } from './image-events.ts';
+import { parseConfig } from './image-store.ts';
+import type { FetchLayer, LayerTicket } from './layer-flights.ts';
+import type { ImageRecord, Report } from './model.ts';
+import type { Lease } from './retention.ts';
+
+export interface PullOptions {
+  /** Without tag and digest: `latest`, or with `allTags` every one. */
+  readonly reference: Reference;
+  readonly allTags: boolean;
+  /** What to take from an index; undefined: what this machine runs best. */
+  readonly platform: Platform | undefined;
+  readonly auth: RegistryAuth | undefined;
+  /** Sent with every request (`X-Meta-…`). */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Brings images here. What fails before the first progress was reported has changed nothing; later failures leave nothing new either. */
+export async function pullImages(context: RegistryContext, options: PullOptions, report: Report, signal: AbortSignal): Promise<void> {
+  const { reference, auth, headers } = options;
+  const repository = context.registry.repository(reference, { actions: 'pull', auth, headers });
+  if (!options.allTags) return await pullOne(context, repository, withDefaultTag(reference), options, report, signal);
+  const tags = await explained(reference, () => repository.tags(signal));
+  if (tags.length === 0) throw notFound(`no tags found for repository ${familiarName(reference)}`);
+  for (const tag of tags) await pullOne(context, repository, withTag(reference, tag), options, report, signal);
+}
+
+async function pullOne(
+  context: RegistryContext,
+  repository: RegistryRepository,
+  reference: Reference,
+  options: PullOptions,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const wanted = reference.digest ?? reference.tag ?? 'latest';
+  const remote = await explained(reference, () => repository.manifest(wanted, signal));
+  const { manifest, bytes } = await choosePlatform(context, repository, remote, options.platform, signal);
+  report({ id: wanted, status: `Pulling from ${reference.path}` });
+  const name = reference.digest === undefined ? reference : withDigest(reference, reference.digest);
+  const before = context.store.byReference(name);
+  const target = { manifest, bytes, name: familiarString(name), platform: options.platform };
+  const image = await fetchImage(context, repository, target, [name, withDigest(reference, remote.digest)], report, signal);
+  for (const layer of image.layers) context.sources.note(layer.diffId, layer, repositoryOf(reference));
+  const isNew = before?.id !== image.id;
+  report({ status: `Digest: ${remote.digest}` });
+  report({ status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${familiarString(name)}` });
+  await publishImageEvent(context, 'pull', image.id, { actorId: familiarString(name), name: familiarName(name) });
+}
+
+/** The manifest for the platform; from an index, the best of its entries. */
+async function choosePlatform(
+  context: RegistryContext,
+  repository: RegistryRepository,
+  remote: RemoteManifest,
+  platform: Platform | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly manifest: ImageManifest; readonly bytes: Uint8Array }> {
+  let current = remote;
+  for (let depth = 0; depth < 4; depth += 1) {
+    const parsed = parseManifest(current.bytes, current.mediaType);
+    if (parsed.kind === 'manifest') return { manifest: parsed, bytes: current.bytes };
+    const wanted = platform ?? context.platform;
+    const entry = selectManifest(parsed, wanted);
+    if (entry === undefined) throw notFound(`no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`);
+    current = await repository.manifest(entry.digest, signal);
+    if (current.bytes.length !== entry.size) {
+      throw dataLoss(`manifest ${entry.digest} has ${current.bytes.length} bytes, the list that names it says ${entry.size}`);
+    }
+  }
+  throw dataLoss(`the manifest list ${remote.digest} is nested too deeply`);
+}
+
+interface Wanted {
+  readonly manifest: ImageManifest;
+  readonly bytes: Uint8Array;
+  readonly name: string;
+  readonly platform: Platform | undefined;
+}
+
+async function fetchImage(
+  context: RegistryContext,
+  repository: RegistryRepository,
+  wanted: Wanted,
+  names: readonly Reference[],
+  report: Report,
+  signal: AbortSignal,
+): Promise<ImageRecord> {
+  const { manifest } = wanted;
+  await using lease = context.retention.lease();
+  // From here on nobody takes away what is found to be here.
+  await lease.hold([manifest.config.digest, ...manifest.layers.map(layer => layer.digest)], []);
+  const known = context.store.get(manifest.config.digest);
+  const configBytes = known === undefined ? await fetchConfig(repository, manifest.config, signal) : await context.content.read(known.id);
+  const config = parseConfig(configBytes, manifest.config.digest);
+  checkRunnable(config, wanted);
+  if (known !== undefined && context.store.get(known.id) !== undefined) {
+    context.store.put(known, names);
+    return known;
+  }
+  const chain = chainIds(diffIdsOf(config, manifest.layers.length));
+  await lease.hold([], chain);
+  await using layers = await startLayers(context, lease, repository, { blobs: manifest.layers, chain, report, signal });
+  return await addImage(
+    context,
+    lease,
+    { configBytes, config, manifestBytes: wanted.bytes, layers: manifest.layers, names },
+    {
+      layer: layers.get,
+      onPlaced: index => {
+        if (layers.isFetched(index)) report({ id: shortId(manifest.layers[index]?.digest ?? ''), status: 'Pull complete' });
+      },
+    },
+  );
+}
+
+interface FetchedLayers extends AsyncDisposable {
+  get(index: number): Promise<PendingLayer>;
+  /** False for one that was here before. */
+  isFetched(index: number): boolean;
+}
+
+/** Starts all layers that are not here, in parallel. One that fails fails all. */
+async function startLayers(
+  context: RegistryContext,
+  lease: Lease,
+  repository: RegistryRepository,
+  image: {
+    readonly blobs: readonly Descriptor[];
+    readonly chain: readonly Digest[];
+    readonly report: Report;
+    readonly signal: AbortSignal;
+  },
+): Promise<FetchedLayers> {
+  const { blobs, chain, report, signal } = image;
+  await using undo = new AsyncDisposableStack();
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+  const onAbort = (): void => failure.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  undo.defer(() => signal.removeEventListener('abort', onAbort));
+  signal.throwIfAborted();
+  const tickets: (LayerTicket | undefined)[] = [];
+  const isHere: boolean[] = [];
+  for (const [index, blob] of blobs.entries()) {
+    isHere.push(context.snapshots.has(chain[index] as Digest) && (await context.content.info(blob.digest)) !== undefined);
+    report({ id: shortId(blob.digest), status: isHere[index] === true ? 'Already exists' : 'Pulling fs layer' });
+  }
+  for (const [index, blob] of blobs.entries()) {
+    const fetch: FetchLayer = (tell, stop) => fetchLayer(context, lease, repository, blob, tell, stop);
+    const ticket = isHere[index] === true ? undefined : undo.use(context.flights.join(chain[index] as Digest, fetch, report));
+    ticket?.layer.catch(failure.reject);
+    tickets.push(ticket);
+  }
+  const kept = undo.move();
+  return {
+    isFetched: index => tickets[index] !== undefined,
+    async get(index) {
+      const ticket = tickets[index];
+      if (ticket === undefined) throw internal(`layer ${chain[index] ?? index} went away during a pull`);
+      return await Promise.race([ticket.layer, failure.promise]);
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+const maxConfigBytes = 16 * 1024 * 1024;
+
+async function fetchConfig(repository: RegistryRepository, descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
+  if (descriptor.size > maxConfigBytes) throw dataLoss(`the image config ${descriptor.digest} of ${descriptor.size} bytes is too large`);
+  const parts: Uint8Array[] = [];
+  for await (const chunk of repository.blob(descriptor, signal)) parts.push(chunk.slice());
+  const bytes = Buffer.concat(parts);
+  if (sha256(bytes) !== descriptor.digest) throw dataLoss(`image config verification failed for digest ${descriptor.digest}`);
+  return bytes;
+}
+
+/** Rejects with InvalidArgument for another operating system, with NotFound when the one image there is is not for the platform asked for. */
+function checkRunnable(config: ImageConfigFile, { name, platform }: Wanted): void {
+  if (config.os !== 'linux') {
+    throw invalidArgument(`image operating system "${config.os}" cannot be used on this platform: operating system is not supported`);
+  }
+  const own = normalizePlatform(config);
+  if (platform === undefined || platformRank(platform, own) !== undefined) return;
+  throw notFound(
+    `image with reference ${name} was found but does not match the specified platform: wanted ${formatPlatform(platform)}, actual: ${formatPlatform(own)}`,
+  );
+}
+
+/** Says of a refusal what it means for this name. */
+export async function explained<T>(reference: Reference, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (err) {
+    if (!(err instanceof RegistryError)) throw err;
+    const options = { cause: err };
+    if (err.code === 'DENIED') {
+      throw notFound(
+        `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login': ${err.message}`,
+        options,
+      );
+    }
+    if (err.code === 'MANIFEST_UNKNOWN') throw notFound(`manifest for ${familiarString(reference)} not found: ${err.message}`, options);
+    if (err.code === 'NAME_UNKNOWN') throw notFound(`repository ${familiarName(reference)} not found: ${err.message}`, options);
+    throw err;
+  }
+}
