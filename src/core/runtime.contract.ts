@@ -144,6 +144,19 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
       expect((await runtime.wait({ containerId: id })).exitCode).toBe(137);
     });
 
+    test('without a pid namespace of its own, what a container started ends with its first process', async () => {
+      id = newId();
+      const spec = under.spec(id, ['sh', '-c', 'sleep 61 & echo $!; exit 0']);
+      spec.linux.namespaces = spec.linux.namespaces.filter(namespace => namespace.type !== 'pid');
+      await runtime.create({ id, spec, runtime: under.binary, io: quiet, logPath: undefined }, never);
+      const output = collect(await runtime.attach({ containerId: id }));
+      await runtime.start(id, never);
+      expect((await runtime.wait({ containerId: id })).exitCode).toBe(0);
+      await output.streams.closed;
+      expect(Number(output.text('stdout'))).toBeGreaterThan(1);
+      expect(await runtime.pids(id)).toEqual([]);
+    });
+
     test('a process that took too much memory is reported as such', async () => {
       await run(['sh', '-c', 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'], quiet, 16 << 20);
       const exit = await runtime.wait({ containerId: id });

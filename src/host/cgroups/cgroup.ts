@@ -4,6 +4,8 @@ import { isErrno, notFound, unavailable } from '#base/errors.ts';
 import { openPidfd, signalPidfd } from '#host/sys/process.ts';
 import type { Hierarchies } from './hierarchies.ts';
 
+const attemptsBeforeThaw = 10;
+
 /** One cgroup by its path below the roots of all hierarchies, such as `/berth/<id>`. Nothing here fails because it is already gone. */
 export class Cgroup {
   readonly #hierarchies: Hierarchies;
@@ -48,11 +50,16 @@ export class Cgroup {
   }
 
   async setFrozen(frozen: boolean, signal: AbortSignal): Promise<void> {
-    for (;;) {
+    for (let attempt = 1; ; attempt += 1) {
       if (!this.#writeFreezer(frozen))
         throw notFound(`cgroup ${this.path} has no freezer: mount the freezer controller to pause containers`);
       if (this.isFrozen() === frozen) return;
-      if (signal.aborted) throw unavailable(`cgroup ${this.path} did not become ${frozen ? 'frozen' : 'thawed'} in time`);
+      if (signal.aborted) {
+        this.#writeFreezer(false);
+        throw unavailable(`cgroup ${this.path} did not become ${frozen ? 'frozen' : 'thawed'} in time`);
+      }
+      // A v1 freezer can get stuck on a process that is just forking or executing: letting all go for a moment frees it.
+      if (attempt % attemptsBeforeThaw === 0) this.#writeFreezer(false);
       await delay(1);
     }
   }

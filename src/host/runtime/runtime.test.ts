@@ -6,13 +6,14 @@ import { type Need, unmet } from '#test/helpers/needs.ts';
 import { type OpenedRuntime, openRuntime } from './runtime.ts';
 import { makeRoot, specOf } from './test-bundle.ts';
 
-for (const name of ['crun', 'runc'] as const) {
+// With arguments of the operator's a runtime is not taken for what it is without them: every step is left to the program.
+for (const [name, ...args] of [['crun'], ['runc'], ['crun', '--cgroup-manager=cgroupfs']] as const) {
   const lacks = unmet('root', 'conmon', name satisfies Need) ?? (Bun.which('busybox') === null ? 'busybox is not installed' : undefined);
-  if (lacks === undefined) runtimeContract(name, () => openUnderTest(name));
+  if (lacks === undefined) runtimeContract([name, ...args].join(' '), () => openUnderTest(name, args));
   else console.log(`skipped here: container runtime ${name}: ${lacks}`);
 }
 
-async function openUnderTest(name: string): Promise<RuntimeUnderTest> {
+async function openUnderTest(name: string, args: readonly string[]): Promise<RuntimeUnderTest> {
   const dir = mkdtempSync('/tmp/berth-runtime-');
   const cgroupParent = dir.slice('/tmp'.length);
   const root = makeRoot(`${dir}/root`);
@@ -20,8 +21,8 @@ async function openUnderTest(name: string): Promise<RuntimeUnderTest> {
   let runtime: OpenedRuntime = await openRuntime(options);
   return {
     runtime,
-    binary: { name, path: name, args: [] },
-    spec: (id, args, memoryBytes) => specOf(root, `${cgroupParent}/${id}`, args, memoryBytes),
+    binary: { name, path: name, args },
+    spec: (id, argv, memoryBytes) => specOf(root, `${cgroupParent}/${id}`, argv, memoryBytes),
     reopen: async () => {
       await runtime.close();
       runtime = await openRuntime(options);

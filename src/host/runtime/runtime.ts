@@ -96,6 +96,7 @@ class ConmonRuntime implements OpenedRuntime {
       io,
       cgroup: spec.linux.cgroupsPath ?? `${this.#cgroupParent}/${id}`,
       command: spec.process.args[0] ?? '',
+      sharesPids: !spec.linux.namespaces.some(namespace => namespace.type === 'pid' && namespace.path === undefined),
       hasHooks: spec.hooks !== undefined,
     };
     makeDirectory(directory, `container ${id}`);
@@ -256,12 +257,13 @@ class ConmonRuntime implements OpenedRuntime {
 
   #supervise(key: ProcessKey, directory: string, io: ProcessIo, pid: number, ended: Promise<void>, facts: ContainerFacts): Supervised {
     const cgroup = this.#cgroup(facts);
-    const orphaned = async (): Promise<void> => {
-      this.#log.warn('the monitor of a process was killed: ending the process', { process: keyText(key) });
-      if (key.execId === undefined) await cleanUp(`processes of ${key.containerId}`, this.#log, signal => cgroup.killAll(signal));
+    const endRest = async (monitorKilled: boolean): Promise<void> => {
+      if (monitorKilled) this.#log.warn('the monitor of a process was killed: ending the process', { process: keyText(key) });
+      if (key.execId !== undefined || !(monitorKilled || facts.sharesPids)) return;
+      await cleanUp(`processes of ${key.containerId}`, this.#log, signal => cgroup.killAll(signal));
     };
     const sawOutOfMemory = (): boolean => key.execId === undefined && cgroup.oomKills() > 0;
-    return new Supervised({ key, directory, io, pid, ended, orphaned, sawOutOfMemory });
+    return new Supervised({ key, directory, io, pid, ended, endRest, sawOutOfMemory });
   }
 
   async #setPaused(id: string, paused: boolean): Promise<void> {

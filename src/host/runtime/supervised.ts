@@ -13,6 +13,8 @@ export interface ContainerFacts {
   readonly cgroup: string;
   /** First word of what it runs, for messages. */
   readonly command: string;
+  /** Without a pid namespace of its own: processes that it started outlive its first one, and are to be ended with it. */
+  readonly sharesPids: boolean;
   /** Hooks run in the runtime's own start and delete: then the program is asked for both. */
   readonly hasHooks: boolean;
 }
@@ -29,8 +31,8 @@ export interface ProcessStart {
   readonly pid: number;
   /** The end of its monitor. */
   readonly ended: Promise<void>;
-  /** Called when the monitor ended without an exit code, which only happens when somebody killed it: ends the process. */
-  readonly orphaned: () => Promise<void>;
+  /** Called at the end, to end what the process leaves running; `monitorKilled` when the monitor ended without an exit code. */
+  readonly endRest: (monitorKilled: boolean) => Promise<void>;
   /** Whether the kernel ended a process of its cgroup for want of memory. */
   readonly sawOutOfMemory: () => boolean;
 }
@@ -68,9 +70,9 @@ export class Supervised {
     let exit = readExit(this.directory, start.sawOutOfMemory);
     if (exit === undefined) {
       this.signal(9);
-      await start.orphaned();
+      await start.endRest(true);
       exit = { exitCode: 137, exitedAt: new Date(), oomKilled: start.sawOutOfMemory() };
-    }
+    } else await start.endRest(false);
     this.#hasEnded = true;
     if (this.#pidfd !== undefined) closeSync(this.#pidfd);
     this.#pidfd = undefined;
