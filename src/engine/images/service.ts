@@ -50,7 +50,6 @@ export interface ImageServiceOptions {
 export interface ImageService {
   /** See `ImageResolver` of the containers. */
   resolve(nameOrId: string, platform: string | undefined): Promise<ResolvedImage>;
-  idOf(nameOrId: string): string | undefined;
   /** The id of the image that a name or an id means now; undefined when there is none. Reads memory only. */
   idOf(nameOrId: string): string | undefined;
   /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */

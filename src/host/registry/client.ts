@@ -21,13 +21,13 @@ export interface RegistryClientOptions extends EndpointRules {
   readonly stallTimeoutMs?: number;
 }
 
-/** Rejects with InvalidArgument for a mirror that is no URL. */
+/** Throws InvalidArgument for a mirror that is no URL. Mirrors and insecure registries are read anew for each operation. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   for (const mirror of options.mirrors) parseMirror(mirror);
   const transport = new Transport({
     userAgent: options.userAgent,
     certificatesDir: options.certificatesDir ?? '/etc/docker/certs.d',
-    insecureRegistries: options.insecureRegistries,
+    insecureRegistries: () => options.insecureRegistries,
     answerTimeoutMs: options.answerTimeoutMs ?? 60_000,
   });
   const tokens = new TokenSource(transport);

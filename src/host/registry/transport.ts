@@ -7,7 +7,8 @@ export interface TransportOptions {
   readonly userAgent: string;
   /** Such as /etc/docker/certs.d. */
   readonly certificatesDir: string;
-  readonly insecureRegistries: readonly string[];
+  /** Asked for each connection: the operator may change it. */
+  readonly insecureRegistries: () => readonly string[];
   /** How long to wait for the beginning of an answer. */
   readonly answerTimeoutMs: number;
 }
@@ -83,7 +84,7 @@ export class Transport {
       setTimeout(() => this.#certificates.delete(host), 60_000).unref();
     }
     const tls = await known;
-    return isInsecure(host, this.#options.insecureRegistries) ? { ...tls, rejectUnauthorized: false } : tls;
+    return isInsecure(host, this.#options.insecureRegistries()) ? { ...tls, rejectUnauthorized: false } : tls;
   }
 }
 
