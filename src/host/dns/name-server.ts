@@ -109,17 +109,20 @@ function listenTcp(ask: Ask) {
   });
 }
 
-/** In one transaction: also when an earlier daemon led the port elsewhere there is no moment without rules. */
 function redirect(udpPort: number, tcpPort: number): void {
-  using nftables = openNftables();
-  nftables.run(`add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
+  const rules = `table ip ${table} {
   chain output {
     type nat hook output priority -100; policy accept;
     ip daddr ${address} udp dport 53 dnat to ${address}:${String(udpPort)}
     ip daddr ${address} tcp dport 53 dnat to ${address}:${String(tcpPort)}
   }
 }
-`);
+`;
+  using nftables = openNftables();
+  try {
+    nftables.run(`create table ip ${table}\n${rules}`);
+  } catch {
+    // An earlier daemon led the port elsewhere. Not tried first, because closing a socket after a deletion waits for the kernel's clean-up.
+    nftables.run(`delete table ip ${table}\n${rules}`);
+  }
 }

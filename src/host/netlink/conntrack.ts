@@ -1,4 +1,5 @@
 import { formatIp, ipFromBytes } from '#base/ip.ts';
+import type { Logger } from '#base/log.ts';
 import type { PortRule } from '#core/firewall.ts';
 import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
 import { attribute, concat, parseAttributes } from './attributes.ts';
@@ -33,6 +34,30 @@ interface Flow {
   readonly original: Uint8Array;
   readonly out: Tuple;
   readonly back: Tuple;
+}
+
+const collectMs = 20;
+
+/** Forgets flows a moment later, for all that came until then at once: to look at every flow of the host takes milliseconds. */
+export function createFlowForgetter(options: { readonly hostAddresses: () => readonly string[]; readonly log: Logger }) {
+  let pending: PortRule[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const run = (): void => {
+    const ports = pending;
+    pending = [];
+    timer = undefined;
+    try {
+      forgetFlows(ports, options.hostAddresses);
+    } catch (err) {
+      options.log.warn('flows of published ports could not be forgotten', { error: err });
+    }
+  };
+  return (ports: readonly PortRule[]): void => {
+    const udp = ports.filter(port => port.protocol === 'udp');
+    if (udp.length === 0) return;
+    pending.push(...udp);
+    timer ??= setTimeout(run, collectMs);
+  };
 }
 
 /**

@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSy
 import { join } from 'node:path';
 import { conflict, isErrno } from '#base/errors.ts';
 import { formatIp, formatPrefix, isLoopback, parseCidr, parseIp } from '#base/ip.ts';
-import type { BridgeLink, ContainerInterface, NetworkDriver } from '#core/network-driver.ts';
+import type { ContainerInterface, NetworkDriver } from '#core/network-driver.ts';
 import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
 import { createNamespace, listNamespaces, removeNamespace, runInNamespace } from '#host/sys/netns.ts';
 import { addAddress, deleteAddress, type InterfaceAddress, listAddresses } from './address.ts';

@@ -6,7 +6,7 @@ import { createRuleset } from './ruleset.ts';
 export function createFirewall(options: {
   readonly table: string;
   readonly nftables: Nftables;
-  /** Forgets the flows of connectionless protocols that led through these ports. */
+  /** Forgets, now or soon, the flows of connectionless protocols that led through these ports. */
   readonly forgetFlows: (ports: readonly PortRule[]) => void;
 }): Firewall {
   const { nftables, table } = options;

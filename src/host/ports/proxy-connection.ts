@@ -8,6 +8,7 @@ import { adoptSocket } from '#host/sys/unix-socket.ts';
 import { decodePacket, encodePacket, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
 
 const retryMs = 5;
+const startDelayMs = 50;
 
 interface Waiting {
   readonly listeners: HostListener[];
@@ -46,18 +47,29 @@ export class ProxyConnection {
     }
   }
 
-  /** Starts a proxy in a session of its own: it must outlive this process. */
+  /**
+   * Makes the control socket and, a moment later, starts a proxy in a session of its own: it must outlive this process. Not at once, because
+   * a container is being started just now and should not have to share the machine with it.
+   */
   static start(path: string, log: Logger): ProxyConnection {
     rmSync(path, { force: true });
     const control = listenForPackets(path);
-    try {
-      const child = Bun.spawn(selfCommand('internal-port-proxy', path), { stdio: ['ignore', 'ignore', 'ignore', control], detached: true });
-      child.unref();
-      log.debug('started the port proxy', { pid: child.pid });
-      return new ProxyConnection(connectForPackets(path));
-    } finally {
-      closeSync(control);
-    }
+    const connection = new ProxyConnection(connectForPackets(path));
+    setTimeout(() => {
+      try {
+        const child = Bun.spawn(selfCommand('internal-port-proxy', path), {
+          stdio: ['ignore', 'ignore', 'ignore', control],
+          detached: true,
+        });
+        child.unref();
+        log.debug('started the port proxy', { pid: child.pid });
+      } catch (err) {
+        log.error('the port proxy does not start: published ports do not answer on IPv6', { error: err });
+      } finally {
+        closeSync(control);
+      }
+    }, startDelayMs);
+    return connection;
   }
 
   /** Resolves when the proxy has gone. */

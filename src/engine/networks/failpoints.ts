@@ -1,0 +1,21 @@
+/** Every place of this noun where a test may end the daemon (see #base/failpoint.ts); a test checks it against the code. */
+export const networkFailpoints = [
+  'network.setup.allocated',
+  'network.setup.recorded',
+  'network.setup.attached',
+  'network.setup.published',
+  'network.setup.done',
+  'network.teardown.names',
+  'network.teardown.unpublished',
+  'network.teardown.detached',
+  'network.teardown.done',
+  'network.connect.recorded',
+  'network.connect.attached',
+  'network.disconnect.detached',
+  'network.create.recorded',
+  'network.create.bridge',
+  'network.create.done',
+  'network.remove.rules',
+  'network.remove.bridge',
+  'network.remove.done',
+] as const;
