@@ -30,7 +30,10 @@ export interface ServerOptions {
 export interface ApiServer {
   /** Where it listens, as clients name it. */
   readonly addresses: readonly string[];
-  /** Takes no more requests, gives those under way `graceMs` to finish, then cuts them. */
+  /**
+   * Takes no more requests, gives those under way `graceMs` to finish, then cuts them. Streams that only end with their container or client (attach,
+   * logs, events, wait) are not waited for.
+   */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -99,7 +102,7 @@ class Api {
   }
 
   async #onRequest(message: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#tracked(message, async () => {
+    await this.#tracked(message, async release => {
       const raw = {
         method: message.method ?? 'GET',
         headers: message.headers,
@@ -107,6 +110,7 @@ class Api {
         onClientGone: (listener: () => void) => this.#connections.onGone(message, response, listener),
       };
       const reply = await this.#answer(message, raw);
+      if (lingers(reply)) release();
       if (reply.kind !== 'hijack') {
         await send(response, reply, this.#common, this.#log);
         return reply.status;
@@ -118,7 +122,7 @@ class Api {
   }
 
   async #onUpgrade(message: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
-    await this.#tracked(message, async () => {
+    await this.#tracked(message, async release => {
       let rest: Uint8Array = head;
       let reply: Reply;
       try {
@@ -134,6 +138,7 @@ class Api {
       } catch (err) {
         reply = errorReply(err);
       }
+      if (lingers(reply)) release();
       if (reply.kind === 'hijack') {
         this.#connections.forget(socket);
         await hijack({ socket, head: rest, upgrade: true }, reply, this.#common);
@@ -156,11 +161,18 @@ class Api {
     }
   }
 
-  async #tracked(message: IncomingMessage, work: () => Promise<number>): Promise<void> {
+  async #tracked(message: IncomingMessage, work: (release: () => void) => Promise<number>): Promise<void> {
+    let counted = true;
+    const release = (): void => {
+      if (!counted) return;
+      counted = false;
+      this.#underWay--;
+      if (this.#underWay === 0) this.#idle();
+    };
     this.#underWay++;
     const startedAt = performance.now();
     try {
-      const status = await work();
+      const status = await work(release);
       this.#log.debug('request', {
         method: message.method,
         path: pathOf(message),
@@ -171,8 +183,7 @@ class Api {
       this.#log.warn('answering a request failed', { method: message.method, path: pathOf(message), error: err });
       message.socket.destroy();
     } finally {
-      this.#underWay--;
-      if (this.#underWay === 0) this.#idle();
+      release();
     }
   }
 
@@ -188,6 +199,9 @@ class Api {
     else socket.destroy();
   }
 }
+
+/** Whether an answer may go on for as long as a container runs or a client likes. */
+const lingers = (reply: Reply): boolean => reply.kind === 'hijack' || (reply.kind === 'stream' && reply.start === 'at-once');
 
 /** Query strings may carry secrets, such as build arguments: they are not logged. */
 const pathOf = (message: IncomingMessage): string => (message.url ?? '').split('?', 1)[0] ?? '';

@@ -41,11 +41,10 @@ function wantedParts({ query, version }: ApiRequest): ReadonlySet<Part> {
 }
 
 async function volumesWithUsage(volumes: Services['volumes']): Promise<NonNullable<DiskUsage['Volumes']>> {
-  const found = await volumes.list(new Map());
   return await Promise.all(
-    found.map(async volume => {
-      const { sizeBytes, containers } = await volumes.usage(volume.name);
-      return { ...toWireVolume(volume), UsageData: { Size: sizeBytes, RefCount: containers } };
+    volumes.list(new Map()).map(async details => {
+      const sizeBytes = await volumes.usage(details.volume.name);
+      return { ...toWireVolume(details), UsageData: { Size: sizeBytes ?? -1, RefCount: details.volume.users.length } };
     }),
   );
 }

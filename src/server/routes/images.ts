@@ -1,6 +1,7 @@
 import { filterKeys, parseFilters } from '#api/filters.ts';
 import { isBefore } from '#api/versions.ts';
 import { invalidArgument, notFound } from '#base/errors.ts';
+import { hostPlatform, parsePlatform } from '#oci/platform.ts';
 import type { ApiRequest } from '../api-request.ts';
 import type { Services } from '../ports.ts';
 import { progressReply } from '../progress-stream.ts';
@@ -11,6 +12,8 @@ import type { Route } from '../router.ts';
 import { imageInspectShims, imageSummaryShims, shim } from '../shims.ts';
 import {
   parsePlatformJson,
+  pullReference,
+  pushReference,
   registryAuthOf,
   toWireHistory,
   toWireImageInspect,
@@ -65,8 +68,7 @@ export function imageRoutes(services: Services): Route[] {
         async report =>
           await services.imageTransfers.push(
             {
-              name: request.param('name'),
-              tag: request.query.text('tag'),
+              reference: pushReference(request.param('name'), request.query.text('tag')),
               platform: platformSince(request, '1.46'),
               auth: registryAuthOf(request.header('x-registry-auth')),
               headers: metaHeaders(request),
@@ -117,9 +119,8 @@ function pullOrImport(request: ApiRequest, transfers: Services['imageTransfers']
   const platform = isBefore(request.version, '1.32') ? undefined : query.optional('platform');
   if (name !== '') {
     const pull = {
-      name,
-      tag: query.text('tag'),
-      platform,
+      ...pullReference(name, query.text('tag')),
+      platform: platform === undefined ? undefined : parsePlatform(platform, hostPlatform()),
       auth: registryAuthOf(request.header('x-registry-auth')),
       headers: metaHeaders(request),
     };

@@ -3,15 +3,16 @@ import { volumeCreateRequest } from '#api/requests/volume.ts';
 import type { Volume } from '#api/types/volume.ts';
 import { isBefore } from '#api/versions.ts';
 import { notImplemented } from '#base/errors.ts';
-import type { Services, VolumeInfo } from '../ports.ts';
+import type { VolumeDetails } from '#engine/volumes/service.ts';
+import type { Services } from '../ports.ts';
 import { empty, json } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
 
 export function volumeRoutes({ volumes }: Services): Route[] {
   return [
-    route('GET /volumes', async ({ query }) => {
-      const found = await volumes.list(parseFilters(query.text('filters'), filterKeys.volumes));
+    route('GET /volumes', ({ query }) => {
+      const found = volumes.list(parseFilters(query.text('filters'), filterKeys.volumes));
       return json({ Volumes: found.map(toWireVolume), Warnings: null });
     }),
     route('POST /volumes/create', async request => {
@@ -21,7 +22,7 @@ export function volumeRoutes({ volumes }: Services): Route[] {
       const created = await volumes.create({
         name: body.Name === '' ? undefined : body.Name,
         driver: body.Driver ?? '',
-        driverOptions: body.DriverOpts ?? {},
+        options: body.DriverOpts ?? {},
         labels: body.Labels ?? {},
       });
       return json(toWireVolume(created), 201);
@@ -37,7 +38,7 @@ export function volumeRoutes({ volumes }: Services): Route[] {
       },
       { since: '1.25' },
     ),
-    route('GET /volumes/{name:.*}', async request => json(toWireVolume(await volumes.inspect(request.param('name'))))),
+    route('GET /volumes/{name:.*}', request => json(toWireVolume(volumes.inspect(request.param('name'))))),
     route('DELETE /volumes/{name:.*}', async request => {
       await volumes.remove(request.param('name'), { force: request.query.bool('force') });
       return empty();
@@ -45,12 +46,12 @@ export function volumeRoutes({ volumes }: Services): Route[] {
   ];
 }
 
-export const toWireVolume = (volume: VolumeInfo): Volume => ({
-  CreatedAt: volume.created,
+export const toWireVolume = ({ volume, mountpoint }: VolumeDetails): Volume => ({
+  CreatedAt: volume.createdAt,
   Driver: volume.driver,
   Labels: Object.keys(volume.labels).length === 0 ? null : { ...volume.labels },
-  Mountpoint: volume.mountpoint,
+  Mountpoint: mountpoint,
   Name: volume.name,
-  Options: Object.keys(volume.driverOptions).length === 0 ? null : { ...volume.driverOptions },
+  Options: Object.keys(volume.options).length === 0 ? null : { ...volume.options },
   Scope: 'local',
 });

@@ -10,6 +10,9 @@ import type { RemovedItem } from '#engine/images/remove.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
 import { normalizePlatform } from '#oci/platform.ts';
 import type { Platform } from '#oci/platform.ts';
+import { parseReference, withDigest, withTag } from '#oci/reference.ts';
+import type { Reference } from '#oci/reference.ts';
+import { tryParseDigest } from '#oci/digest.ts';
 
 const seconds = (date: Date): number => Math.floor(date.getTime() / 1000);
 
@@ -134,4 +137,23 @@ export function parsePlatformJson(text: string | undefined): Platform | undefine
     throw invalidArgument(`invalid platform ${JSON.stringify(text)}: os and architecture must be texts`);
   }
   return normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) });
+}
+
+/** What `fromImage` and `tag` name together. Without any tag, or with a colon at the end of the name, all tags are meant. */
+export function pullReference(name: string, tag: string): { readonly reference: Reference; readonly allTags: boolean } {
+  const named = parseReference(name.replace(/:$/, ''));
+  const reference = tag === '' ? named : qualify(named, tag);
+  return { reference, allTags: reference.tag === undefined && reference.digest === undefined };
+}
+
+/** What a push's name and tag name together; without a tag, all tags of the repository. */
+export function pushReference(name: string, tag: string): Reference {
+  const named = parseReference(name);
+  if (named.digest !== undefined) throw invalidArgument('cannot push a digest reference');
+  return tag === '' ? named : qualify(named, tag);
+}
+
+function qualify(named: Reference, tag: string): Reference {
+  const digest = tryParseDigest(tag);
+  return digest === undefined ? withTag(named, tag) : withDigest(named, digest);
 }
