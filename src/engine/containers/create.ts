@@ -89,7 +89,7 @@ async function makeMounts(
   const made: [PlannedMount, MountPoint][] = [];
   if (plan.length === 0) return [];
   defer('volumes', () => releaseVolumes(ctx, { id, mounts: made.map(([, mount]) => mount) }, { removeAnonymous: true }));
-  for (const mount of plan) made.push([mount, await acquireMount(ctx, id, mount)]);
+  for (const mount of plan) made.push([mount, await acquireMount(ctx, id, mount).catch(asInvalid)]);
   failpoint('container.create.volumes');
   await fillVolumes(ctx, id, made, signal);
   return made.map(([, mount]) => mount);
@@ -156,6 +156,10 @@ function orInvalid<T>(look: () => T): T {
   try {
     return look();
   } catch (err) {
-    throw kindOf(err) === 'NotFound' ? invalidArgument(messageOf(err), { cause: err }) : err;
+    return asInvalid(err);
   }
+}
+
+function asInvalid(err: unknown): never {
+  throw kindOf(err) === 'NotFound' ? invalidArgument(messageOf(err), { cause: err }) : err;
 }

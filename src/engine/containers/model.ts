@@ -196,7 +196,8 @@ export type ContainerState =
   | { status: 'created'; error?: string; exitCode?: number }
   | { status: 'running'; pid: number; startedAt: string; paused: boolean }
   | { status: 'restarting'; startedAt: string; finishedAt: string; exitCode: number; oomKilled: boolean }
-  | { status: 'removing'; startedAt: string; finishedAt: string; exitCode: number }
+  /** `withVolumes`: its anonymous volumes go too. */
+  | { status: 'removing'; startedAt: string; finishedAt: string; exitCode: number; withVolumes: boolean }
   | { status: 'exited'; startedAt: string; finishedAt: string; exitCode: number; oomKilled: boolean; error?: string }
   | { status: 'dead'; startedAt: string; finishedAt: string; exitCode: number; error?: string };
 

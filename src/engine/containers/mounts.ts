@@ -28,7 +28,7 @@ export async function acquireMount(ctx: Context, containerId: string, plan: Plan
   if (plan.type !== 'volume') return { ...common, name: '', source: plan.source, driver: '', anonymous: false };
   const volume = await ctx.volumes.acquire({
     name: plan.volumeName,
-    driver: plan.driver === '' ? 'local' : plan.driver,
+    driver: plan.driver,
     driverOptions: plan.driverOptions,
     labels: plan.labels,
     containerId,

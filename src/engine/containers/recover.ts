@@ -39,10 +39,9 @@ const runsOn = ({ container }: Entry): boolean => isRunning(container.state);
 async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer | undefined, signal: AbortSignal): Promise<string[]> {
   const { container } = entry;
   const name = `container ${shortId(container.id)}`;
-  if (container.state.status === 'removing' || container.state.status === 'dead') {
-    await cleanUp(name, ctx.log, () =>
-      withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: container.hostConfig.autoRemove })),
-    );
+  if (container.state.status === 'removing') {
+    const { withVolumes } = container.state;
+    await cleanUp(name, ctx.log, () => withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: withVolumes })));
     return [`finished the removal of ${name}`];
   }
   if (!isRunning(container.state)) {

@@ -59,7 +59,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
     finishedAt: finishedAtOf(container.state),
     exitCode: exitCodeOf(container.state),
   };
-  container.state = { status: 'removing', ...past };
+  container.state = { status: 'removing', ...past, withVolumes: options.removeAnonymous };
   ctx.containers.save(entry);
   failpoint('container.remove.recorded');
   entry.hub?.close();

@@ -1,0 +1,17 @@
+/** The durable record of a volume. Who uses it is part of it, so that no restart can forget. */
+export interface Volume {
+  readonly name: string;
+  readonly driver: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdAt: string;
+  /** Made without a name. */
+  readonly anonymous: boolean;
+  /** Ids of the containers that have it mounted or would when started. */
+  readonly users: readonly string[];
+  /** Its removal has begun; the next daemon finishes it. */
+  readonly removing: boolean;
+}
+
+/** What marks an anonymous volume for clients. */
+export const anonymousLabel = 'com.docker.volume.anonymous';

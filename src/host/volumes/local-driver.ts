@@ -1,0 +1,94 @@
+import { lookup } from 'node:dns/promises';
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { failedPrecondition, invalidArgument } from '#base/errors.ts';
+import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
+import { treeBytes } from '#host/snapshots/overlay/usage.ts';
+import { SystemError } from '#host/sys/libc.ts';
+import { mount, unmount } from '#host/sys/mount.ts';
+import { readMounts } from '#host/sys/mountinfo.ts';
+import { parseMountOptions } from './mount-options.ts';
+
+const known = ['type', 'o', 'device', 'size'];
+const needs: Readonly<Record<string, readonly string[]>> = { device: ['type'], type: ['device'], o: ['device', 'type'] };
+
+/** Volumes as directories below one of the daemon's own, or as what is mounted there: a device, a tmpfs, a remote directory. */
+export function createLocalVolumeDriver(dir: string): VolumeDriver {
+  const path = (name: string): string => `${dir}/${name}/_data`;
+  mkdirSync(dir, { recursive: true, mode: 0o701 });
+  return {
+    name: 'local',
+    check: checkOptions,
+    path,
+    async create({ name }) {
+      mkdirSync(`${dir}/${name}`, { recursive: true, mode: 0o701 });
+      mkdirSync(path(name), { recursive: true, mode: 0o755 });
+    },
+    async mount(spec) {
+      mkdirSync(path(spec.name), { recursive: true, mode: 0o755 });
+      if (isMountVolume(spec) && !isMounted(path(spec.name))) await mountDevice(spec, path(spec.name));
+    },
+    async unmount(spec) {
+      if (isMountVolume(spec) && isMounted(path(spec.name))) unmount(path(spec.name), { detach: true });
+    },
+    async remove(spec) {
+      if (isMountVolume(spec) && isMounted(path(spec.name))) {
+        throw failedPrecondition(`volume ${spec.name} is still mounted on ${path(spec.name)}: its files would be removed with it`);
+      }
+      await rm(`${dir}/${spec.name}`, { recursive: true, force: true });
+    },
+    usage: async spec => (isMountVolume(spec) ? undefined : await treeBytes(path(spec.name))),
+  };
+}
+
+const isMountVolume = ({ options }: VolumeSpec): boolean => (options.device ?? '') !== '';
+
+const isMounted = (target: string): boolean => readMounts().some(mounted => mounted.target === target);
+
+function checkOptions({ options }: VolumeSpec): void {
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) throw invalidArgument(`invalid option: "${key}"`);
+    for (const needed of needs[key] ?? []) {
+      if ((options[needed] ?? '') === '') throw invalidArgument(`missing required option: "${needed}"`);
+    }
+  }
+  if (options.size !== undefined) throw invalidArgument('quota size requested but no quota support: leave out the option "size"');
+}
+
+async function mountDevice({ name, options }: VolumeSpec, target: string): Promise<void> {
+  const { type = '', o = '', device = '' } = options;
+  const { flags, data } = parseMountOptions(o);
+  const resolved = await Promise.all(data.map(resolveAddress));
+  try {
+    mount(device, target, type === 'none' ? '' : type, flags, resolved.join(','));
+  } catch (err) {
+    if (!(err instanceof SystemError)) throw err;
+    throw failedPrecondition(
+      `error while mounting volume '${target}': failed to mount local volume ${name}: mount ${device}:${target}, type: ${type}, options: ${o}: ${reasons[err.code] ?? err.code}`,
+      { cause: err },
+    );
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  ENODEV: 'no such device: this kernel does not know the file system type',
+  EINVAL: 'invalid argument',
+  EPERM: 'operation not permitted',
+  EACCES: 'permission denied',
+  ENOTBLK: 'not a block device',
+  ETIMEDOUT: 'connection timed out',
+  ECONNREFUSED: 'connection refused',
+};
+
+/** The kernel's network file systems take addresses only. */
+async function resolveAddress(option: string): Promise<string> {
+  const host = /^addr=(.+)$/.exec(option)?.[1];
+  if (host === undefined || isIP(host) !== 0) return option;
+  try {
+    return `addr=${(await lookup(host)).address}`;
+  } catch (err) {
+    throw failedPrecondition(`error resolving the address of a volume's server: ${host}`, { cause: err });
+  }
+}

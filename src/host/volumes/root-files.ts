@@ -1,0 +1,90 @@
+import { constants, fstatSync, type Stats } from 'node:fs';
+import { invalidArgument, isErrno, notFound } from '#base/errors.ts';
+import { makeDirectory, readSome } from '#host/sys/fs.ts';
+import { openInRoot, openRoot, ownedFd, pathOfFd, pathOnly } from '#host/sys/rooted.ts';
+import { copyTree, isEmptyDirectory } from './copy-tree.ts';
+
+/** Files inside the mounted root of a container; implements what containers need of them (`RootFiles`). */
+export function createRootFiles() {
+  return { readText, ensureDirectory, resolve, kindOf, copyInto };
+}
+
+const { O_DIRECTORY, O_NONBLOCK, O_RDONLY } = constants;
+
+function readText(root: string, path: string, maxBytes: number): string | undefined {
+  using rootFd = ownedFd(openRoot(root));
+  const opened = openIfThere(rootFd.fd, path, O_RDONLY | O_NONBLOCK);
+  if (opened === undefined) return undefined;
+  using file = ownedFd(opened);
+  const stats = fstatSync(file.fd);
+  if (!stats.isFile()) return undefined;
+  const buffer = new Uint8Array(Math.min(stats.size, maxBytes));
+  let length = 0;
+  while (length < buffer.length) {
+    const count = readSome(file.fd, buffer.subarray(length));
+    if (count === 0) break;
+    length += count;
+  }
+  return new TextDecoder().decode(buffer.subarray(0, length));
+}
+
+/** Undefined when there is no such file, or its name leads nowhere. */
+function openIfThere(rootFd: number, path: string, flags: number): number | undefined {
+  try {
+    return openInRoot(rootFd, path, flags);
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENXIO')) return undefined;
+    throw err;
+  }
+}
+
+function ensureDirectory(root: string, path: string): void {
+  using rootFd = ownedFd(openRoot(root));
+  const there = openIfThere(rootFd.fd, path, pathOnly | O_DIRECTORY);
+  if (there !== undefined) return ownedFd(there)[Symbol.dispose]();
+  let parent = '/';
+  for (const name of path.split('/').filter(part => part !== '')) {
+    const child = `${parent}${name}`;
+    makeIn(rootFd.fd, parent, name, child);
+    parent = `${child}/`;
+  }
+}
+
+function makeIn(rootFd: number, parent: string, name: string, path: string): void {
+  const there = openIfThere(rootFd, path, pathOnly | O_DIRECTORY);
+  if (there !== undefined) return ownedFd(there)[Symbol.dispose]();
+  using directory = ownedFd(openInRoot(rootFd, parent, O_RDONLY | O_DIRECTORY));
+  try {
+    makeDirectory(directory.fd, name, 0o755);
+  } catch (err) {
+    if (isErrno(err, 'EEXIST')) throw invalidArgument(`cannot mkdir: ${path} is not a directory`, { cause: err });
+    throw err;
+  }
+}
+
+function resolve(root: string, path: string): string {
+  using rootFd = ownedFd(openRoot(root));
+  const opened = openIfThere(rootFd.fd, path, pathOnly);
+  if (opened === undefined) throw notFound(`${path}: no such file or directory`);
+  using file = ownedFd(opened);
+  return pathOfFd(file.fd);
+}
+
+function kindOf(root: string, path: string): 'directory' | 'other' | 'missing' {
+  using rootFd = ownedFd(openRoot(root));
+  const opened = openIfThere(rootFd.fd, path, pathOnly);
+  if (opened === undefined) return 'missing';
+  using file = ownedFd(opened);
+  const stats: Stats = fstatSync(file.fd);
+  return stats.isDirectory() ? 'directory' : 'other';
+}
+
+async function copyInto(root: string, path: string, hostDirectory: string, signal: AbortSignal): Promise<void> {
+  using rootFd = ownedFd(openRoot(root));
+  const opened = openIfThere(rootFd.fd, path, O_RDONLY | O_DIRECTORY);
+  if (opened === undefined) return;
+  using source = ownedFd(opened);
+  using targetRoot = ownedFd(openRoot(hostDirectory));
+  using target = ownedFd(openInRoot(targetRoot.fd, '/', O_RDONLY | O_DIRECTORY));
+  if (isEmptyDirectory(target.fd)) await copyTree(source.fd, target.fd, signal);
+}
