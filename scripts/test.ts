@@ -24,7 +24,7 @@ const suites: readonly (readonly [name: string, path: string])[] = [
   ['survival', 'test/e2e/survival'],
   ['limits', 'test/e2e/limits'],
   ['conformance', 'test/conformance'],
-  ['helpers', 'test/helpers'],
+  ['project', 'test/project'],
   ['vm', 'test/vm'],
 ];
 
