@@ -22,6 +22,15 @@ export interface ReadLogs {
   readonly follow?: { readonly ended: Promise<unknown> };
 }
 
+/** Keeps older generations of logs whose size is limited. */
+export interface LogKeeper {
+  /**
+   * From now until it is disposed, keeps `files - 1` generations beside the log that the monitor writes. Call it before the container starts,
+   * and after a restart of the daemon for those that run.
+   */
+  keep(containerId: string, files: number): Disposable;
+}
+
 /** Reads what a container's monitor logged. */
 export interface LogStore {
   /** Where the container's log goes; undefined when this driver keeps none. */

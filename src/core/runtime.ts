@@ -21,8 +21,10 @@ export interface CreateContainer {
   readonly spec: RuntimeSpec;
   readonly runtime: RuntimeBinary;
   readonly io: ProcessIo;
-  /** Where the monitor writes the output; undefined: nowhere (log driver `none`). The monitor rotates nothing. */
+  /** Where the monitor writes the output; undefined: nowhere (log driver `none`). */
   readonly logPath: string | undefined;
+  /** The monitor begins the log anew when it would become larger. Older generations are kept only while `LogKeeper.keep` runs. */
+  readonly logMaxBytes?: number;
 }
 
 export interface ExecProcess {

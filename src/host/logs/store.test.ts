@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { kindOf, messageOf } from '#base/errors.ts';
 import { silentLogger } from '#base/log.ts';
-import type { LogStore, ReadLogs } from '#core/logs.ts';
+import type { LogKeeper, LogStore, ReadLogs } from '#core/logs.ts';
+import { eventually } from '#test/helpers/eventually.ts';
 import { openLogStore } from './store.ts';
 
 const written = (second: number, stream: 'stdout' | 'stderr', tag: 'F' | 'P', text: string): string =>
@@ -116,6 +117,32 @@ describe('LogStore', () => {
     })();
     writeFileSync(file, log);
     expect(kindOf(await reading.catch((err: unknown) => err))).toBe('Canceled');
+  });
+
+  test('keeps older generations, and reads and follows through them', async () => {
+    const ended = Promise.withResolvers<void>();
+    writeFileSync(file, written(1, 'stdout', 'F', 'one'));
+    using _kept = (store as LogStore & LogKeeper).keep('c', 3);
+    // As the monitor does at the limit: an empty file takes the place of the full one.
+    const beginAnew = (): void => {
+      writeFileSync(`${file}.tmp`, '');
+      renameSync(`${file}.tmp`, file);
+    };
+    const lines: string[] = [];
+    const options = { stdout: true, stderr: true, follow: { ended: ended.promise } };
+    for await (const batch of follow(store, options, () => undefined)) {
+      lines.push(...batch);
+      if (lines.length < 4) {
+        beginAnew();
+        appendFileSync(file, written(lines.length + 1, 'stdout', 'F', ['two', 'three', 'four'][lines.length - 1] ?? ''));
+      } else ended.resolve();
+    }
+    expect(lines).toEqual(['one\n', 'two\n', 'three\n', 'four\n']);
+    await eventually('three generations', () => existsSync(`${file}.2`));
+    expect(await read()).toEqual(['02 stdout two\n', '03 stdout three\n', '04 stdout four\n']);
+    expect(await read({ tail: 2 })).toEqual(['03 stdout three\n', '04 stdout four\n']);
+    await store.remove('c');
+    expect(readdirSync(`${dir}/c`)).toEqual([]);
   });
 
   test('a driver without a file cannot be read', () => {

@@ -1,8 +1,9 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { isErrno, notImplemented } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
-import type { LogBatch, LogStore, ReadLogs } from '#core/logs.ts';
+import type { LogBatch, LogKeeper, LogStore, ReadLogs } from '#core/logs.ts';
+import { generationsOf, keepGenerations, nextGeneration, removeGenerations } from './generations.ts';
 import { headBytes, LogParser, logTime, timeBytes } from './parse.ts';
 import { findTail } from './tail.ts';
 
@@ -16,11 +17,11 @@ export interface LogStoreOptions {
 const fileDrivers: ReadonlySet<string> = new Set(['', 'json-file', 'local']);
 const chunkBytes = 256 * 1024;
 
-export function openLogStore(options: LogStoreOptions): LogStore {
+export function openLogStore(options: LogStoreOptions): LogStore & LogKeeper {
   return new FileLogStore(options.dir);
 }
 
-class FileLogStore implements LogStore {
+class FileLogStore implements LogStore, LogKeeper {
   readonly #dir: string;
 
   constructor(dir: string) {
@@ -28,7 +29,7 @@ class FileLogStore implements LogStore {
   }
 
   path(containerId: string, driver: string): string | undefined {
-    return fileDrivers.has(driver) ? `${this.#dir}/${containerId}/${containerId}.log` : undefined;
+    return fileDrivers.has(driver) ? this.#file(containerId) : undefined;
   }
 
   read(containerId: string, driver: string, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch> {
@@ -37,36 +38,38 @@ class FileLogStore implements LogStore {
     return readLog(path, `${this.#dir}/${containerId}`, options, signal);
   }
 
+  keep(containerId: string, files: number): Disposable {
+    return keepGenerations(this.#file(containerId), files);
+  }
+
   async remove(containerId: string): Promise<void> {
-    await rm(`${this.#dir}/${containerId}/${containerId}.log`, { force: true });
+    removeGenerations(this.#file(containerId));
+  }
+
+  #file(containerId: string): string {
+    return `${this.#dir}/${containerId}/${containerId}.log`;
   }
 }
 
 async function* readLog(path: string, directory: string, options: ReadLogs, signal: AbortSignal): AsyncGenerator<LogBatch> {
   // Before the first look at the file: what is written after that look is seen by one or the other.
   using changes = options.follow === undefined ? undefined : new Changes(directory, options.follow.ended, signal);
-  let file = await openIfThere(path);
-  while (file === undefined && changes !== undefined && !changes.isOver) {
+  let first = await begin(path, options);
+  while (first === undefined && changes !== undefined && !changes.isOver) {
     await changes.next();
-    file = await openIfThere(path);
+    first = await begin(path, options);
   }
-  if (file === undefined) return;
-  await using opened = file;
+  if (first === undefined) return;
+  await using cursor = new Cursor(path, first);
   const parser = new LogParser();
   const choice = new Choice(options);
-  const from = await start(opened, options);
-  let { offset } = from;
-  parser.skipLines(from.skip);
+  parser.skipLines(first.skip);
   for (;;) {
     // Asked before reading: what was written before the end is read after it.
     const isLast = changes === undefined || changes.isOver;
-    for (;;) {
+    for (let chunk = await cursor.read(); chunk !== undefined; chunk = await cursor.read()) {
       signal.throwIfAborted();
-      const chunk = Buffer.allocUnsafeSlow(chunkBytes);
-      const { bytesRead } = await opened.read(chunk, 0, chunkBytes, offset);
-      if (bytesRead === 0) break;
-      offset += bytesRead;
-      const batch = choice.of(parser.push(chunk.subarray(0, bytesRead)));
+      const batch = choice.of(parser.push(chunk));
       if (batch.length > 0) yield batch;
       if (choice.isPast) return;
     }
@@ -77,11 +80,73 @@ async function* readLog(path: string, directory: string, options: ReadLogs, sign
   if (rest.length > 0) yield rest;
 }
 
-async function start(file: FileHandle, options: ReadLogs): Promise<{ offset: number; skip: number }> {
-  const { size } = await file.stat();
-  if (options.tail !== undefined) return await findTail(file, size, options.tail);
-  if (options.sinceNano !== undefined) return { offset: await findTime(file, size, logTime(options.sinceNano)), skip: 0 };
-  return { offset: 0, skip: 0 };
+interface Beginning {
+  readonly file: FileHandle;
+  readonly offset: number;
+  /** Lines to leave out from there. */
+  readonly skip: number;
+}
+
+/** Where in which generation to begin; undefined when there is no log yet. The caller closes the file. */
+async function begin(path: string, options: ReadLogs): Promise<Beginning | undefined> {
+  const files = generationsOf(path);
+  if (options.tail !== undefined) return await beginTail(files, options.tail);
+  for (const name of files) {
+    const file = await openIfThere(name);
+    if (file === undefined) continue;
+    if (options.sinceNano === undefined) return { file, offset: 0, skip: 0 };
+    return { file, offset: await findTime(file, (await file.stat()).size, logTime(options.sinceNano)), skip: 0 };
+  }
+  return undefined;
+}
+
+async function beginTail(files: readonly string[], count: number): Promise<Beginning | undefined> {
+  let missing = count;
+  let beginning: Beginning | undefined;
+  for (const name of files.toReversed()) {
+    if (beginning !== undefined && missing <= 0) break;
+    const file = await openIfThere(name);
+    if (file === undefined) continue;
+    const { offset, skip, found } = await findTail(file, (await file.stat()).size, missing);
+    await beginning?.file.close();
+    beginning = { file, offset, skip };
+    missing -= found;
+  }
+  return beginning;
+}
+
+/** Reads on through the generations of a log. */
+class Cursor implements AsyncDisposable {
+  readonly #path: string;
+  #file: FileHandle;
+  #offset: number;
+
+  constructor(path: string, { file, offset }: Beginning) {
+    this.#path = path;
+    this.#file = file;
+    this.#offset = offset;
+  }
+
+  /** The next bytes; undefined when nothing more was written. */
+  async read(): Promise<Buffer | undefined> {
+    for (;;) {
+      // Asked before reading: a generation that has a successor is not written to any more.
+      const next = nextGeneration(this.#path, (await this.#file.stat()).ino);
+      const chunk = Buffer.allocUnsafeSlow(chunkBytes);
+      const { bytesRead } = await this.#file.read(chunk, 0, chunkBytes, this.#offset);
+      this.#offset += bytesRead;
+      if (bytesRead > 0) return chunk.subarray(0, bytesRead);
+      const file = next === undefined ? undefined : await openIfThere(next);
+      if (file === undefined) return undefined;
+      await this.#file.close();
+      this.#file = file;
+      this.#offset = 0;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
 }
 
 /** A line's beginning before the first line of this time or later, not far before. */

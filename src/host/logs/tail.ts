@@ -13,6 +13,8 @@ export interface TailStart {
   readonly offset: number;
   /** How many lines that end after `offset` are not among the wanted ones. */
   readonly skip: number;
+  /** How many of the wanted lines are here; the rest stand in an older generation. */
+  readonly found: number;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface TailStart {
  * first wanted piece can stand before the end of a line that is not wanted.
  */
 export async function findTail(file: FileHandle, size: number, count: number): Promise<TailStart> {
-  if (count <= 0) return { offset: size, skip: 0 };
+  if (count <= 0) return { offset: size, skip: 0, found: 0 };
   let offset = size;
   let wanted = 0;
   let skip = 0;
@@ -45,7 +47,7 @@ export async function findTail(file: FileHandle, size: number, count: number): P
       if (open.size === 0) break;
     }
   }
-  return { offset, skip };
+  return { offset, skip, found: wanted };
 }
 
 async function* linesBackward(file: FileHandle, size: number): AsyncGenerator<{ readonly offset: number; readonly bytes: Buffer }> {

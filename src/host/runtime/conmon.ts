@@ -15,6 +15,7 @@ export interface MonitorRequest {
   readonly runtimeArgs: readonly string[];
   readonly io: ProcessIo;
   readonly logPath: string | undefined;
+  readonly logMaxBytes?: number;
   /** For terminals: where the runtime hands them over. */
   readonly terminalDirectory: string | undefined;
   /** Set: runs a process spec in a container that exists instead of making one. */
@@ -90,6 +91,7 @@ function monitorArgs(request: MonitorRequest): string[] {
     '-l',
     request.logPath === undefined ? 'off' : `k8s-file:${request.logPath}`,
   );
+  if (request.logMaxBytes !== undefined) args.push('--log-size-max', String(request.logMaxBytes));
   for (const arg of request.runtimeArgs) args.push('--runtime-arg', arg);
   if (io.tty) args.push('-t');
   if (io.stdin) args.push('-i');
@@ -146,8 +148,13 @@ async function readReports(fd: number, request: MonitorRequest): Promise<Started
     },
   });
   if (attachPending !== undefined) socket.write(go);
-  const pid = await started.promise;
-  return { pid, ended: ended.promise };
+  try {
+    return { pid: await started.promise, ended: ended.promise };
+  } catch (err) {
+    // It writes to its directory until it has ended, which it is about to.
+    await ended.promise;
+    throw err;
+  }
 }
 
 /** conmon puts a runtime's words into JSON without escaping all of them. */

@@ -89,13 +89,15 @@ export async function openStartGate(kind: RuntimeKind, stateDirectory: string, h
 
 /** Opening the fifo let its writer go on, which takes it a moment: until then reading finds nothing, or no writer. */
 async function readByte(fd: number, hasEnded: () => boolean): Promise<boolean> {
-  while (!hasEnded()) {
+  for (;;) {
+    // Asked before reading: a short-lived entrypoint may have ended by now, and its byte is still there.
+    const isLast = hasEnded();
     try {
       if (readSync(fd, new Uint8Array(1)) === 1) return true;
     } catch (err) {
       if (!isErrno(err, 'EAGAIN')) throw err;
     }
+    if (isLast) return false;
     await delay(0.2);
   }
-  return false;
 }

@@ -108,7 +108,7 @@ class ConmonRuntime implements OpenedRuntime {
     const complete = { ...spec, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
     writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
     failpoint('runtime.create.bundle');
-    const monitor = await this.#monitor('create', program, { directory, containerId: id, io, logPath: options.logPath }, facts.command);
+    const monitor = await this.#monitor('create', program, { directory, containerId: id, io, ...logOf(options) }, facts.command);
     failpoint('runtime.create.made');
     const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
     processes.push(main);
@@ -236,7 +236,7 @@ class ConmonRuntime implements OpenedRuntime {
   async #monitor(
     action: 'create' | 'exec',
     program: OciProgram,
-    request: Pick<MonitorRequest, 'directory' | 'containerId' | 'io' | 'logPath' | 'exec'>,
+    request: Pick<MonitorRequest, 'directory' | 'containerId' | 'io' | 'logPath' | 'logMaxBytes' | 'exec'>,
     command: string,
   ): Promise<StartedMonitor> {
     using terminal = request.io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
@@ -295,6 +295,10 @@ class ConmonRuntime implements OpenedRuntime {
     if (process === undefined) throw notFound(`exec ${keyText(key)} is not known to the runtime`);
     return process;
   }
+}
+
+function logOf({ logPath, logMaxBytes }: CreateContainer): Pick<MonitorRequest, 'logPath' | 'logMaxBytes'> {
+  return logMaxBytes === undefined ? { logPath } : { logPath, logMaxBytes };
 }
 
 function makeDirectory(directory: string, what: string): void {
