@@ -203,7 +203,7 @@ describe('published ports', () => {
 
   test('UDP', async () => {
     const port = await freePort();
-    const id = await start(daemon(), publishing('nc -u -l -p 53 >/got', { '53/udp': [{ HostPort: String(port) }] }));
+    const id = await start(daemon(), publishing('sleep 1000 | nc -u -l -p 53 >/got', { '53/udp': [{ HostPort: String(port) }] }));
     await eventually('the datagram arrives', async () => {
       const socket = createSocket('udp4');
       await new Promise<void>(resolve => socket.send('datagram', port, '127.0.0.1', () => resolve()));
