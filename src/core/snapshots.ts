@@ -68,4 +68,9 @@ export interface SnapshotPaths {
 /** A file (which another process may read) or a stream of bytes. */
 export type LayerInput =
   | { readonly path: string; readonly compression?: LayerCompression }
-  | { readonly stream: AsyncIterable<Uint8Array>; readonly compression?: LayerCompression };
+  | {
+      readonly stream: AsyncIterable<Uint8Array>;
+      readonly compression?: LayerCompression;
+      /** For a caller that hashes the same uncompressed bytes itself: with compression `none` they are not hashed a second time. */
+      readonly diffId?: Promise<Digest>;
+    };

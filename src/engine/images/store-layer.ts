@@ -1,6 +1,7 @@
 import { Channel } from '#base/channel.ts';
 import type { ContentInfo } from '#core/content.ts';
 import type { LayerCompression, PendingLayer } from '#core/snapshots.ts';
+import type { Digest } from '#oci/digest.ts';
 import { mediaTypes } from '#oci/manifest.ts';
 import type { ImageContext } from './context.ts';
 import type { Lease } from './retention.ts';
@@ -26,9 +27,12 @@ export interface IncomingLayer {
 export async function storeLayer(context: ImageContext, lease: Lease, layer: IncomingLayer): Promise<StoredLayer> {
   const compression = compressionOf(layer.head);
   const tee = new Channel<Uint8Array>(teeCapacity);
-  const unpacked = context.snapshots.unpack({ stream: tee, compression }, { signal: layer.signal });
+  // The blob of an uncompressed layer is the tar itself: one hash for both.
+  const stored = Promise.withResolvers<Digest>();
+  const unpacked = context.snapshots.unpack({ stream: tee, compression, diffId: stored.promise }, { signal: layer.signal });
   // A failure is told to whoever takes the layer; nobody may.
   unpacked.catch(() => undefined);
+  stored.promise.catch(() => undefined);
   try {
     await using writer = await context.content.writer();
     let chunk: Uint8Array | undefined = layer.head;
@@ -41,6 +45,7 @@ export async function storeLayer(context: ImageContext, lease: Lease, layer: Inc
     }
     tee.end();
     const blob = await lease.commit(writer);
+    stored.resolve(blob.digest);
     let taken = false;
     return {
       blob,
@@ -52,6 +57,7 @@ export async function storeLayer(context: ImageContext, lease: Lease, layer: Inc
       },
     };
   } catch (err) {
+    stored.reject(err);
     tee.fail(err);
     await unpacked.then(
       pending => pending[Symbol.asyncDispose](),

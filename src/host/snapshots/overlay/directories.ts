@@ -25,7 +25,9 @@ export class LayerDirectories {
     const present = readdirSync(dir)
       .filter(name => /^\d+$/.test(name))
       .map(Number);
-    this.#nextId = Math.max(0, ...used, ...present, ...readdirSync(this.#trash).map(Number).filter(Number.isSafeInteger)) + 1;
+    const known = [...used, ...present, ...readdirSync(this.#trash).map(Number).filter(Number.isSafeInteger)];
+    // ext4 derives the part of the disk from the name (spreadSubdirectories): two data roots should not begin in the same one.
+    this.#nextId = known.length === 0 ? 1 + Math.floor(Math.random() * 100_000) : known.reduce((a, b) => Math.max(a, b)) + 1;
     const rubbish = present.filter(id => !used.has(id));
     for (const id of rubbish) this.discard(id);
     if (rubbish.length > 0) log.info('removed unfinished layers', { count: rubbish.length });

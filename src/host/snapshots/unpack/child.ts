@@ -10,36 +10,46 @@ import type { UnpackReport, UnpackResult } from './result.ts';
 
 const readBytes = 1024 * 1024;
 
+export interface UnpackJob {
+  readonly directory: string;
+  readonly compression: LayerCompression;
+  /** The process that started this one. */
+  readonly parentPid: number;
+  /** Whether the digest of the uncompressed bytes is wanted. */
+  readonly isHashed: boolean;
+}
+
 /**
- * The unpacking process: a layer tar on stdin, its files into `directory`, which becomes the root of the process first, so that no name in the
+ * The unpacking process: a layer tar on stdin, its files into the job's directory, which becomes the root of the process first, so that no name in the
  * archive can mean anything outside. Answers with one line of JSON on stdout.
  */
-export async function unpackChild(directory: string, compression: LayerCompression, parentPid: number): Promise<UnpackResult> {
+export async function unpackChild(job: UnpackJob): Promise<UnpackResult> {
+  const { directory, compression, parentPid, isHashed } = job;
   try {
     endWithParent(parentPid);
     process.umask(0);
     // External programs are out of reach once the root has changed.
     const tar = await decompress(compression);
     enterRoot(directory);
-    return { ok: true, ...(await extract(tar)) };
+    return { ok: true, ...(await extract(tar, isHashed)) };
   } catch (err) {
     const explained = explain(err);
     return { ok: false, kind: kindOf(explained), message: messageOf(explained) };
   }
 }
 
-async function extract(tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<UnpackReport> {
+async function extract(tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, isHashed: boolean): Promise<UnpackReport> {
   const extractor = new Extractor();
   const parser = new TarParser(extractor);
   const hasher = new Bun.CryptoHasher('sha256');
   const take = (chunk: Uint8Array): void => {
-    hasher.update(chunk);
+    if (isHashed) hasher.update(chunk);
     parser.push(chunk);
   };
   if (Symbol.iterator in tar) for (const chunk of tar) take(chunk);
   else for await (const chunk of tar) take(chunk);
   parser.finish();
-  return { ...extractor.finish(), diffId: `sha256:${hasher.digest('hex')}` };
+  return { ...extractor.finish(), diffId: isHashed ? `sha256:${hasher.digest('hex')}` : '' };
 }
 
 async function decompress(compression: LayerCompression): Promise<Iterable<Uint8Array> | AsyncIterable<Uint8Array>> {

@@ -6,7 +6,7 @@ export type UnpackResult =
   | { readonly ok: false; readonly kind: ErrorKind; readonly message: string };
 
 export interface UnpackReport {
-  /** Digest of the uncompressed tar. */
+  /** Digest of the uncompressed tar; empty when it was not asked for. */
   readonly diffId: string;
   /** Bytes of the files. */
   readonly sizeBytes: number;

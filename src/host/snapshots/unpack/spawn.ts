@@ -31,7 +31,10 @@ async function unpackStream(
   let isFinished = false;
   try {
     const { head, compression } = await takeHead(chunks, input.compression);
-    const child = start(directory, compression, 'pipe', signal);
+    const diffId = compression === 'none' ? input.diffId : undefined;
+    // It may fail before anybody looks at it.
+    diffId?.catch(() => undefined);
+    const child = start(directory, compression, 'pipe', signal, diffId === undefined);
     const result = resultOf(child, signal);
     // A child that refuses the archive ends before it has read everything; its own words are the error then.
     const ended = result.then(
@@ -63,7 +66,8 @@ async function unpackStream(
         throw err;
       }
     }
-    return await result;
+    const report = await result;
+    return diffId === undefined ? report : { ...report, diffId: await diffId };
   } finally {
     if (!isFinished) await chunks.return?.();
   }
@@ -71,8 +75,8 @@ async function unpackStream(
 
 type Child = ReturnType<typeof start>;
 
-const start = (directory: string, compression: LayerCompression, stdin: number | 'pipe', signal: AbortSignal) =>
-  Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid)), {
+const start = (directory: string, compression: LayerCompression, stdin: number | 'pipe', signal: AbortSignal, isHashed = true) =>
+  Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid), ...(isHashed ? [] : ['unhashed'])), {
     stdin,
     stdout: 'pipe',
     stderr: 'pipe',
