@@ -5,6 +5,7 @@ import type { LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
+import { capabilitiesUpTo } from './capabilities.ts';
 import type { Entry } from './entry.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
@@ -21,7 +22,7 @@ export interface ContainerDependencies {
   readonly volumes: ContainerVolumes;
   readonly logs: LogStore;
   readonly files: RootFiles;
-  readonly host: HostFacts;
+  readonly host: Omit<HostFacts, 'capabilities'> & { readonly lastCapability: number };
   readonly processes: ProcessTable;
   readonly events: EventPublisher;
   readonly log: Logger;
@@ -29,7 +30,8 @@ export interface ContainerDependencies {
 }
 
 /** What every use case works with. */
-export interface Context extends ContainerDependencies {
+export interface Context extends Omit<ContainerDependencies, 'host'> {
+  readonly host: HostFacts;
   readonly containers: ContainerRegistry;
   /** Execs that run or ended lately, by id. */
   readonly execs: Map<string, Exec>;
@@ -47,6 +49,7 @@ export function createContext(
 ): Context {
   const ctx: Context = {
     ...dependencies,
+    host: { ...dependencies.host, capabilities: capabilitiesUpTo(dependencies.host.lastCapability) },
     containers: new ContainerRegistry(dependencies.records),
     execs: new Map(),
     locks: new KeyedLock(),
