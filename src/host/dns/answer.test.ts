@@ -39,7 +39,7 @@ test('an answer that does not fit into a datagram says so and carries nothing', 
   if (query === undefined) throw new Error('not a query');
   const fitted = dns.decode(Buffer.from(fitDatagram(query, new Uint8Array(600))));
   expect(fitted).toMatchObject({ flag_tc: true, answers: [] });
-  expect(dns.decode(Buffer.from(serverFailure(query))).rcode).toBe('SERVFAIL');
+  expect(dns.decode(Buffer.from(serverFailure(query)))).toMatchObject({ rcode: 'SERVFAIL' });
 });
 
 test('garbage is answered with a format error, if with anything', () => {

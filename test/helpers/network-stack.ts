@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newId } from '#base/id.ts';
+import { silentLogger } from '#base/log.ts';
+import type { EngineEvent } from '#core/events.ts';
+import type { Sandbox, SandboxRequest } from '#core/network.ts';
+import type { RecordStore } from '#core/records.ts';
+import type { NetworkOptions } from '#engine/networks/options.ts';
+import { createNetworkService } from '#engine/networks/service.ts';
+import { hostFiles } from '#host/dns/host-files.ts';
+import { createNameServer } from '#host/dns/name-server.ts';
+import { createFlowForgetter } from '#host/netlink/conntrack.ts';
+import { createNetworkDriver } from '#host/netlink/network-driver.ts';
+import { createFirewall } from '#host/nftables/firewall.ts';
+import { createHostPorts } from '#host/ports/host-ports.ts';
+import { openSqliteRecords } from '#host/state/sqlite-records.ts';
+import { runInNamespace } from '#host/sys/netns.ts';
+import { openNftables } from '#host/sys/nftables.ts';
+
+const suffix = process.pid.toString(16).padStart(6, '0').slice(-6);
+
+/** The network service with the real kernel under it, on names and addresses of its own. */
+export class NetworkStack {
+  readonly dir: string;
+  readonly events: Omit<EngineEvent, 'timeNano'>[] = [];
+  readonly table = `berth_t${suffix}`;
+  readonly bridge = `bt${suffix}`;
+  readonly lanBridge = `bl${suffix}`;
+  readonly #records: RecordStore;
+  readonly driver: ReturnType<typeof createNetworkDriver>;
+  /** What another machine on the host's network would be: a namespace behind a bridge that the daemon knows nothing of. */
+  readonly #outside: ReturnType<typeof createNetworkDriver>;
+  readonly service: ReturnType<typeof createNetworkService>;
+
+  constructor(options: Partial<NetworkOptions> = {}, dir = mkdtempSync(join(tmpdir(), 'berth-net-'))) {
+    this.dir = dir;
+    this.#records = openSqliteRecords(join(dir, 'berth.db'));
+    const driver = createNetworkDriver({ namespaceDir: join(dir, 'netns') });
+    this.driver = driver;
+    this.#outside = createNetworkDriver({ namespaceDir: join(dir, 'outside') });
+    this.service = createNetworkService({
+      records: this.#records,
+      driver,
+      firewall: createFirewall({
+        table: this.table,
+        nftables: openNftables(),
+        forgetFlows: createFlowForgetter({ hostAddresses: driver.hostAddresses, log: silentLogger }),
+      }),
+      hostPorts: createHostPorts({ execRoot: this.dir, log: silentLogger }),
+      createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
+      hostFiles,
+      events: { publish: event => void this.events.push(event) },
+      log: silentLogger,
+      options: {
+        bridgeName: this.bridge,
+        bip: undefined,
+        fixedCidr: undefined,
+        mtu: 1500,
+        icc: true,
+        masquerade: true,
+        forwarding: true,
+        hostBinding: '',
+        addressPools: [{ base: '10.213.0.0/16', size: 24 }],
+        engineId: 'test',
+        dns: [],
+        dnsOptions: [],
+        dnsSearch: [],
+        ...options,
+      },
+    });
+  }
+
+  request(name: string, over: Partial<SandboxRequest> = {}): SandboxRequest {
+    return {
+      containerId: newId(),
+      containerName: name,
+      hostname: name,
+      domainname: '',
+      mode: { mode: 'networks' },
+      endpoints: { bridge: {} },
+      portBindings: {},
+      exposedPorts: [],
+      publishAllPorts: false,
+      dns: [],
+      dnsOptions: [],
+      dnsSearch: [],
+      extraHosts: [],
+      ...over,
+    };
+  }
+
+  async start(name: string, over: Partial<SandboxRequest> = {}): Promise<Member> {
+    const request = this.request(name, over);
+    const sandbox = await this.service.setup(request, AbortSignal.timeout(10_000));
+    if (sandbox.namespace.kind !== 'path') throw new Error(`${name} has no namespace of its own`);
+    return new Member(request, sandbox, sandbox.namespace.path);
+  }
+
+  createNetwork(name: string, over: Partial<Parameters<typeof this.service.create>[0]> = {}) {
+    const ipam = { driver: '', options: {}, pools: [] };
+    const rest = { driver: '', enableIpv4: true, enableIpv6: false, internal: false, attachable: false, options: {}, labels: {} };
+    return this.service.create({ name, ipam, ...rest, ...over });
+  }
+
+  /** A neighbour of the host, whose address for it is 10.214.0.1. */
+  lanHost(): string {
+    this.#outside.putBridge({ name: this.lanBridge, mac: '02:00:00:00:0f:01', mtu: 1500, addresses: ['10.214.0.1/24'] });
+    const link = { hostName: `vl${suffix}`, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };
+    return this.#outside.createSandbox('lan', [{ ...link, addresses: ['10.214.0.2/24'], hairpin: false, isolated: false }], ['10.214.0.1']);
+  }
+
+  /** The daemon that comes after one that was killed: the same data, nothing else. */
+  restarted(): NetworkStack {
+    return new NetworkStack({}, this.dir);
+  }
+
+  async close(): Promise<void> {
+    await this.service.close();
+    this.#outside.removeSandbox('lan');
+    this.#outside.removeBridge(this.lanBridge);
+    this.#outside[Symbol.dispose]();
+    this.driver[Symbol.dispose]();
+    this.#records.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** What would be a container: a sandbox with servers of this test in it. */
+export class Member {
+  readonly request: SandboxRequest;
+  readonly sandbox: Sandbox;
+  readonly path: string;
+  readonly #servers: { stop(closeActive?: boolean): void }[] = [];
+
+  constructor(request: SandboxRequest, sandbox: Sandbox, path: string) {
+    this.request = request;
+    this.sandbox = sandbox;
+    this.path = path;
+  }
+
+  get address(): string {
+    return Object.values(this.sandbox.endpoints)[0]?.ipAddress ?? '';
+  }
+
+  /** Answers every TCP connection with `name peer-address`. */
+  serve(port: number): void {
+    const { containerName } = this.request;
+    const answer = (socket: Bun.Socket): void => void socket.end(`${containerName} ${socket.remoteAddress}`);
+    this.#servers.push(
+      runInNamespace(this.path, () => Bun.listen({ hostname: '0.0.0.0', port, socket: { open: answer, data: () => undefined } })),
+    );
+  }
+
+  stop(): void {
+    for (const server of this.#servers) server.stop(true);
+  }
+}
+
+/** What a TCP server answers; `refused` or `timeout` when there is none. `path`: from this namespace. */
+export async function fetchTcp(path: string | undefined, hostname: string, port: number, timeoutMs = 700): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let text = '';
+  const connect = () =>
+    Bun.connect({
+      hostname,
+      port,
+      socket: {
+        data: (_socket, data) => void (text += data.toString()),
+        close: () => resolve(text === '' ? 'closed' : text),
+        connectError: () => resolve('refused'),
+      },
+    });
+  const timer = setTimeout(() => resolve('timeout'), timeoutMs);
+  const opening = path === undefined ? connect() : runInNamespace(path, connect);
+  void opening.then(
+    socket => void promise.then(() => socket.end()),
+    () => resolve('refused'),
+  );
+  const answer = await promise;
+  clearTimeout(timer);
+  return answer;
+}

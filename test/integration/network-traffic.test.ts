@@ -1,0 +1,184 @@
+import { afterAll, beforeAll, expect } from 'bun:test';
+import { existsSync } from 'node:fs';
+import { openNftables } from '#host/sys/nftables.ts';
+import { eventually } from '#test/helpers/eventually.ts';
+import { needs } from '#test/helpers/needs.ts';
+import { fetchTcp, type Member, NetworkStack } from '#test/helpers/network-stack.ts';
+
+const { describe, test } = needs('root', 'nft');
+
+describe('traffic of containers', () => {
+  let stack: NetworkStack;
+  let a: Member;
+  let b: Member;
+  let lan: string;
+  const port = 28_080;
+  beforeAll(async () => {
+    stack = new NetworkStack();
+    await stack.service.recover(new Set());
+    a = await stack.start('a');
+    b = await stack.start('b', {
+      portBindings: { '80/tcp': [{ hostIp: '', hostPort: String(port) }], '81/tcp': [{ hostIp: '127.0.0.1', hostPort: '28081' }] },
+    });
+    b.serve(80);
+    b.serve(81);
+    a.serve(82);
+    lan = stack.lanHost();
+  });
+  afterAll(async () => {
+    for (const member of [a, b]) {
+      member.stop();
+      await stack.service.teardown(member.request.containerId);
+    }
+    await stack.close();
+  });
+
+  test('a published port is reached at 127.0.0.1, ::1 and the addresses of the host', async () => {
+    expect(await fetchTcp(undefined, '127.0.0.1', port)).toStartWith('b ');
+    expect(await fetchTcp(undefined, '10.214.0.1', port)).toStartWith('b ');
+    // The proxy that carries IPv6 starts a moment after the first port is published; until then connections wait.
+    expect(await fetchTcp(undefined, '::1', port, 5000)).toStartWith('b ');
+  });
+
+  test('a neighbour of the host reaches published ports, and is seen with its own address', async () => {
+    expect(await fetchTcp(lan, '10.214.0.1', port)).toBe('b 10.214.0.2');
+  });
+
+  test('a neighbour does not reach what is published on 127.0.0.1 or not at all', async () => {
+    expect(await fetchTcp(lan, '10.214.0.1', 28_081)).toBe('refused');
+    expect(await fetchTcp(lan, b.address, 80)).toBe('timeout');
+    expect(await fetchTcp(undefined, '127.0.0.1', 28_081)).toStartWith('b ');
+  });
+
+  test('a neighbour does not reach loopback addresses of the host by routing to them', async () => {
+    const route = Bun.spawnSync(['nsenter', `--net=${lan}`, 'ip', 'route', 'add', '127.0.0.1/32', 'via', '10.214.0.1']);
+    expect(route.exitCode === 0 ? await fetchTcp(lan, '127.0.0.1', 28_081) : 'refused').not.toStartWith('b ');
+  });
+
+  test('containers of one network reach each other, and see each other’s addresses', async () => {
+    expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+  });
+
+  test('a container reaches published ports of its host, its own among them', async () => {
+    expect(await fetchTcp(a.path, '10.214.0.1', port)).toStartWith('b ');
+    expect(await fetchTcp(a.path, b.sandbox.endpoints.bridge?.gateway ?? '', port)).toStartWith('b ');
+    expect(await fetchTcp(b.path, '10.214.0.1', port)).toStartWith('b ');
+  });
+
+  test('networks do not reach each other except through published ports', async () => {
+    stack.createNetwork('other');
+    const c = await stack.start('c', { endpoints: { other: {} } });
+    c.serve(80);
+    expect(await fetchTcp(a.path, c.address, 80)).toBe('timeout');
+    expect(await fetchTcp(c.path, a.address, 82)).toBe('timeout');
+    expect(await fetchTcp(c.path, '10.214.0.1', port)).toStartWith('b ');
+    c.stop();
+    await stack.service.teardown(c.request.containerId);
+    stack.service.remove('other');
+  });
+
+  test('an internal network leads nowhere', async () => {
+    stack.createNetwork('inner', { internal: true });
+    const [c, d] = [await stack.start('c', { endpoints: { inner: {} } }), await stack.start('d', { endpoints: { inner: {} } })];
+    c.serve(80);
+    expect(await fetchTcp(d.path, c.address, 80)).toBe(`c ${d.address}`);
+    expect(['refused', 'timeout']).toContain(await fetchTcp(d.path, '10.214.0.2', 80));
+    for (const member of [c, d]) {
+      member.stop();
+      await stack.service.teardown(member.request.containerId);
+    }
+    stack.service.remove('inner');
+  });
+
+  test('without icc containers reach the outside but not each other', async () => {
+    stack.createNetwork('apart', { options: { 'com.docker.network.bridge.enable_icc': 'false' } });
+    const [c, d] = [await stack.start('c', { endpoints: { apart: {} } }), await stack.start('d', { endpoints: { apart: {} } })];
+    c.serve(80);
+    expect(['refused', 'timeout']).toContain(await fetchTcp(d.path, c.address, 80));
+    expect(await fetchTcp(d.path, '10.214.0.1', port)).toStartWith('b ');
+    for (const member of [c, d]) {
+      member.stop();
+      await stack.service.teardown(member.request.containerId);
+    }
+    stack.service.remove('apart');
+  });
+
+  test('a port that somebody has is refused in Docker’s words, and nothing is left of the try', async () => {
+    const before = stack.driver.sandboxes();
+    const published = (hostPort: number) => ({ portBindings: { '80/tcp': [{ hostIp: '', hostPort: String(hostPort) }] } });
+    expect(stack.start('x', published(port))).rejects.toThrow(`Bind for 0.0.0.0:${String(port)} failed: port is already allocated`);
+    const other = Bun.listen({ hostname: '0.0.0.0', port: 0, socket: { data: () => undefined } });
+    expect(stack.start('x', published(other.port))).rejects.toThrow('address already in use');
+    other.stop(true);
+    expect(stack.driver.sandboxes()).toEqual(before);
+  });
+});
+
+describe('a network service', () => {
+  test('leaves nothing when its last container has gone', async () => {
+    const stack = new NetworkStack();
+    await stack.service.recover(new Set());
+    const member = await stack.start('a', {
+      portBindings: { '80/tcp': [{ hostIp: '', hostPort: '' }], '53/udp': [{ hostIp: '', hostPort: '' }] },
+    });
+    await stack.service.teardown(member.request.containerId);
+    await stack.close();
+    expect(existsSync(stack.dir)).toBe(false);
+    expect(tables()).not.toContain(stack.table);
+    await eventually('interfaces are gone', () => !Bun.spawnSync(['ip', '-br', 'link']).stdout.toString().includes(stack.bridge));
+  });
+
+  test('keeps the sandbox of a running container over a restart, and removes those of others in words', async () => {
+    const stack = new NetworkStack();
+    await stack.service.recover(new Set());
+    const [kept, gone] = [
+      await stack.start('kept', { portBindings: { '80/tcp': [{ hostIp: '', hostPort: '28090' }] } }),
+      await stack.start('gone'),
+    ];
+    kept.serve(80);
+    const next = stack.restarted();
+    expect(await next.service.recover(new Set([kept.request.containerId]))).toEqual([
+      `network sandbox of container ${gone.request.containerId.slice(0, 12)}, which no longer runs`,
+    ]);
+    expect(await fetchTcp(undefined, '127.0.0.1', 28_090)).toStartWith('kept ');
+    expect(await fetchTcp(undefined, '::1', 28_090, 5000)).toStartWith('kept ');
+    expect(existsSync(gone.path)).toBe(false);
+    const fresh = await next.start('fresh');
+    expect(fresh.address).not.toBe(kept.address);
+    kept.stop();
+    for (const member of [kept, fresh]) await next.service.teardown(member.request.containerId);
+    await next.close();
+    expect(tables()).not.toContain(stack.table);
+  });
+
+  test('a resolver of a network answers with names of that network', async () => {
+    const stack = new NetworkStack();
+    await stack.service.recover(new Set());
+    stack.createNetwork('web');
+    const db = await stack.start('db', { endpoints: { web: { aliases: ['store'] } } });
+    const app = await stack.start('app', { endpoints: { web: {} } });
+    const script = 'import socket,sys\nfor n in sys.argv[1:]:\n print(socket.gethostbyname(n))';
+    const resolver = `${stack.dir}/resolv.conf`;
+    await Bun.write(resolver, app.sandbox.resolvConf);
+    const answers: string[] = [];
+    for (const name of ['db', 'store', 'db.web', 'app']) answers.push(await spawned(app.path, resolver, script, name));
+    expect(answers).toEqual([db.address, db.address, db.address, app.address]);
+    for (const member of [db, app]) await stack.service.teardown(member.request.containerId);
+    stack.service.remove('web');
+    await stack.close();
+  });
+});
+
+/** The resolver runs in this process, so whoever asks must not block it. */
+async function spawned(path: string, resolver: string, script: string, name: string): Promise<string> {
+  const mount = 'mount --bind "$1" "$(readlink -f /etc/resolv.conf)" && exec python3 -c "$2" "$3"';
+  const child = Bun.spawn(['nsenter', `--net=${path}`, 'unshare', '--mount', 'sh', '-c', mount, 'sh', resolver, script, name], {
+    stdout: 'pipe',
+  });
+  return (await new Response(child.stdout).text()).trim();
+}
+
+function tables(): string {
+  using nftables = openNftables();
+  return JSON.stringify(nftables.list('list tables'));
+}
