@@ -8,7 +8,7 @@ import type { Sandbox, SandboxRequest } from '#core/network.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { NetworkOptions } from '#engine/networks/options.ts';
 import { createNetworkService } from '#engine/networks/service.ts';
-import { hostFiles } from '#host/dns/host-files.ts';
+import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
 import { createNameServer } from '#host/dns/name-server.ts';
 import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
@@ -49,7 +49,7 @@ export class NetworkStack {
       }),
       hostPorts: createHostPorts({ execRoot: this.dir, log: silentLogger }),
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
-      hostFiles,
+      hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
       events: { publish: event => void this.events.push(event) },
       log: silentLogger,
       options: {

@@ -79,7 +79,9 @@ export function portMapOf(request: SandboxRequest, ports: readonly PublishedPort
 }
 
 function takeBinding(ctx: Context, held: HeldPorts, protocol: Protocol, port: number, binding: PortBinding, defaultHostIp: string): void {
-  const hostIps = hostIpsOf(ctx, binding.hostIp === '' ? defaultHostIp : binding.hostIp, protocol);
+  // `0.0.0.0` as the network's default means everywhere, IPv6 too; as the user's own word it means IPv4.
+  const byDefault = defaultHostIp === '0.0.0.0' ? '' : defaultHostIp;
+  const hostIps = hostIpsOf(ctx, binding.hostIp === '' ? byDefault : binding.hostIp, protocol);
   const { candidates, single } = candidatesOf(ctx, binding.hostPort);
   let last: unknown;
   for (const hostPort of candidates) {
