@@ -24,7 +24,7 @@ import { findExecutable, findProgram, missing, type OciProgram, openStartGate } 
 import { recoverContainers } from './recover.ts';
 import { resizeTerminal } from './resize.ts';
 import { runProgram } from './run-program.ts';
-import { connectStreams } from './streams.ts';
+import { Attachments } from './streams.ts';
 import { type ContainerFacts, type ExecFacts, readText, Supervised, type SupervisedContainer } from './supervised.ts';
 
 export interface RuntimeOptions {
@@ -74,6 +74,7 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #cgroupParent: string;
   readonly #log: Logger;
   readonly #eraser: Eraser;
+  readonly #attachments = new Attachments();
   readonly #containers = new Map<string, SupervisedContainer>();
 
   constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, cgroupParent: string, log: Logger) {
@@ -133,7 +134,7 @@ class ConmonRuntime implements OpenedRuntime {
 
   async attach(key: ProcessKey): Promise<ProcessStreams> {
     const process = this.#process(key);
-    return await connectStreams(process.directory, process.io, process.exit);
+    return await this.#attachments.attach({ directory: process.directory, io: process.io, ended: process.exit });
   }
 
   async exec(options: ExecProcess, signal: AbortSignal): Promise<{ readonly pid: number }> {
@@ -153,7 +154,7 @@ class ConmonRuntime implements OpenedRuntime {
     writeFileSync(`${directory}/${files.processSpec}`, JSON.stringify({ ...options.process, terminal: io.tty }));
     failpoint('runtime.exec.directory');
     signal.throwIfAborted();
-    const connect = async (): Promise<void> => beforeOutput?.(await connectStreams(directory, io, ended.promise));
+    const connect = async (): Promise<void> => beforeOutput?.(await this.#attachments.attach({ directory, io, ended: ended.promise }));
     const exec = { beforeOutput: beforeOutput === undefined ? undefined : connect };
     const monitor = await this.#monitor(
       'exec',

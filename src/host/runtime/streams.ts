@@ -1,8 +1,8 @@
-import { notFound, isErrno } from '#base/errors.ts';
+import { closeSync } from 'node:fs';
+import { isErrno, notFound } from '#base/errors.ts';
 import type { ProcessIo, ProcessStreams } from '#core/runtime.ts';
 import { adoptSocket, connectSeqpacket, duplicate, shutdownSocket } from '#host/sys/unix-socket.ts';
 import { files } from './layout.ts';
-import { closeSync } from 'node:fs';
 
 type Listener = Parameters<ProcessStreams['onOutput']>[0];
 
@@ -10,70 +10,97 @@ type Listener = Parameters<ProcessStreams['onOutput']>[0];
 const stdinPacketBytes = 32_000;
 const stderrMark = 3;
 
-/**
- * Connects to a monitor's attach socket. Each packet of output begins with a byte that names the stream. `ended` is the monitor's end.
- *
- * conmon closes the process's stdin as soon as any client goes, also one that only listened. A connection that is given up while stdin is to
- * stay open is therefore kept until the process ends, its reading side shut so that conmon stops writing to it.
- */
-export async function connectStreams(directory: string, io: ProcessIo, ended: Promise<unknown>): Promise<ProcessStreams> {
-  let fd: number;
-  try {
-    fd = connectSeqpacket(directory, files.attach);
-  } catch (err) {
-    if (isErrno(err, 'ENOENT', 'ECONNREFUSED'))
-      throw notFound('the process has ended: its output cannot be attached any more', { cause: err });
-    throw err;
-  }
-  const streams = new AttachedStreams(fd, io, ended);
-  await streams.connect();
-  return streams;
+export interface Attachable {
+  readonly directory: string;
+  readonly io: ProcessIo;
+  /** The end of its monitor. */
+  readonly ended: Promise<unknown>;
 }
 
-class AttachedStreams implements ProcessStreams {
-  readonly closed: Promise<void>;
+/**
+ * Attaches to processes, with one connection to the monitor for all who are attached to the same process: conmon takes up one connection
+ * between two pieces of output, so that a second one made before the start could miss the first piece.
+ */
+export class Attachments {
+  readonly #open = new Map<string, Promise<Connection>>();
+
+  async attach(process: Attachable): Promise<ProcessStreams> {
+    const { directory } = process;
+    const known = this.#open.get(directory) ?? Connection.open(process, () => this.#open.delete(directory));
+    this.#open.set(directory, known);
+    try {
+      return (await known).subscribe();
+    } catch (err) {
+      this.#open.delete(directory);
+      if (isErrno(err, 'ENOENT', 'ECONNREFUSED'))
+        throw notFound('the process has ended: its output cannot be attached any more', { cause: err });
+      throw err;
+    }
+  }
+}
+
+/**
+ * The connection to one monitor's attach socket. Each packet of output begins with a byte that names the stream.
+ *
+ * conmon closes the process's stdin as soon as a client goes, also one that only listened. A connection that nobody needs while stdin is to
+ * stay open is therefore kept until the process ends, its reading side shut so that conmon stops writing to it.
+ */
+class Connection {
+  readonly #process: Attachable;
   readonly #fd: number;
-  readonly #io: ProcessIo;
-  readonly #ended: Promise<unknown>;
+  readonly #gone: () => void;
+  readonly #subscribers = new Set<Subscription>();
   readonly #closing = Promise.withResolvers<void>();
   #socket: Bun.Socket | undefined;
-  #listener: Listener | undefined;
-  /** Output that came before there was a listener. */
-  #early: Uint8Array[] = [];
-  #deliveries = Promise.resolve();
-  #pending = 0;
+  #holds = 0;
   #stdin = Promise.resolve();
   #stdinEnded = false;
   #writable: PromiseWithResolvers<void> | undefined;
-  #disposed = false;
   #isClosed = false;
 
-  constructor(fd: number, io: ProcessIo, ended: Promise<unknown>) {
+  static async open(process: Attachable, gone: () => void): Promise<Connection> {
+    const connection = new Connection(process, connectSeqpacket(process.directory, files.attach), gone);
+    await connection.#connect();
+    return connection;
+  }
+
+  private constructor(process: Attachable, fd: number, gone: () => void) {
+    this.#process = process;
     this.#fd = fd;
-    this.#io = io;
-    this.#ended = ended;
-    this.closed = this.#closing.promise;
+    this.#gone = gone;
   }
 
-  async connect(): Promise<void> {
-    this.#socket = await adoptSocket({
-      fd: this.#fd,
-      allowHalfOpen: true,
-      socket: {
-        data: (_socket, packet) => this.#receive(packet),
-        drain: () => this.#writable?.resolve(),
-        close: () => this.#end(),
-        end: socket => socket.terminate(),
-        error: () => undefined,
-      },
-    });
+  get closed(): Promise<void> {
+    return this.#closing.promise;
   }
 
-  onOutput(listener: Listener): void {
-    this.#listener = listener;
-    const early = this.#early;
-    this.#early = [];
-    for (const packet of early) this.#deliver(listener, packet);
+  subscribe(): ProcessStreams {
+    const subscription = new Subscription(this);
+    this.#subscribers.add(subscription);
+    return subscription;
+  }
+
+  leave(subscription: Subscription): void {
+    this.#subscribers.delete(subscription);
+    if (this.#subscribers.size > 0 || this.#isClosed) return;
+    this.#gone();
+    if (this.#process.io.stdin && !this.#process.io.keepStdinOpen && !this.#stdinEnded) {
+      const parked = duplicate(this.#fd);
+      shutdownSocket(parked, 'read');
+      void this.#process.ended.finally(() => closeSync(parked));
+    }
+    this.#socket?.terminate();
+  }
+
+  /** No more output is read until as many releases as holds were called: that is how back-pressure reaches the process. */
+  hold(): void {
+    this.#holds += 1;
+    if (this.#holds === 1) this.#socket?.pause();
+  }
+
+  release(): void {
+    this.#holds -= 1;
+    if (this.#holds === 0 && !this.#isClosed) this.#socket?.resume();
   }
 
   async writeStdin(chunk: Uint8Array): Promise<void> {
@@ -92,54 +119,24 @@ class AttachedStreams implements ProcessStreams {
     await this.#stdin;
   }
 
-  [Symbol.dispose](): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    if (this.#isClosed) return;
-    if (this.#io.stdin && !this.#io.keepStdinOpen && !this.#stdinEnded) {
-      const parked = duplicate(this.#fd);
-      shutdownSocket(parked, 'read');
-      void this.#ended.finally(() => closeSync(parked));
-    }
-    this.#socket?.terminate();
-  }
-
-  #receive(packet: Uint8Array): void {
-    if (this.#disposed) return;
-    if (this.#listener === undefined) {
-      this.#early.push(packet.slice());
-      this.#socket?.pause();
-      return;
-    }
-    this.#deliver(this.#listener, packet);
-  }
-
-  #deliver(listener: Listener, packet: Uint8Array): void {
-    const hand = (bytes: Uint8Array): void | Promise<void> => listener(bytes[0] === stderrMark ? 'stderr' : 'stdout', bytes.subarray(1));
-    if (this.#pending === 0) {
-      const busy = hand(packet);
-      if (busy === undefined) {
-        this.#socket?.resume();
-        return;
-      }
-      this.#await(busy);
-      return;
-    }
-    // Packets that were already read when the listener asked for a pause wait in line.
-    const kept = packet.slice();
-    this.#await(this.#deliveries.then(() => hand(kept)));
-  }
-
-  #await(delivery: Promise<void>): void {
-    this.#pending += 1;
-    if (this.#pending === 1) this.#socket?.pause();
-    this.#deliveries = delivery.then(
-      () => undefined,
-      () => undefined,
-    );
-    void this.#deliveries.then(() => {
-      this.#pending -= 1;
-      if (this.#pending === 0 && !this.#isClosed) this.#socket?.resume();
+  async #connect(): Promise<void> {
+    this.#socket = await adoptSocket({
+      fd: this.#fd,
+      allowHalfOpen: true,
+      socket: {
+        data: (_socket, packet) => {
+          for (const subscriber of this.#subscribers) subscriber.receive(packet);
+        },
+        drain: () => this.#writable?.resolve(),
+        close: () => {
+          this.#isClosed = true;
+          this.#gone();
+          this.#writable?.resolve();
+          this.#closing.resolve();
+        },
+        end: socket => socket.terminate(),
+        error: () => undefined,
+      },
     });
   }
 
@@ -150,10 +147,75 @@ class AttachedStreams implements ProcessStreams {
       await this.#writable.promise;
     }
   }
+}
 
-  #end(): void {
-    this.#isClosed = true;
-    this.#writable?.resolve();
-    void this.#deliveries.then(() => this.#closing.resolve());
+class Subscription implements ProcessStreams {
+  readonly closed: Promise<void>;
+  readonly #connection: Connection;
+  readonly #disposing = Promise.withResolvers<void>();
+  readonly #listening = Promise.withResolvers<void>();
+  #listener: Listener | undefined;
+  /** Output that came before there was a listener. */
+  #early: Uint8Array[] = [];
+  #deliveries = Promise.resolve();
+  #pending = 0;
+  #disposed = false;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.closed = Promise.race([this.#disposing.promise, connection.closed.then(() => this.#delivered())]);
+  }
+
+  onOutput(listener: Listener): void {
+    const early = this.#early;
+    this.#early = [];
+    this.#listener = listener;
+    for (const packet of early) this.#deliver(listener, packet);
+    if (early.length > 0) this.#connection.release();
+    this.#listening.resolve();
+  }
+
+  async writeStdin(chunk: Uint8Array): Promise<void> {
+    if (!this.#disposed) await this.#connection.writeStdin(chunk);
+  }
+
+  async closeStdin(): Promise<void> {
+    if (!this.#disposed) await this.#connection.closeStdin();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    // A delivery that never ends must not hold the others who are attached.
+    for (let held = this.#pending + (this.#early.length > 0 ? 1 : 0); held > 0; held -= 1) this.#connection.release();
+    this.#connection.leave(this);
+    this.#disposing.resolve();
+  }
+
+  receive(packet: Uint8Array): void {
+    if (this.#disposed) return;
+    if (this.#listener !== undefined) this.#deliver(this.#listener, packet);
+    else if (this.#early.push(packet) === 1) this.#connection.hold();
+  }
+
+  #deliver(listener: Listener, packet: Uint8Array): void {
+    const hand = (): void | Promise<void> =>
+      this.#disposed ? undefined : listener(packet[0] === stderrMark ? 'stderr' : 'stdout', packet.subarray(1));
+    // Packets that were already read when the listener asked for a pause wait in line.
+    const delivery = this.#pending === 0 ? hand() : this.#deliveries.then(hand);
+    if (delivery === undefined) return;
+    this.#pending += 1;
+    this.#connection.hold();
+    const done = (): void => {
+      if (this.#disposed) return;
+      this.#pending -= 1;
+      this.#connection.release();
+    };
+    this.#deliveries = delivery.then(done, done);
+  }
+
+  async #delivered(): Promise<void> {
+    if (this.#early.length > 0) await this.#listening.promise;
+    await this.#deliveries;
   }
 }
