@@ -25,9 +25,6 @@ const all: readonly string[] = [
   'AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE',
 ].flatMap(line => line.split(' ').map(name => `CAP_${name}`));
 
-/** The capabilities a kernel knows, given the number of its last one (/proc/sys/kernel/cap_last_cap). */
-export const capabilitiesUpTo = (last: number): string[] => all.slice(0, last + 1);
-
 export interface CapabilityRequest {
   readonly add: readonly string[];
   readonly drop: readonly string[];

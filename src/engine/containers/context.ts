@@ -5,7 +5,6 @@ import type { LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
-import { capabilitiesUpTo } from './capabilities.ts';
 import type { Entry } from './entry.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
@@ -22,7 +21,7 @@ export interface ContainerDependencies {
   readonly volumes: ContainerVolumes;
   readonly logs: LogStore;
   readonly files: RootFiles;
-  readonly host: Omit<HostFacts, 'capabilities'> & { readonly lastCapability: number };
+  readonly host: HostFacts;
   readonly processes: ProcessTable;
   readonly events: EventPublisher;
   readonly log: Logger;
@@ -30,8 +29,7 @@ export interface ContainerDependencies {
 }
 
 /** What every use case works with. */
-export interface Context extends Omit<ContainerDependencies, 'host'> {
-  readonly host: HostFacts;
+export interface Context extends ContainerDependencies {
   readonly containers: ContainerRegistry;
   /** Execs that run or ended lately, by id. */
   readonly execs: Map<string, Exec>;
@@ -49,7 +47,6 @@ export function createContext(
 ): Context {
   const ctx: Context = {
     ...dependencies,
-    host: { ...dependencies.host, capabilities: capabilitiesUpTo(dependencies.host.lastCapability) },
     containers: new ContainerRegistry(dependencies.records),
     execs: new Map(),
     locks: new KeyedLock(),

@@ -14,7 +14,7 @@ const known = ['type', 'o', 'device', 'size'];
 const needs: Readonly<Record<string, readonly string[]>> = { device: ['type'], type: ['device'], o: ['device', 'type'] };
 
 /** Volumes as directories below one of the daemon's own, or as what is mounted there: a device, a tmpfs, a remote directory. */
-export function createLocalVolumeDriver(dir: string): VolumeDriver {
+export function createLocalVolumeDriver({ dir }: { readonly dir: string }): VolumeDriver {
   const path = (name: string): string => `${dir}/${name}/_data`;
   mkdirSync(dir, { recursive: true, mode: 0o701 });
   return {
