@@ -2,14 +2,38 @@ import type { Commands, Entry } from './command.ts';
 
 // Each command's module is loaded when the command is called: start-up pays for one command only.
 const container = {
+  attach: { short: "Connect this terminal to a running container's streams", load: () => import('./commands/container/attach.ts') },
   create: { short: 'Create a container without starting it', load: () => import('./commands/container/create.ts') },
+  exec: { short: 'Run a command in a running container', load: () => import('./commands/container/exec.ts') },
+  kill: { short: 'Send a signal to running containers', load: () => import('./commands/container/kill.ts') },
+  logs: { short: 'Show what a container has written', load: () => import('./commands/container/logs.ts') },
+  pause: { short: 'Freeze all processes of containers', load: () => import('./commands/container/pause.ts') },
+  port: { short: 'Show the published ports of a container', load: () => import('./commands/container/port.ts') },
+  rename: { short: 'Give a container another name', load: () => import('./commands/container/rename.ts') },
+  restart: { short: 'Stop containers and start them again', load: () => import('./commands/container/restart.ts') },
+  rm: { short: 'Remove containers', load: () => import('./commands/container/remove.ts') },
   run: { short: 'Create a container from an image and run it', load: () => import('./commands/container/run.ts') },
+  start: { short: 'Start containers that are stopped', load: () => import('./commands/container/start.ts') },
+  stop: { short: 'Stop running containers', load: () => import('./commands/container/stop.ts') },
+  top: { short: 'Show the processes of a container', load: () => import('./commands/container/top.ts') },
+  unpause: { short: 'Let the processes of paused containers go on', load: () => import('./commands/container/unpause.ts') },
+  update: { short: 'Change the limits of containers', load: () => import('./commands/container/update.ts') },
+  wait: { short: 'Wait for containers to stop and print their exit codes', load: () => import('./commands/container/wait.ts') },
 } as const satisfies Commands;
 
 const containerList: Entry = { short: 'List containers', load: () => import('./commands/container/list.ts') };
 const imageList: Entry = { short: 'List images', load: () => import('./commands/image/list.ts') };
+const imageRemove: Entry = { short: 'Remove images', load: () => import('./commands/image/remove.ts') };
 
-const image = {} as const satisfies Commands;
+const image = {
+  history: { short: 'Show the layers of an image and what made them', load: () => import('./commands/image/history.ts') },
+  import: { short: 'Make an image from a tar archive of a root file system', load: () => import('./commands/image/import.ts') },
+  load: { short: 'Load images from a tar archive', load: () => import('./commands/image/load.ts') },
+  pull: { short: 'Fetch an image from a registry', load: () => import('./commands/image/pull.ts') },
+  push: { short: 'Send an image to a registry', load: () => import('./commands/image/push.ts') },
+  save: { short: 'Write images to a tar archive', load: () => import('./commands/image/save.ts') },
+  tag: { short: 'Give an image another name', load: () => import('./commands/image/tag.ts') },
+} as const satisfies Commands;
 
 /** Every command there is. */
 export const commands: Commands = {
@@ -17,12 +41,16 @@ export const commands: Commands = {
   ...image,
   ps: containerList,
   images: imageList,
+  rmi: imageRemove,
   version: { short: 'Show the versions of client and daemon', load: () => import('./commands/system/version.ts') },
   container: {
     short: 'Manage containers',
     commands: {
       ...container,
       ls: { ...containerList, also: ['list', 'ps'] },
+      inspect: { short: 'Show all details of containers', load: () => import('./commands/container/inspect.ts') },
+      prune: { short: 'Remove all stopped containers', load: () => import('./commands/container/prune.ts') },
+      rm: { ...container.rm, also: ['remove'] },
     },
   },
   context: {
@@ -33,12 +61,23 @@ export const commands: Commands = {
     short: 'Manage images',
     commands: {
       ...image,
+      inspect: { short: 'Show all details of images', load: () => import('./commands/image/inspect.ts') },
       ls: { ...imageList, also: ['list'] },
+      prune: { short: 'Remove images that nothing uses', load: () => import('./commands/image/prune.ts') },
+      rm: { ...imageRemove, also: ['remove'] },
     },
   },
   network: {
     short: 'Manage networks',
-    commands: {},
+    commands: {
+      connect: { short: 'Connect a container to a network', load: () => import('./commands/network/connect.ts') },
+      create: { short: 'Create a network', load: () => import('./commands/network/create.ts') },
+      disconnect: { short: 'Disconnect a container from a network', load: () => import('./commands/network/disconnect.ts') },
+      inspect: { short: 'Show all details of networks', load: () => import('./commands/network/inspect.ts') },
+      ls: { short: 'List networks', load: () => import('./commands/network/list.ts'), also: ['list'] },
+      prune: { short: 'Remove networks that nothing uses', load: () => import('./commands/network/prune.ts') },
+      rm: { short: 'Remove networks', load: () => import('./commands/network/remove.ts'), also: ['remove'] },
+    },
   },
   system: {
     short: 'Manage the daemon',
@@ -46,7 +85,13 @@ export const commands: Commands = {
   },
   volume: {
     short: 'Manage volumes',
-    commands: {},
+    commands: {
+      create: { short: 'Create a volume', load: () => import('./commands/volume/create.ts') },
+      inspect: { short: 'Show all details of volumes', load: () => import('./commands/volume/inspect.ts') },
+      ls: { short: 'List volumes', load: () => import('./commands/volume/list.ts'), also: ['list'] },
+      prune: { short: 'Remove volumes that nothing uses', load: () => import('./commands/volume/prune.ts') },
+      rm: { short: 'Remove volumes', load: () => import('./commands/volume/remove.ts'), also: ['remove'] },
+    },
   },
 };
 

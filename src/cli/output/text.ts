@@ -40,3 +40,18 @@ export const joinLabels = (labels: Readonly<Record<string, string>> | null | und
     .map(([key, value]) => `${key}=${value}`)
     .toSorted()
     .join(',');
+
+/** A moment as RFC 3339 in the zone of this machine: `2026-11-21T02:42:25Z`. */
+export function goRfc3339(milliseconds: number): string {
+  const [day = '', time = '', zone = ''] = goTime(milliseconds).split(' ');
+  return `${day}T${time}${zone === '+0000' ? 'Z' : `${zone.slice(0, 3)}:${zone.slice(3)}`}`;
+}
+
+/** A moment that the daemon tells in RFC 3339, as Go prints it: with all its digits. */
+export function goTimeOf(rfc3339: string): string {
+  const parts = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|([+-]\d\d):(\d\d))$/.exec(rfc3339);
+  if (parts === null) return rfc3339;
+  const fraction = (parts[3] ?? '').replace(/\.?0+$/, '');
+  const zone = parts[4] === 'Z' ? '+0000 UTC' : `${parts[5]}${parts[6]} ${parts[5]}${parts[6]}`;
+  return `${parts[1]} ${parts[2]}${fraction} ${zone}`;
+}

@@ -1,0 +1,45 @@
+import type { Platform } from '#api/types/common.ts';
+import { defineCommand, exactArgs } from '../../command.ts';
+import { registryAuthFor } from '../../config/registry-auth.ts';
+import { parseImageName } from '../../container-options/image-name.ts';
+import { parsePlatform } from '../../container-options/platform.ts';
+import { ExitError } from '../../errors.ts';
+import { bool, text } from '../../flags/flag.ts';
+import { showProgress } from '../../output/progress.ts';
+
+export const command = defineCommand({
+  usage: '[OPTIONS] NAME[:TAG]',
+  names: ['image push', 'push'],
+  short: 'Send an image to a registry',
+  args: exactArgs(1),
+  flags: {
+    'all-tags': bool('Send every tag of the repository', { short: 'a' }),
+    'disable-content-trust': bool('Skip signing', { default: true, hidden: true }),
+    platform: text('Send only this platform of an image for several'),
+    quiet: bool('Print the name only', { short: 'q' }),
+  },
+  async run(cli, { flags, args }) {
+    const given = args[0] ?? '';
+    const name = parseImageName(given);
+    if (name === undefined || given.includes('@'))
+      throw new ExitError(1, 'invalid reference format: push takes a name with a tag, not a digest or an id');
+    const tagged = given.lastIndexOf(':') > given.lastIndexOf('/');
+    if (flags['all-tags'] && tagged) throw new ExitError(1, "tag can't be used with --all-tags/-a");
+    if (!tagged && !flags['all-tags'] && !flags.quiet) cli.out.line('Using default tag: latest');
+    const platform: Platform | undefined = flags.platform === '' ? undefined : parsePlatform(flags.platform);
+    const { images } = await cli.client();
+    const messages = await images.push(name.repository, {
+      tag: flags['all-tags'] ? undefined : name.tag,
+      platform,
+      registryAuth: await registryAuthFor(cli, name.repository),
+    });
+    await showProgress(messages, flags.quiet ? undefined : cli.out);
+    if (flags.quiet) cli.out.line(fullName(name.repository, flags['all-tags'] ? '' : name.tag));
+  },
+});
+
+function fullName(repository: string, tag: string): string {
+  const first = repository.slice(0, Math.max(0, repository.indexOf('/')));
+  const host = /[.:]/.test(first) || first === 'localhost' ? '' : `docker.io/${repository.includes('/') ? '' : 'library/'}`;
+  return `${host}${repository}${tag === '' ? '' : `:${tag}`}`;
+}

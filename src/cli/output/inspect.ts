@@ -1,0 +1,58 @@
+import { messageOf } from '#base/errors.ts';
+import type { Cli } from '../cli.ts';
+import { ExitError } from '../errors.ts';
+
+/**
+ * Prints what is known about each of many objects: an indented JSON array, one line of JSON, or a template for each. What was found is printed also
+ * when something was not; the reasons come afterwards with exit code 1.
+ */
+export async function inspectEach(
+  cli: Cli,
+  names: readonly string[],
+  format: string,
+  get: (name: string) => Promise<unknown>,
+): Promise<number> {
+  const render = format === '' || format === 'json' ? undefined : await compile(format);
+  const found: unknown[] = [];
+  const failures: string[] = [];
+  for (const name of names) {
+    try {
+      const value = await get(name);
+      if (render === undefined) found.push(value);
+      else cli.out.write(render(value));
+    } catch (err) {
+      if (err instanceof ExitError) throw err;
+      failures.push(messageOf(err));
+    }
+  }
+  if (render === undefined) cli.out.line(format === 'json' ? JSON.stringify(found) : escapeless(found));
+  else if (found.length === 0 && failures.length === names.length) cli.out.line();
+  if (failures.length > 0) throw new ExitError(1, failures.join('\n'));
+  return 0;
+}
+
+const escapeless = (found: readonly unknown[]): string => JSON.stringify(found, null, 4);
+
+async function compile(format: string): Promise<(value: unknown) => string> {
+  const [{ compileTemplate }, { TemplateError }, { isOptionalField }] = await Promise.all([
+    import('../template/evaluate.ts'),
+    import('../template/node.ts'),
+    import('../template/optional-fields.ts'),
+  ]);
+  const guard = <T>(action: () => T): T => {
+    try {
+      return action();
+    } catch (err) {
+      if (!(err instanceof TemplateError)) throw err;
+      throw new ExitError(1, `template parsing error: ${err.message}`, { cause: err });
+    }
+  };
+  let template: ReturnType<typeof compileTemplate>;
+  try {
+    template = compileTemplate(format, { missingKey: 'error', isOptional: isOptionalField });
+  } catch (err) {
+    if (!(err instanceof TemplateError)) throw err;
+    throw new ExitError(64, `template parsing error: ${err.message}`, { cause: err });
+  }
+  return value => `${guard(() => template.execute(value))}\n`;
+}
