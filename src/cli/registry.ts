@@ -35,6 +35,9 @@ const image = {
   tag: { short: 'Give an image another name', load: () => import('./commands/image/tag.ts') },
 } as const satisfies Commands;
 
+const events: Entry = { short: 'Show what happens at the daemon, as it happens', load: () => import('./commands/system/events.ts') };
+const info: Entry = { short: 'Show what the daemon says about itself and its machine', load: () => import('./commands/system/info.ts') };
+
 /** Every command there is. */
 export const commands: Commands = {
   ...container,
@@ -42,6 +45,12 @@ export const commands: Commands = {
   ps: containerList,
   images: imageList,
   rmi: imageRemove,
+  events,
+  info,
+  inspect: { short: 'Show all details of objects of any kind', load: () => import('./commands/system/inspect.ts') },
+  login: { short: 'Keep credentials for a registry', load: () => import('./commands/registry/login.ts') },
+  logout: { short: 'Forget the credentials for a registry', load: () => import('./commands/registry/logout.ts') },
+  search: { short: 'Search for images on a registry', load: () => import('./commands/registry/search.ts') },
   version: { short: 'Show the versions of client and daemon', load: () => import('./commands/system/version.ts') },
   container: {
     short: 'Manage containers',
@@ -81,7 +90,16 @@ export const commands: Commands = {
   },
   system: {
     short: 'Manage the daemon',
-    commands: {},
+    commands: {
+      'dial-stdio': {
+        short: "Connect standard input and output to the daemon's socket",
+        load: () => import('./commands/system/dial-stdio.ts'),
+        hidden: true,
+      },
+      events,
+      info,
+      prune: { short: 'Remove everything that nothing uses', load: () => import('./commands/system/prune.ts') },
+    },
   },
   volume: {
     short: 'Manage volumes',

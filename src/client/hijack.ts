@@ -75,6 +75,17 @@ export async function hijack(
   }
 }
 
+/** A connection to the daemon's socket with nothing said on it yet. */
+export async function openRaw(address: SocketAddress): Promise<HijackedStream> {
+  const channel = new Channel();
+  try {
+    await channel.open(address);
+  } catch (err) {
+    throw connectionError(address.host, err);
+  }
+  return channel.asStream('');
+}
+
 /** One socket: a queue of what came, and what still has to leave. */
 class Channel {
   #socket: Bun.Socket | undefined;
