@@ -1,4 +1,5 @@
-import { closeSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isErrno, notFound, unavailable } from '#base/errors.ts';
 import { openPidfd, signalPidfd } from '#host/sys/process.ts';
@@ -80,13 +81,15 @@ export class Cgroup {
 
   /** Removes it and what is below, in every hierarchy, ending processes that are still in it. */
   async remove(signal: AbortSignal): Promise<void> {
-    for (const directory of this.#directories()) {
-      while (!removeTree(directory)) {
-        if (signal.aborted) throw unavailable(`cannot remove the cgroup ${directory}: it still has processes`);
-        this.signalAll(9);
-        await delay(1);
-      }
-    }
+    await Promise.all(
+      this.#directories().map(async directory => {
+        while (!(await removeTree(directory))) {
+          if (signal.aborted) throw unavailable(`cannot remove the cgroup ${directory}: it still has processes`);
+          this.signalAll(9);
+          await delay(1);
+        }
+      }),
+    );
   }
 
   /** Names of the cgroups right below, over all hierarchies. */
@@ -172,15 +175,15 @@ function subdirectories(directory: string): string[] {
   }
 }
 
-/** False while a process is still leaving. */
-function removeTree(directory: string): boolean {
+/** False while a process is still leaving. Not done on the main thread: the kernel may make a removal wait for seconds when others change cgroups. */
+async function removeTree(directory: string): Promise<boolean> {
   try {
-    rmdirSync(directory);
+    await rmdir(directory);
     return true;
   } catch (err) {
     if (isErrno(err, 'ENOENT')) return true;
     if (!isErrno(err, 'EBUSY', 'ENOTEMPTY')) throw err;
-    const below = subdirectories(directory);
-    return below.length > 0 && below.every(name => removeTree(`${directory}/${name}`)) && removeTree(directory);
   }
+  const below = await Promise.all(subdirectories(directory).map(name => removeTree(`${directory}/${name}`)));
+  return below.length > 0 && below.every(Boolean) && (await removeTree(directory));
 }
