@@ -18,7 +18,8 @@ import { openLogStore } from '#host/logs/store.ts';
 import { readHostFacts } from '#host/machine/host-facts.ts';
 import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
 import { createMachine } from '#host/machine/machine.ts';
-import { forgetFlows } from '#host/netlink/conntrack.ts';
+import { createProcessTable } from '#host/machine/processes.ts';
+import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
@@ -34,6 +35,7 @@ import type { Services } from '#server/ports.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { engineId } from './engine-id.ts';
 import { containerOptions, networkOptions } from './engine-options.ts';
+import { createImageTransfers } from './image-transfers.ts';
 import { instanceFor } from './instance.ts';
 import { componentVersions, defaultRuntimeName, findRuntimes } from './programs.ts';
 import { describeSettings } from './settings-facts.ts';
@@ -74,7 +76,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
   const firewall = createFirewall({
     table: instance.tableName,
     nftables: opened.use(openNftables()),
-    forgetFlows: ports => forgetFlows(ports, () => driver.hostAddresses()),
+    forgetFlows: createFlowForgetter({ hostAddresses: driver.hostAddresses, log }),
   });
   const networks = createNetworkService({
     records,
@@ -124,6 +126,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     logs: openLogStore({ dir: containersDir, log }),
     files: createRootFiles(),
     host: readHostFacts(limits),
+    processes: createProcessTable(),
     events,
     log,
     options: containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes }),

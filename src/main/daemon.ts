@@ -1,0 +1,95 @@
+import { messageOf } from '#base/errors.ts';
+import { createLogger, type Logger, type LogLevel, type LogSink } from '#base/log.ts';
+import { startServer } from '#server/server.ts';
+import { daemonHelp, parseDaemonFlags } from './daemon-flags.ts';
+import { type DaemonOptions, resolveDaemonOptions } from './daemon-options.ts';
+import { openEngine } from './engine.ts';
+import { claimPidfile, claimRoots } from './instance.ts';
+import { listenAddresses, socketOwner } from './listen-addresses.ts';
+import { reloadableKeys, reloadOptions } from './reload.ts';
+import { productVersion } from './version.ts';
+
+/** `berth daemon`: serves the Engine API until SIGTERM or SIGINT. Containers outlive it. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    const flags = parseDaemonFlags(argv);
+    if (flags.help) return void process.stdout.write(daemonHelp());
+    if (flags.version) return void process.stdout.write(`Berth version ${productVersion}\n`);
+    const options = resolveDaemonOptions(flags);
+    if (flags.validate) return void process.stdout.write('configuration OK\n');
+    await serve(options, () => resolveDaemonOptions(flags));
+  } catch (err) {
+    process.stderr.write(`berth daemon: ${messageOf(err)}\n`);
+    process.exitCode = 1;
+  }
+  // Streams and sockets of clients that linger must not keep a daemon alive that has shut down.
+  process.exit();
+}
+
+async function serve(initial: DaemonOptions, reread: () => DaemonOptions): Promise<void> {
+  if (process.getuid?.() !== 0) throw new Error('must run as root: it makes namespaces, mounts and network interfaces');
+  const sink: LogSink & { level: LogLevel } = {
+    level: initial.debug ? 'debug' : initial.logLevel,
+    format: initial.logFormat,
+    write: line => process.stderr.write(line),
+  };
+  const log = createLogger(sink);
+  const stop = stopSignal();
+  const hosts = listenAddresses(initial, log);
+  const owner = socketOwner(initial);
+  for (const { name, why } of initial.ignored) log.info('a setting has no effect', { name, why });
+
+  using claims = new DisposableStack();
+  claims.use(claimRoots(initial.dataRoot, initial.execRoot));
+  claims.use(claimPidfile(initial.pidfile));
+
+  let options = initial;
+  const startedAt = performance.now();
+  const engine = await openEngine(() => options, log);
+  try {
+    for (const repaired of await engine.recover()) log.info('repaired', { what: repaired });
+    const server = await startServer({
+      hosts,
+      owner,
+      services: engine.services,
+      version: productVersion,
+      experimental: options.experimental,
+      log,
+    });
+    const onReload = (): void => {
+      options = reload(options, reread, log);
+      sink.level = options.debug ? 'debug' : options.logLevel;
+      engine.reloaded();
+    };
+    process.on('SIGHUP', onReload);
+    log.info('daemon is ready', {
+      version: productVersion,
+      listening: server.addresses,
+      startMs: Math.round(performance.now() - startedAt),
+    });
+    const signal = await stop;
+    log.info('shutting down, containers run on', { signal });
+    await server.close(options.shutdownTimeoutSeconds < 0 ? undefined : options.shutdownTimeoutSeconds * 1000);
+    process.off('SIGHUP', onReload);
+  } finally {
+    await engine.close();
+  }
+  log.info('daemon has ended');
+}
+
+function stopSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => resolve(signal));
+  return promise;
+}
+
+function reload(current: DaemonOptions, reread: () => DaemonOptions, log: Logger): DaemonOptions {
+  try {
+    const next = reloadOptions(current, reread());
+    log.info('configuration read again', { settings: reloadableKeys.join(' ') });
+    return next;
+  } catch (err) {
+    log.error('the configuration was not read again: the daemon goes on with the old one', { error: err });
+    return current;
+  }
+}

@@ -1,0 +1,54 @@
+import type { RuntimeBinary } from '#core/runtime.ts';
+import type { ContainerOptions } from '#engine/containers/options.ts';
+import type { NetworkOptions } from '#engine/networks/options.ts';
+import type { DaemonOptions } from './daemon-options.ts';
+import { defaultRuntimeName, findInit } from './programs.ts';
+import { logDrivers } from './settings-facts.ts';
+
+export function networkOptions(options: DaemonOptions, engineId: string, bridgeName: string): NetworkOptions {
+  return {
+    bridgeName,
+    bip: options.bip,
+    fixedCidr: options.fixedCidr,
+    mtu: options.mtu ?? 1500,
+    icc: options.icc,
+    masquerade: options.ipMasq,
+    forwarding: options.ipForward,
+    hostBinding: options.ip,
+    addressPools: options.defaultAddressPools,
+    engineId,
+    dns: options.dns,
+    dnsOptions: options.dnsOptions,
+    dnsSearch: options.dnsSearch,
+  };
+}
+
+export interface ContainerPlaces {
+  readonly dataDir: string;
+  readonly cgroupParent: string;
+  readonly runtimes: () => ReadonlyMap<string, RuntimeBinary>;
+}
+
+/** The containers' view of the options; what SIGHUP may change is read anew at each use. */
+export function containerOptions(options: () => DaemonOptions, places: ContainerPlaces): ContainerOptions {
+  const fixed = options();
+  return {
+    dataDir: places.dataDir,
+    cgroupParent: places.cgroupParent,
+    get runtimes() {
+      return places.runtimes();
+    },
+    get defaultRuntime() {
+      return defaultRuntimeName(options().defaultRuntime, places.runtimes());
+    },
+    init: fixed.init,
+    initPath: findInit(fixed.initPath),
+    defaultUlimits: fixed.defaultUlimits,
+    defaultLog: { type: fixed.logDriver, config: fixed.logOpts },
+    logDrivers,
+    defaultShmSizeBytes: fixed.defaultShmSizeBytes,
+    defaultIpcMode: fixed.defaultIpcMode,
+    defaultCgroupnsMode: fixed.defaultCgroupnsMode,
+    defaultStopTimeoutSeconds: fixed.defaultStopTimeoutSeconds,
+  };
+}

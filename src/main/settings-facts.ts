@@ -1,0 +1,40 @@
+import type { RuntimeBinary } from '#core/runtime.ts';
+import type { DaemonSettings } from '#engine/system/ports.ts';
+import type { DaemonOptions } from './daemon-options.ts';
+import { defaultRuntimeName, findInit } from './programs.ts';
+
+export const logDrivers = ['json-file', 'local', 'none'] as const;
+
+/** What `info` tells of the settings. */
+export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<string, RuntimeBinary>): DaemonSettings {
+  return {
+    debug: options.debug,
+    labels: options.labels,
+    dataRoot: options.dataRoot,
+    storageDriver: 'overlay2',
+    storageStatus: [
+      ['Backing Filesystem', 'overlayfs'],
+      ['Native Overlay Diff', 'true'],
+    ],
+    loggingDriver: options.logDriver,
+    runtimes: [...runtimes.values()].map(({ name, path, args }) => ({ name, path, args })),
+    defaultRuntime: defaultRuntimeName(options.defaultRuntime, runtimes),
+    initBinary: findInit(options.initPath) ?? '',
+    registryMirrors: options.registryMirrors,
+    insecureRegistries: options.insecureRegistries,
+    addressPools: options.defaultAddressPools,
+    proxies: {
+      http: process.env.HTTP_PROXY ?? process.env.http_proxy ?? '',
+      https: process.env.HTTPS_PROXY ?? process.env.https_proxy ?? '',
+      none: process.env.NO_PROXY ?? process.env.no_proxy ?? '',
+    },
+    volumeDrivers: ['local'],
+    networkDrivers: ['bridge', 'host', 'null'],
+    logDrivers,
+    securityOptions: [
+      `name=seccomp,profile=${options.seccompProfile === 'builtin' ? 'builtin' : options.seccompProfile}`,
+      ...(options.defaultCgroupnsMode === 'private' ? ['name=cgroupns'] : []),
+      ...(options.noNewPrivileges ? ['name=no-new-privileges'] : []),
+    ],
+  };
+}

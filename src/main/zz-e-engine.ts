@@ -1,0 +1,171 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '#base/log.ts';
+import type { RuntimeBinary } from '#core/runtime.ts';
+import { createContainerService } from '#engine/containers/create-service.ts';
+import { createEventBus } from '#engine/events/bus.ts';
+import { createImageService } from '#engine/images/service.ts';
+import { createNetworkService } from '#engine/networks/service.ts';
+import { createSystemService } from '#engine/system/service.ts';
+import { createVolumeService } from '#engine/volumes/service.ts';
+import { limitsSupported } from '#host/cgroups/limits.ts';
+import { compress } from '#host/compression/compress.ts';
+import { decompress } from '#host/compression/decompress.ts';
+import { openContentStore } from '#host/content/local-store.ts';
+import { createNameServer } from '#host/dns/name-server.ts';
+import { openLogStore } from '#host/logs/store.ts';
+import { readHostFacts } from '#host/machine/host-facts.ts';
+import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
+import { createMachine } from '#host/machine/machine.ts';
+import { createProcessTable } from '#host/machine/processes.ts';
+import { forgetFlows } from '#host/netlink/conntrack.ts';
+import { createNetworkDriver } from '#host/netlink/network-driver.ts';
+import { createFirewall } from '#host/nftables/firewall.ts';
+import { createHostPorts } from '#host/ports/host-ports.ts';
+import { createRegistryClient } from '#host/registry/client.ts';
+import { createRootFiles } from '#host/rootfs/root-files.ts';
+import { openRuntime } from '#host/runtime/runtime.ts';
+import { openOverlaySnapshotter } from '#host/snapshots/overlay/snapshotter.ts';
+import { openSqliteRecords } from '#host/state/sqlite-records.ts';
+import { openNftables } from '#host/sys/nftables.ts';
+import { createLocalVolumeDriver } from '#host/volumes/local-driver.ts';
+import { hostPlatform } from '#oci/platform.ts';
+import type { Services } from '#server/ports.ts';
+import type { DaemonOptions } from './daemon-options.ts';
+import { engineId } from './engine-id.ts';
+import { containerOptions, networkOptions } from './engine-options.ts';
+import { instanceFor } from './instance.ts';
+import { componentVersions, defaultRuntimeName, findRuntimes } from './programs.ts';
+import { describeSettings } from './settings-facts.ts';
+import { productVersion } from './version.ts';
+
+export interface Engine {
+  readonly services: Services;
+  /** Makes records and kernel agree after whatever ended the daemon before. Returns what was repaired, in words. */
+  recover(): Promise<string[]>;
+  /** The options have changed. */
+  reloaded(): void;
+  /** Lets go of the host; containers run on. */
+  close(): Promise<void>;
+}
+
+/** Opens every part of the engine and introduces them to each other: the one place where the domain meets its adapters. */
+export async function openEngine(options: () => DaemonOptions, log: Logger): Promise<Engine> {
+  const { dataRoot, execRoot, bridge, cgroupParent: wantedParent } = options();
+  const instance = instanceFor(dataRoot);
+  const cgroupParent = wantedParent ?? instance.cgroupParent;
+  await using opened = new AsyncDisposableStack();
+  const containersDir = join(dataRoot, 'containers');
+  for (const dir of [containersDir, join(dataRoot, 'volumes'), join(dataRoot, 'tmp')]) await mkdir(dir, { recursive: true, mode: 0o710 });
+
+  const records = openSqliteRecords(join(dataRoot, 'berth.db'));
+  opened.defer(() => records.close());
+  const events = createEventBus();
+  const runtimes = (): ReadonlyMap<string, RuntimeBinary> => findRuntimes(options().runtimes);
+  const [content, snapshots, runtime] = await Promise.all([
+    openContentStore({ dir: join(dataRoot, 'content'), log }),
+    openOverlaySnapshotter({ dir: join(dataRoot, 'layers'), records, log }),
+    openRuntime({ execRoot, cgroupParent, log, ...warmUp(options().defaultRuntime, runtimes()) }),
+  ]);
+  opened.defer(async () => await runtime.close());
+  const id = engineId(records);
+
+  const driver = opened.use(createNetworkDriver({ namespaceDir: join(execRoot, 'netns') }));
+  const firewall = createFirewall({
+    table: instance.tableName,
+    nftables: opened.use(openNftables()),
+    forgetFlows: ports => forgetFlows(ports, () => driver.hostAddresses()),
+  });
+  const networks = createNetworkService({
+    records,
+    driver,
+    firewall,
+    hostPorts: createHostPorts({ execRoot, log }),
+    createNameServer: lookup => createNameServer({ lookup, log }),
+    hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
+    events,
+    log,
+    options: networkOptions(options(), id, bridge ?? instance.bridgeName),
+  });
+  opened.defer(async () => await networks.close());
+
+  const registry = createRegistryClient({
+    get mirrors() {
+      return options().registryMirrors;
+    },
+    get insecureRegistries() {
+      return options().insecureRegistries;
+    },
+    userAgent: `berth/${productVersion}`,
+    log,
+  });
+  const images = createImageService({
+    content,
+    snapshots,
+    records,
+    events,
+    registry,
+    users: { usedBy: imageId => containers.usersOfImage(imageId).map(user => ({ containerId: user.id, running: user.running })) },
+    platform: hostPlatform(),
+    compress,
+    decompress,
+    log,
+  });
+  const volumes = createVolumeService({ records, drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes') })], events, log });
+
+  const limits = limitsSupported(runtime.cgroups.hierarchies);
+  const containers = createContainerService({
+    records,
+    runtime,
+    snapshots,
+    images,
+    networks,
+    volumes,
+    logs: openLogStore({ dir: containersDir, log }),
+    files: createRootFiles(),
+    host: readHostFacts(limits),
+    processes: createProcessTable(),
+    events,
+    log,
+    options: containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes }),
+  });
+  opened.defer(async () => await containers.close());
+
+  const system = createSystemService({
+    id,
+    product: {
+      version: productVersion,
+      gitCommit: '',
+      buildTime: '',
+      runtimeVersion: `bun${Bun.version}`,
+      experimental: options().experimental,
+    },
+    machine: createMachine(log),
+    cgroups: limits,
+    settings: () => describeSettings(options(), runtimes()),
+    components: async () => await componentVersions(runtimes()),
+    containers,
+    images,
+    events,
+  });
+
+  const resources = opened.move();
+  return {
+    services: { containers, images, imageTransfers: {} as never, networks, volumes, events, system },
+    async recover() {
+      const repaired = await containers.recover(AbortSignal.timeout(60_000));
+      return [...repaired, ...(await images.recover())];
+    },
+    reloaded() {
+      events.publish({ type: 'daemon', action: 'reload', actorId: id, attributes: { name: hostname() } });
+    },
+    close: async () => await resources.disposeAsync(),
+  };
+}
+
+/** The runtime most containers will use, to be looked up before the first of them. */
+function warmUp(wanted: string | undefined, runtimes: ReadonlyMap<string, RuntimeBinary>): { warmUp?: RuntimeBinary } {
+  const runtime = runtimes.get(defaultRuntimeName(wanted, runtimes));
+  return runtime === undefined ? {} : { warmUp: runtime };
+}
