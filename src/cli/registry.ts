@@ -64,7 +64,17 @@ export const commands: Commands = {
   },
   context: {
     short: 'Manage contexts: names for daemons',
-    commands: {},
+    commands: {
+      create: { short: 'Create a context', load: () => import('./commands/context/create.ts') },
+      export: { short: 'Write a context to a tar archive', load: () => import('./commands/context/export.ts') },
+      import: { short: 'Create a context from an archive', load: () => import('./commands/context/import.ts') },
+      inspect: { short: 'Show all details of contexts', load: () => import('./commands/context/inspect.ts') },
+      ls: { short: 'List contexts', load: () => import('./commands/context/list.ts'), also: ['list'] },
+      rm: { short: 'Remove contexts', load: () => import('./commands/context/remove.ts'), also: ['remove'] },
+      show: { short: 'Print the name of the context in use', load: () => import('./commands/context/show.ts') },
+      update: { short: 'Change a context', load: () => import('./commands/context/update.ts') },
+      use: { short: 'Choose the context to use from now on', load: () => import('./commands/context/use.ts') },
+    },
   },
   image: {
     short: 'Manage images',
@@ -91,6 +101,7 @@ export const commands: Commands = {
   system: {
     short: 'Manage the daemon',
     commands: {
+      df: { short: 'Show how much disk space is used', load: () => import('./commands/system/df.ts') },
       'dial-stdio': {
         short: "Connect standard input and output to the daemon's socket",
         load: () => import('./commands/system/dial-stdio.ts'),

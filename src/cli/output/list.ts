@@ -7,6 +7,8 @@ export interface ListView<T> {
   /** The Go type that template errors name. */
   readonly typeName: string;
   readonly fields: Readonly<Record<string, (item: T) => unknown>>;
+  /** Columns of the table that templates and JSON do not know. */
+  readonly hiddenFields?: Readonly<Record<string, (item: T) => unknown>>;
   /** Methods of templates, such as `{{.Label "key"}}`. */
   readonly methods?: Readonly<Record<string, (item: T) => (key: string) => unknown>>;
   /** The heading of each field; one that is missing cannot head a column. */
@@ -37,7 +39,8 @@ export async function printList<T>(
   }
   if (format === '' || format === 'table') {
     const header = view.columns.map(name => view.headers[name] ?? '').join('\t');
-    const rows = items.map(item => view.columns.map(name => String(view.fields[name]?.(item) ?? '')).join('\t'));
+    const fields = { ...view.fields, ...view.hiddenFields };
+    const rows = items.map(item => view.columns.map(name => String(fields[name]?.(item) ?? '')).join('\t'));
     cli.out.write(alignColumns(`${[header, ...rows].join('\n')}\n`));
     return;
   }

@@ -1,0 +1,86 @@
+import type { BuildCacheRecord, DiskUsage } from '#api/types/system.ts';
+import { shortId } from '#base/id.ts';
+import type { Cli } from '../../cli.ts';
+import { printTemplate } from '../../output/template-output.ts';
+import { alignColumns } from '../../output/tab-writer.ts';
+import { ellipsis, quoteGo } from '../../output/text.ts';
+import { ago, humanSize } from '../../output/units.ts';
+
+/** `system df -v`: every object in a table of its kind. */
+export async function printDetails(cli: Cli, usage: DiskUsage, format: string): Promise<void> {
+  const { Images, Containers, Volumes, BuildCache } = usage;
+  if (format !== '') {
+    await printTemplate(cli, '', format, {
+      Images: Images ?? [],
+      Containers: Containers ?? [],
+      Volumes: Volumes ?? [],
+      BuildCache: BuildCache ?? [],
+    });
+    return;
+  }
+  const own = (BuildCache ?? []).filter(record => !record.Shared).reduce((total, record) => total + record.Size, 0);
+  cli.out.write(`Images space usage:\n\n${imageTable(usage)}\n`);
+  cli.out.write(`Containers space usage:\n\n${containerTable(usage)}\n`);
+  cli.out.write(`Local Volumes space usage:\n\n${volumeTable(usage)}\n`);
+  cli.out.write(`Build cache usage: ${humanSize(own)}\n\n${cacheTable(BuildCache ?? [])}`);
+}
+
+const table = (headings: readonly string[], rows: readonly (readonly string[])[]): string =>
+  alignColumns(`${[headings, ...rows].map(row => row.join('\t')).join('\n')}\n`);
+
+function imageTable({ Images: images }: DiskUsage): string {
+  const headings = ['REPOSITORY', 'TAG', 'IMAGE ID', 'CREATED', 'SIZE', 'SHARED SIZE', 'UNIQUE SIZE', 'CONTAINERS'];
+  const rows = (images ?? []).flatMap(image => {
+    const tags = (image.RepoTags ?? []).filter(tag => tag !== '<none>:<none>');
+    return (tags.length === 0 ? ['<none>:<none>'] : tags).map(reference => {
+      const colon = reference.lastIndexOf(':');
+      const sizes = [humanSize(image.Size, 3), humanSize(image.SharedSize), humanSize(image.Size - image.SharedSize)];
+      return [
+        reference.slice(0, colon),
+        reference.slice(colon + 1),
+        shortId(image.Id),
+        ago(image.Created * 1000),
+        ...sizes,
+        String(image.Containers),
+      ];
+    });
+  });
+  return table(headings, rows);
+}
+
+function containerTable({ Containers: containers }: DiskUsage): string {
+  const headings = ['CONTAINER ID', 'IMAGE', 'COMMAND', 'LOCAL VOLUMES', 'SIZE', 'CREATED', 'STATUS', 'NAMES'];
+  const rows = (containers ?? []).map(container => [
+    shortId(container.Id),
+    container.Image,
+    quoteGo(ellipsis(container.Command, 20)),
+    String((container.Mounts ?? []).filter(mount => mount.Driver === 'local').length),
+    humanSize(container.SizeRw ?? 0, 3),
+    ago(container.Created * 1000),
+    container.Status,
+    container.Names.map(name => name.replace(/^\//, '')).find(name => !name.includes('/')) ?? '',
+  ]);
+  return table(headings, rows);
+}
+
+function volumeTable({ Volumes: volumes }: DiskUsage): string {
+  const rows = (volumes ?? []).map(({ Name, UsageData }) => [
+    Name,
+    UsageData == null ? 'N/A' : String(UsageData.RefCount),
+    UsageData == null ? 'N/A' : humanSize(UsageData.Size),
+  ]);
+  return table(['VOLUME NAME', 'LINKS', 'SIZE'], rows);
+}
+
+function cacheTable(records: readonly BuildCacheRecord[]): string {
+  const rows = records.map(record => [
+    `${shortId(record.ID)}${record.InUse ? '*' : ''}`,
+    record.Type,
+    humanSize(record.Size, 3),
+    ago(Date.parse(record.CreatedAt)),
+    record.LastUsedAt === null ? '' : ago(Date.parse(record.LastUsedAt)),
+    String(record.UsageCount),
+    String(record.Shared),
+  ]);
+  return table(['CACHE ID', 'CACHE TYPE', 'SIZE', 'CREATED', 'LAST USED', 'USAGE', 'SHARED'], rows);
+}
