@@ -5,7 +5,7 @@ import { baseImage } from '../../scripts/base-images.ts';
 import { dockerCommand } from './docker-cli.ts';
 import { eventually } from './eventually.ts';
 import { ApiClient } from './http.ts';
-import { processesNaming } from './machine.ts';
+import { mountsBelow, processesNaming } from './machine.ts';
 import { cached } from './paths.ts';
 import { run, type RunOptions, type RunResult } from './run.ts';
 
@@ -103,6 +103,8 @@ export class Dockerd implements AsyncDisposable {
     }
     for (const line of processesNaming(this.folder)) await run(['kill', '-9', line.split(' ')[0] ?? '']);
     this.#removeCgroups();
+    // In shared namespaces its mounts do not end with it.
+    for (const mount of mountsBelow(this.folder).toReversed()) await run(['umount', '-l', mount.replace(/ \(.*/, '')]);
     await rm(this.folder, { recursive: true, force: true });
   }
 
