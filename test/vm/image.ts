@@ -21,6 +21,8 @@ const libraries = ['libnftables.so.1', 'libnss_files.so.2'];
  */
 export async function makeVmImage(script: string): Promise<VmImage> {
   const folder = await mkdtemp('/tmp/berth-vm-');
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
   const release = (await readdir(cached('kernel/lib/modules')))[0] ?? '';
   const root = join(folder, 'root');
   await makeLayout(root);
@@ -47,6 +49,7 @@ export async function makeVmImage(script: string): Promise<VmImage> {
   const initramfs = join(folder, 'initramfs');
   await makeInitramfs(join(folder, 'first'), initramfs, root, release);
   await rm(root, { recursive: true });
+  undo.move();
   return {
     kernel: cached(`kernel/boot/vmlinuz-${release}`),
     initramfs,

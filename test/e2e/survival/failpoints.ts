@@ -11,9 +11,9 @@ export function failpointNames(): string[] {
     const text = readFileSync(join(projectRoot, file), 'utf8');
     const calls = [...text.matchAll(/\bfailpoint\(([^)]*)\)/g)];
     for (const [call, argument] of calls) {
-      const name = /^\s*'([^']+)'\s*$/.exec(argument ?? '')?.[1];
-      if (name === undefined) throw new Error(`${file}: ${call}: a failpoint's name has to be a plain text, or no test can find it`);
-      names.add(name);
+      const found = [...(argument ?? '').matchAll(/'([^']+)'/g)].map(([, name = '']) => name);
+      if (found.length === 0) throw new Error(`${file}: ${call}: a failpoint's name has to be a plain text, or no test can find it`);
+      for (const name of found) names.add(name);
     }
   }
   return [...names].toSorted();
