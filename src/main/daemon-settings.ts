@@ -10,8 +10,6 @@ export interface Setting {
   readonly type: 'string' | 'bool' | 'int' | 'bytes' | 'list' | 'map' | 'object';
   readonly help: string;
   readonly accepted?: string;
-  /** Takes effect on SIGHUP. */
-  readonly reloads?: boolean;
 }
 
 export const settings: readonly Setting[] = [
@@ -20,7 +18,7 @@ export const settings: readonly Setting[] = [
   { flag: 'exec-root', key: 'exec-root', type: 'string', help: 'Directory of the running state (default "/run/berth")' },
   { flag: 'pidfile', short: 'p', key: 'pidfile', type: 'string', help: 'File for the process id (default "/run/berth.pid")' },
   { flag: 'config-file', type: 'string', help: 'Configuration file (default "/etc/berth/daemon.json")' },
-  { flag: 'debug', short: 'D', key: 'debug', type: 'bool', reloads: true, help: 'Log at level debug' },
+  { flag: 'debug', short: 'D', key: 'debug', type: 'bool', help: 'Log at level debug' },
   {
     flag: 'log-level',
     short: 'l',
@@ -68,10 +66,9 @@ export const settings: readonly Setting[] = [
     flag: 'default-runtime',
     key: 'default-runtime',
     type: 'string',
-    reloads: true,
     help: 'OCI runtime for containers that name none (default "crun" if installed, else "runc")',
   },
-  { flag: 'add-runtime', key: 'runtimes', type: 'object', reloads: true, help: 'Register an OCI runtime: name=path (repeatable)' },
+  { flag: 'add-runtime', key: 'runtimes', type: 'object', help: 'Register an OCI runtime: name=path (repeatable)' },
   { flag: 'init', key: 'init', type: 'bool', help: 'Run an init inside every container by default' },
   { flag: 'init-path', key: 'init-path', type: 'string', help: 'Path of the init (default: tini or docker-init from PATH)' },
   { flag: 'cgroup-parent', key: 'cgroup-parent', type: 'string', help: 'Parent cgroup of all containers' },
@@ -97,29 +94,26 @@ export const settings: readonly Setting[] = [
     type: 'string',
     help: 'Seccomp profile file; "builtin" or "unconfined" (default "builtin")',
   },
-  { flag: 'registry-mirror', key: 'registry-mirrors', type: 'list', reloads: true, help: 'Mirror of docker.io to ask first (repeatable)' },
+  { flag: 'registry-mirror', key: 'registry-mirrors', type: 'list', help: 'Mirror of docker.io to ask first (repeatable)' },
   {
     flag: 'insecure-registry',
     key: 'insecure-registries',
     type: 'list',
-    reloads: true,
     help: 'Registry or network that may be used without verified TLS (repeatable)',
   },
   {
     flag: 'max-concurrent-downloads',
     key: 'max-concurrent-downloads',
     type: 'int',
-    reloads: true,
     help: 'Layers downloaded at once per pull (default 3)',
   },
   {
     flag: 'max-concurrent-uploads',
     key: 'max-concurrent-uploads',
     type: 'int',
-    reloads: true,
     help: 'Layers uploaded at once per push (default 5)',
   },
-  { flag: 'max-download-attempts', key: 'max-download-attempts', type: 'int', reloads: true, help: 'Attempts per download (default 5)' },
+  { flag: 'max-download-attempts', key: 'max-download-attempts', type: 'int', help: 'Attempts per download (default 5)' },
   {
     flag: 'log-driver',
     key: 'log-driver',
@@ -127,12 +121,11 @@ export const settings: readonly Setting[] = [
     help: 'Logging driver of containers that name none: json-file, local, none (default "json-file")',
   },
   { flag: 'log-opt', key: 'log-opts', type: 'map', help: 'Option of the default logging driver: key=value (repeatable)' },
-  { flag: 'label', key: 'labels', type: 'list', reloads: true, help: 'Label of this daemon: key=value (repeatable)' },
+  { flag: 'label', key: 'labels', type: 'list', help: 'Label of this daemon: key=value (repeatable)' },
   {
     flag: 'shutdown-timeout',
     key: 'shutdown-timeout',
     type: 'int',
-    reloads: true,
     help: 'Seconds to let requests in progress finish at shutdown (default 15)',
   },
   { flag: 'experimental', key: 'experimental', type: 'bool', help: 'Report experimental features as enabled' },
@@ -140,7 +133,6 @@ export const settings: readonly Setting[] = [
     flag: 'live-restore',
     key: 'live-restore',
     type: 'bool',
-    reloads: true,
     accepted: 'containers always outlive the daemon',
     help: 'Always on',
   },

@@ -24,6 +24,7 @@ import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { createRegistryClient } from '#host/registry/client.ts';
+import { defaultRetry } from '#host/registry/retry.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { openRuntime } from '#host/runtime/runtime.ts';
 import { openOverlaySnapshotter } from '#host/snapshots/overlay/snapshotter.ts';
@@ -63,7 +64,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
   const records = openSqliteRecords(join(dataRoot, 'berth.db'));
   opened.defer(() => records.close());
   const events = createEventBus();
-  const runtimes = (): ReadonlyMap<string, RuntimeBinary> => findRuntimes(options().runtimes);
+  const runtimes = rememberedRuntimes(() => options().runtimes);
   const [content, snapshots, runtime] = await Promise.all([
     openContentStore({ dir: join(dataRoot, 'content'), log }),
     openOverlaySnapshotter({ dir: join(dataRoot, 'layers'), records, log }),
@@ -99,6 +100,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
       return options().insecureRegistries;
     },
     userAgent: `berth/${productVersion}`,
+    retry: { ...defaultRetry, attempts: options().maxDownloadAttempts },
     log,
   });
   const images = createImageService({
@@ -111,6 +113,8 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     platform: hostPlatform(),
     compress,
     decompress,
+    maxDownloads: options().maxConcurrentDownloads,
+    maxUploads: options().maxConcurrentUploads,
     log,
   });
   const volumes = createVolumeService({ records, drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes') })], events, log });
@@ -169,4 +173,13 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
 function warmUp(wanted: string | undefined, runtimes: ReadonlyMap<string, RuntimeBinary>): { warmUp?: RuntimeBinary } {
   const runtime = runtimes.get(defaultRuntimeName(wanted, runtimes));
   return runtime === undefined ? {} : { warmUp: runtime };
+}
+
+/** Looking for programs costs system calls, and every container asks: found anew only when the settings have changed. */
+function rememberedRuntimes(added: () => readonly RuntimeBinary[]): () => ReadonlyMap<string, RuntimeBinary> {
+  let known: { readonly added: readonly RuntimeBinary[]; readonly found: ReadonlyMap<string, RuntimeBinary> } | undefined;
+  return () => {
+    if (known?.added !== added()) known = { added: added(), found: findRuntimes(added()) };
+    return known.found;
+  };
 }

@@ -8,9 +8,6 @@ export const reloadableKeys = [
   'runtimes',
   'registryMirrors',
   'insecureRegistries',
-  'maxConcurrentDownloads',
-  'maxConcurrentUploads',
-  'maxDownloadAttempts',
   'shutdownTimeoutSeconds',
 ] as const satisfies readonly (keyof DaemonOptions)[];
 
