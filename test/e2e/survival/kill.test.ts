@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -214,5 +214,9 @@ async function checkFolders(daemon: TestDaemon): Promise<void> {
 
 function below(folder: string): string[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder).map(name => join(folder, name));
+  return readdirSync(folder).flatMap(name => {
+    const path = join(folder, name);
+    // Folders that are always there, such as the layers' trash, count when something is in them.
+    return statSync(path).isDirectory() && readdirSync(path).length === 0 ? [] : [path];
+  });
 }
