@@ -1,9 +1,22 @@
+import { statfsSync } from 'node:fs';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { DaemonSettings } from '#engine/system/ports.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { defaultRuntimeName, findInit } from './programs.ts';
 
 export const logDrivers = ['json-file', 'local', 'none'] as const;
+
+// statfs(2), f_type, with the names that Docker gives them.
+const filesystemNames: Readonly<Record<number, string>> = {
+  0xef53: 'extfs',
+  0x58465342: 'xfs',
+  0x9123683e: 'btrfs',
+  0x01021994: 'tmpfs',
+  0x794c7630: 'overlayfs',
+  0x2fc12fc1: 'zfs',
+};
+
+const backingFilesystem = (dataRoot: string): string => filesystemNames[statfsSync(dataRoot).type] ?? 'unknown';
 
 /** What `info` tells of the settings. */
 export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<string, RuntimeBinary>): DaemonSettings {
@@ -13,7 +26,7 @@ export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<s
     dataRoot: options.dataRoot,
     storageDriver: 'overlay2',
     storageStatus: [
-      ['Backing Filesystem', 'overlayfs'],
+      ['Backing Filesystem', backingFilesystem(options.dataRoot)],
       ['Native Overlay Diff', 'true'],
     ],
     loggingDriver: options.logDriver,

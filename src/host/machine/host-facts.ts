@@ -44,10 +44,10 @@ const goArchitectures: Readonly<Record<string, string>> = {
   s390x: 's390x',
 };
 
-/** Those of the list that this kernel has: it names the last one it knows. */
+/** Those of the list that this kernel has and this process may pass on: its bounding set. */
 function knownCapabilities(): string[] {
-  const last = Number(readIfThere('/proc/sys/kernel/cap_last_cap') ?? capabilityNames.length - 1);
-  return capabilityNames.slice(0, last + 1).map(name => `CAP_${name}`);
+  const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(readIfThere('/proc/self/status') ?? '')?.[1] ?? 'ffffffffffffffff'}`);
+  return capabilityNames.filter((_, bit) => ((bounding >> BigInt(bit)) & 1n) === 1n).map(name => `CAP_${name}`);
 }
 
 /** The device at a path, or every device below a directory. Links that lead nowhere are passed over; a missing path rejects with ENOENT. */
