@@ -63,7 +63,7 @@ async function sendStream(response: ServerResponse, reply: StreamReply, common: 
   } catch (err) {
     if (kindOf(err) === 'Canceled' && response.destroyed) return;
     if (reply.formatError === undefined) {
-      log.warn('a streamed answer broke off', { error: err });
+      if (kindOf(err) !== 'Canceled') log.warn('a streamed answer broke off', { error: err });
       response.destroy();
       return;
     }

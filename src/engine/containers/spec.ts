@@ -213,10 +213,8 @@ function ipcMounts({ container, shmPath }: SpecInput): MountSpec[] {
   const { hostConfig } = container;
   const queue: MountSpec = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] };
   if (hostConfig.ipcMode === 'host') {
-    return [
-      { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rw', 'rprivate'] },
-      { destination: '/dev/mqueue', type: 'bind', source: '/dev/mqueue', options: ['rbind', 'rw', 'rprivate'] },
-    ];
+    // A mount of the queues shows those of the IPC namespace one is in: the host's, also where the host has not mounted them itself.
+    return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rw', 'rprivate'] }];
   }
   if (hostConfig.ipcMode === 'none') return [queue];
   if (shmPath !== undefined)
