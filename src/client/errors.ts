@@ -61,9 +61,18 @@ export class ConnectionError extends EngineError {
   }
 }
 
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  ECONNREFUSED: 'connection refused',
+  ENOTSOCK: 'not a socket',
+  ETIMEDOUT: 'connection timed out',
+  EHOSTUNREACH: 'no route to host',
+  ENOTFOUND: 'no such host',
+};
+
 export function connectionError(host: string, cause: unknown): EngineError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  const detail = cause instanceof Error ? cause.message : String(cause);
+  const detail = reasons[code] ?? (cause instanceof Error ? cause.message : String(cause));
   if (code === 'EACCES' || code === 'EPERM') {
     return new ConnectionError(`permission denied while trying to connect to the docker API at ${host}`, cause);
   }

@@ -93,7 +93,7 @@ class Channel {
   #receivedBytes = 0;
   #paused = false;
   #ended = false;
-  #error: unknown;
+  #error: Error | undefined;
   #wake: (() => void) | undefined;
   #unsent: Uint8Array[] = [];
   #unsentBytes = 0;

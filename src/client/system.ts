@@ -3,11 +3,14 @@ import type { EventMessage } from '#api/types/event.ts';
 import type { DiskUsage, SystemInfo, SystemVersion } from '#api/types/system.ts';
 import type { Connection } from './connection.ts';
 import { encodeFilters, type Filters } from './filters.ts';
-import { readJsonLines } from './json-stream.ts';
+import { keepIntegers, readJsonLines } from './json-stream.ts';
 
 interface Signalled {
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Nanoseconds lie beyond the integers that a number holds exactly. */
+export type ExactEvent = Omit<EventMessage, 'timeNano'> & { readonly timeNano: number | bigint };
 
 export interface BuildPruneResponse {
   CachesDeleted: string[] | null;
@@ -35,10 +38,10 @@ export class System {
 
   async events(
     options: { since?: string | undefined; until?: string | undefined; filters?: Filters } & Signalled = {},
-  ): Promise<AsyncGenerator<EventMessage>> {
+  ): Promise<AsyncGenerator<ExactEvent>> {
     const { since, until, filters, signal } = options;
     const response = await this.#connection.send('GET', '/events', { query: { since, until, filters: encodeFilters(filters) }, signal });
-    return readJsonLines(response.body);
+    return readJsonLines(response.body, keepIntegers);
   }
 
   /** Checks credentials against a registry, through the daemon. */

@@ -1,4 +1,4 @@
-import { ExitError } from '../errors.ts';
+import { invalidArgument } from '#base/errors.ts';
 
 export interface ImageName {
   /** As people write it: without Docker Hub's host and its `library/`. */
@@ -18,7 +18,7 @@ const pathPattern = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[
 export function parseImageName(text: string): ImageName | undefined {
   if (/^[a-f0-9]{64}$/.test(text)) return undefined;
   const bad = (detail = ''): never => {
-    throw new ExitError(125, `invalid reference format${detail}`);
+    throw invalidArgument(`invalid reference format${detail}`);
   };
   const digestAt = text.indexOf('@');
   const digest = digestAt < 0 ? '' : text.slice(digestAt + 1);

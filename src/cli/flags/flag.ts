@@ -164,7 +164,7 @@ export const filter = maker<Readonly<Record<string, readonly string[]>>>({
   parse(value, current) {
     if (value === '') return current;
     const [name, val] = cut(value);
-    if (val === undefined) throw new Error(`invalid filter '${value}'`);
+    if (val === undefined) throw new Error('bad format of filter (expected name=value)');
     const key = name.trim().toLowerCase();
     const known = current[key] ?? [];
     const wanted = val.trim();

@@ -27,7 +27,7 @@ export async function writeStream(cli: Cli, source: ReadableStream<Uint8Array>, 
   const writer = Bun.file(temporary).writer();
   try {
     for await (const chunk of source) {
-      writer.write(chunk);
+      await writer.write(chunk);
       await writer.flush();
     }
     await writer.end();

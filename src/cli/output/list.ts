@@ -1,5 +1,6 @@
 import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
+import type { Struct } from '../template/value.ts';
 import { alignColumns } from './tab-writer.ts';
 
 /** How a kind of object shows in lists. Fields are what templates call them: `{{.ID}}`. */
@@ -49,7 +50,7 @@ export async function printList<T>(
 
 /** A list through a template; `table …` adds the headings and aligns. */
 async function renderList<T>(view: ListView<T>, items: readonly T[], format: string): Promise<string> {
-  const [{ compileTemplate }, { headerFunctions }, { TemplateError }, { Struct }] = await Promise.all([
+  const [{ compileTemplate }, { headerFunctions }, { TemplateError }, { Struct: StructOf }] = await Promise.all([
     import('../template/evaluate.ts'),
     import('../template/functions.ts'),
     import('../template/node.ts'),
@@ -59,7 +60,10 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
   const body =
     format === 'json'
       ? '{{json .}}'
-      : (table ? format.slice('table'.length) : format).trim().replaceAll('\\t', '\t').replaceAll('\\n', '\n');
+      : (table ? format.slice('table'.length) : format)
+          .replace(/^ +| +$/g, '')
+          .replaceAll('\\t', '\t')
+          .replaceAll('\\n', '\n');
   const read = (functions?: typeof headerFunctions): ReturnType<typeof compileTemplate> => {
     try {
       return compileTemplate(body, functions === undefined ? {} : { functions });
@@ -69,24 +73,24 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
   };
   try {
     const rowTemplate = read();
-    const rows = items.map(item => `${rowTemplate.execute(toStruct(view, item, Struct))}\n`);
+    const rows = items.map(item => `${rowTemplate.execute(toStruct(view, item, StructOf))}\n`);
     if (!table) return rows.join('');
-    const heading = read(headerFunctions).execute(headingOf(view, Struct));
+    const heading = read(headerFunctions).execute(headingOf(view, StructOf));
     return alignColumns(`${heading}\n${rows.join('')}`);
   } catch (err) {
     throw err instanceof TemplateError ? new ExitError(1, `failed to execute template: ${err.message}`, { cause: err }) : err;
   }
 }
 
-type StructClass = typeof import('../template/value.ts').Struct;
+type StructClass = typeof Struct;
 
-function toStruct<T>(view: ListView<T>, item: T, Struct: StructClass): InstanceType<StructClass> {
+function toStruct<T>(view: ListView<T>, item: T, StructOf: StructClass): Struct {
   const fields = Object.fromEntries(Object.entries(view.fields).map(([name, get]) => [name, () => get(item)]));
   const methods = Object.fromEntries(Object.entries(view.methods ?? {}).map(([name, get]) => [name, (key: string) => get(item)(key)]));
-  return new Struct(view.typeName, fields, methods);
+  return new StructOf(view.typeName, fields, methods);
 }
 
-function headingOf<T>(view: ListView<T>, Struct: StructClass): InstanceType<StructClass> {
+function headingOf<T>(view: ListView<T>, StructOf: StructClass): Struct {
   const fields = Object.fromEntries(Object.entries(view.headers).map(([name, header]) => [name, () => header]));
   // `{{.Label "com.example.key"}}` is headed by the last part of the key.
   const methods = Object.fromEntries(
@@ -95,5 +99,5 @@ function headingOf<T>(view: ListView<T>, Struct: StructClass): InstanceType<Stru
       (key: string) => key.split('.').at(-1)?.replaceAll('-', ' ').replaceAll('_', ' ') ?? '',
     ]),
   );
-  return new Struct(view.typeName, fields, methods);
+  return new StructOf(view.typeName, fields, methods);
 }

@@ -16,6 +16,7 @@ export async function printTemplate(cli: Cli, name: string, format: string, data
     cli.out.line(template.execute(data));
   } catch (err) {
     if (!(err instanceof TemplateError)) throw err;
+    cli.out.line();
     throw new ExitError(1, err.message, { cause: err });
   }
 }

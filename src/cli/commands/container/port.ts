@@ -26,7 +26,7 @@ export const command = defineCommand({
       throw new ExitError(1, `Error: invalid port (${number}): value must be an integer from 0 to 65535`);
     const bindings = ports[`${number}/${protocol}`];
     if (bindings === undefined || bindings === null || bindings.length === 0) {
-      throw new ExitError(1, `no public port '${wanted}' published for ${id}`);
+      throw new ExitError(1, `Error: No public port '${wanted}' published for ${id}`);
     }
     for (const { HostIp = '', HostPort = '' } of bindings) cli.out.line(joinHostPort(HostIp, HostPort));
   },

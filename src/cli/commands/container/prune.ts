@@ -11,7 +11,7 @@ export const command = defineCommand({
   flags: { filter: filter('Remove only what matches, such as until=24h'), force: bool('Do not ask', { short: 'f' }) },
   async run(cli, { flags }) {
     const filters = await pruneFilters(cli, flags.filter);
-    if (!flags.force && !(await confirm(cli, 'WARNING! This will remove all stopped containers.'))) return 1;
+    if (!flags.force && !(await confirm(cli, 'WARNING! This will remove all stopped containers.'))) return 0;
     const { containers } = await cli.client();
     const { ContainersDeleted, SpaceReclaimed } = await containers.prune(filters);
     if ((ContainersDeleted ?? []).length > 0)

@@ -20,10 +20,12 @@ export const command = defineCommand({
       if (id === '') throw new Error('Container name cannot be empty');
       try {
         await containers.remove(id, flags);
+        return true;
       } catch (err) {
         // With --force, what is not there is as good as removed.
         if (!flags.force || !(err instanceof DaemonError) || err.status !== 404) throw err;
         cli.err.line(err.message);
+        return false;
       }
     });
   },

@@ -1,3 +1,4 @@
+import { messageOf } from '#base/errors.ts';
 import { defineCommand, exactArgs } from '../../command.ts';
 import { ExitError } from '../../errors.ts';
 
@@ -11,6 +12,10 @@ export const command = defineCommand({
     const [from = '', to = ''] = args.map(name => name.trim());
     if (from === '' || to === '') throw new ExitError(1, 'Error: Neither old nor new names may be empty');
     const { containers } = await cli.client();
-    await containers.rename(from, to);
+    try {
+      await containers.rename(from, to);
+    } catch (err) {
+      throw new ExitError(1, `${messageOf(err)}\nError: failed to rename container named ${from}`, { cause: err });
+    }
   },
 });

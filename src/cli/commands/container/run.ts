@@ -46,7 +46,7 @@ async function adapt(cli: Cli, request: ContainerCreateRequest, given: RunFlags)
   const { isInputTerminal } = await import('../../streams/session.ts');
   if (request.AttachStdin === true && !isInputTerminal()) throw new ExitError(1, 'the input device is not a TTY');
   const size = terminalSize(cli);
-  if (size !== undefined && request.HostConfig != null) request.HostConfig.ConsoleSize = [size.height, size.width];
+  if (size !== undefined && request.HostConfig) request.HostConfig.ConsoleSize = [size.height, size.width];
 }
 
 // create -> attach and wait, both before start so that nothing of a short life is missed -> start -> resize -> output -> exit code

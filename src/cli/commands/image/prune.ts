@@ -16,7 +16,7 @@ export const command = defineCommand({
   async run(cli, { flags }) {
     const filters = { ...(await pruneFilters(cli, flags.filter)), dangling: [String(!flags.all)] };
     const which = flags.all ? 'all images without at least one container associated to them' : 'all dangling images';
-    if (!flags.force && !(await confirm(cli, `WARNING! This will remove ${which}.`))) return 1;
+    if (!flags.force && !(await confirm(cli, `WARNING! This will remove ${which}.`))) return 0;
     const { images } = await cli.client();
     const { ImagesDeleted, SpaceReclaimed } = await images.prune(filters);
     const lines = (ImagesDeleted ?? []).map(({ Untagged = '', Deleted = '' }) =>

@@ -66,8 +66,8 @@ function containerTable({ Containers: containers }: DiskUsage): string {
 function volumeTable({ Volumes: volumes }: DiskUsage): string {
   const rows = (volumes ?? []).map(({ Name, UsageData }) => [
     Name,
-    UsageData == null ? 'N/A' : String(UsageData.RefCount),
-    UsageData == null ? 'N/A' : humanSize(UsageData.Size),
+    !UsageData ? 'N/A' : String(UsageData.RefCount),
+    !UsageData ? 'N/A' : humanSize(UsageData.Size),
   ]);
   return table(['VOLUME NAME', 'LINKS', 'SIZE'], rows);
 }

@@ -80,7 +80,7 @@ function summarizeContainers(containers: readonly ContainerSummary[]): Row {
 }
 
 function summarizeVolumes(volumes: readonly Volume[]): Row {
-  const known = volumes.filter(volume => volume.UsageData != null && volume.UsageData.Size !== -1);
+  const known = volumes.filter(volume => volume.UsageData !== undefined && volume.UsageData !== null && volume.UsageData.Size !== -1);
   const size = (list: readonly Volume[]): number => list.reduce((total, volume) => total + (volume.UsageData?.Size ?? 0), 0);
   const free = known.filter(volume => volume.UsageData?.RefCount === 0);
   const active = volumes.filter(volume => (volume.UsageData?.RefCount ?? 0) > 0).length;

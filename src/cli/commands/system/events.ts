@@ -1,4 +1,4 @@
-import type { EventMessage } from '#api/types/event.ts';
+import type { ExactEvent } from '#client/system.ts';
 import { defineCommand, noArgs } from '../../command.ts';
 import { ExitError } from '../../errors.ts';
 import { filter, text } from '../../flags/flag.ts';
@@ -30,7 +30,7 @@ export const command = defineCommand({
   },
 });
 
-async function renderer(format: string): Promise<(event: EventMessage) => string> {
+async function renderer(format: string): Promise<(event: ExactEvent) => string> {
   if (format === '') return describe;
   const [{ compileTemplate }, { TemplateError }] = await Promise.all([
     import('../../template/evaluate.ts'),
@@ -45,7 +45,7 @@ async function renderer(format: string): Promise<(event: EventMessage) => string
 }
 
 /** Templates know the names that events had before they had types. */
-function templateView(event: EventMessage): Record<string, unknown> {
+function templateView(event: ExactEvent): Record<string, unknown> {
   const view: Record<string, unknown> = { ...event };
   for (const [name, value] of [
     ['Status', event.status],
@@ -61,7 +61,7 @@ function templateView(event: EventMessage): Record<string, unknown> {
 }
 
 /** `2026-11-21T02:42:29.123456789Z container create <id> (image=busybox, name=c1)`. */
-function describe(event: EventMessage): string {
+function describe(event: ExactEvent): string {
   const { Type, Action, Actor } = event;
   const attributes = Object.entries(Actor.Attributes ?? {})
     .map(([key, value]) => `${key}=${value}`)
@@ -70,9 +70,8 @@ function describe(event: EventMessage): string {
   return `${moment(event)} ${Type} ${Action} ${Actor.ID}${attributes === '' ? '' : ` (${attributes})`}\n`;
 }
 
-function moment({ time, timeNano }: EventMessage): string {
+function moment({ time, timeNano }: ExactEvent): string {
   const [day = '', clock = '', zone = ''] = goTime(time * 1000).split(' ');
-  // Nanoseconds lie beyond the integers a number holds exactly: the last digits are what is left of them.
-  const nanos = timeNano === 0 ? 0n : BigInt(timeNano) % 1_000_000_000n;
+  const nanos = BigInt(timeNano) % 1_000_000_000n;
   return `${day}T${clock}.${String(nanos).padStart(9, '0')}${zone === '+0000' ? 'Z' : `${zone.slice(0, 3)}:${zone.slice(3)}`}`;
 }

@@ -21,7 +21,7 @@ export const command = defineCommand({
     if (flags.volumes && flags.filter.until !== undefined)
       throw new ExitError(1, `ERROR: The "until" filter is not supported with "--volumes"`);
     const filters = await pruneFilters(cli, flags.filter);
-    if (!flags.force && !(await confirm(cli, warning(flags, filters)))) return 1;
+    if (!flags.force && !(await confirm(cli, warning(flags, filters)))) return 0;
     const { containers, networks, volumes, images, system, connection } = await cli.client();
     const report = (heading: string, lines: readonly string[]): void => {
       if (lines.length > 0) cli.out.write(`${heading}:\n${lines.join('\n')}\n\n`);

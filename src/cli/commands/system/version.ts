@@ -1,4 +1,4 @@
-import type { SystemVersion } from '#api/types/system.ts';
+import type { SystemVersion, VersionComponent } from '#api/types/system.ts';
 import { clientApiVersion } from '#client/connection.ts';
 import { messageOf } from '#base/errors.ts';
 import { type Cli, cliVersion } from '../../cli.ts';
@@ -64,34 +64,25 @@ async function clientVersion(cli: Cli): Promise<ClientVersion> {
 
 /** The order in which clients have always shown these. */
 function wireOrder(server: SystemVersion): SystemVersion {
-  const {
-    Platform,
-    Components,
-    Version,
-    ApiVersion,
-    MinAPIVersion,
-    GitCommit,
-    GoVersion,
-    Os,
-    Arch,
-    KernelVersion,
-    Experimental,
-    BuildTime,
-  } = server;
   return {
-    Platform,
-    Components,
-    Version,
-    ApiVersion,
-    MinAPIVersion,
-    GitCommit,
-    GoVersion,
-    Os,
-    Arch,
-    KernelVersion,
-    ...(Experimental === true ? { Experimental } : {}),
-    ...(BuildTime === undefined ? {} : { BuildTime }),
+    Platform: server.Platform,
+    Components: (server.Components ?? []).map(readableDate),
+    Version: server.Version,
+    ApiVersion: server.ApiVersion,
+    MinAPIVersion: server.MinAPIVersion,
+    GitCommit: server.GitCommit,
+    GoVersion: server.GoVersion,
+    Os: server.Os,
+    Arch: server.Arch,
+    KernelVersion: server.KernelVersion,
+    ...(server.Experimental === true ? { Experimental: true } : {}),
+    ...(server.BuildTime === undefined ? {} : { BuildTime: server.BuildTime }),
   };
+}
+
+function readableDate(component: VersionComponent): VersionComponent {
+  const built = component.Details?.BuildTime;
+  return built === undefined ? component : { ...component, Details: { ...component.Details, BuildTime: reformatDate(built) } };
 }
 
 async function printVersion(cli: Cli, format: string, shown: { Client: ClientVersion; Server: SystemVersion | null }): Promise<void> {
@@ -104,11 +95,16 @@ async function printVersion(cli: Cli, format: string, shown: { Client: ClientVer
     Server:
       shown.Server === null
         ? null
-        : structOf('*types.Version', { Experimental: false, BuildTime: '', ...shown.Server }, ['Experimental', 'BuildTime']),
+        : structOf('*types.Version', { ...shown.Server, ...optionalFields(shown.Server) }, ['Experimental', 'BuildTime']),
     ServerOK: () => shown.Server !== null,
   });
   await printTemplate(cli, 'version', format, value);
 }
+
+const optionalFields = ({ Experimental, BuildTime }: SystemVersion): object => ({
+  ...(Experimental === undefined ? { Experimental: false } : {}),
+  ...(BuildTime === undefined ? { BuildTime: '' } : {}),
+});
 
 const line = (indent: string, label: string, value: string): string => `${indent}${`${label}:`.padEnd(20 - indent.length)}${value}\n`;
 

@@ -28,7 +28,7 @@ export const command = defineCommand({
     }
     const filters = { ...(await pruneFilters(cli, flags.filter)), ...(flags.all ? { all: ['true'] } : {}) };
     const which = anonymousOnly ? 'anonymous local volumes' : 'all local volumes';
-    if (!flags.force && !(await confirm(cli, `WARNING! This will remove ${which} not used by at least one container.`))) return 1;
+    if (!flags.force && !(await confirm(cli, `WARNING! This will remove ${which} not used by at least one container.`))) return 0;
     const { VolumesDeleted, SpaceReclaimed } = await volumes.prune(filters);
     if ((VolumesDeleted ?? []).length > 0) cli.out.write(`Deleted Volumes:\n${(VolumesDeleted ?? []).join('\n')}\n\n`);
     cli.out.line(`Total reclaimed space: ${humanSize(SpaceReclaimed)}`);
