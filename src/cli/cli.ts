@@ -1,20 +1,7 @@
 import type { Client } from '#client/client.ts';
 import type { ConfigFile } from './config/config-file.ts';
+import type { GlobalOptions } from './global-options.ts';
 import { Output } from './output/terminal.ts';
-
-/** What was said before the command's name. */
-export interface GlobalOptions {
-  readonly configDir?: string;
-  readonly context?: string;
-  readonly hosts: readonly string[];
-  readonly debug: boolean;
-  readonly tls: boolean;
-  readonly tlsVerify: boolean;
-  readonly tlsVerifyGiven: boolean;
-  readonly tlsCaCert?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-}
 
 /** The program's own version; the build defines it. */
 export const cliVersion = '0.1.0';
@@ -26,21 +13,23 @@ export class Cli {
   readonly options: GlobalOptions;
   readonly out = new Output(1);
   readonly err = new Output(2);
+  readonly #connect: (cli: Cli) => Promise<Client>;
   #config: ConfigFile | undefined;
   #client: Promise<Client> | undefined;
 
-  constructor(name: string, options: GlobalOptions) {
+  constructor(name: string, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
     this.name = name;
     this.options = options;
+    this.#connect = connect;
   }
 
   async config(): Promise<ConfigFile> {
-    this.#config ??= (await import('./config/config-file.ts')).loadConfigFile(this);
+    this.#config ??= (await import('./config/config-file.ts')).loadConfigFile(this.options, text => this.err.line(text));
     return this.#config;
   }
 
   client(): Promise<Client> {
-    this.#client ??= import('./config/connect.ts').then(({ connect }) => connect(this));
+    this.#client ??= this.#connect(this);
     return this.#client;
   }
 

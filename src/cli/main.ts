@@ -1,9 +1,12 @@
 import { messageOf } from '#base/errors.ts';
-import { Cli, cliVersion, type GlobalOptions } from './cli.ts';
+import type { Client } from '#client/client.ts';
+import { Cli, cliVersion } from './cli.ts';
 import type { AnyCommand, Entry } from './command.ts';
 import { ExitError, FlagError } from './errors.ts';
 import { bool, type FlagValues, list, text } from './flags/flag.ts';
 import { parseFlags } from './flags/parse.ts';
+import type { GlobalOptions } from './global-options.ts';
+import type { Output } from './output/terminal.ts';
 import { commands, commonCommands } from './registry.ts';
 
 const globalFlags = {
@@ -20,19 +23,21 @@ const globalFlags = {
   version: bool('Print the version and end', { short: 'v' }),
 };
 
+const connect = async (cli: Cli): Promise<Client> => await (await import('./config/connect.ts')).connect(cli);
+
 /** Runs one command line and resolves with its exit code; what there is to say has been written. */
 export async function runCli(argv: readonly string[], name: string): Promise<number> {
-  let cli = new Cli(name, globalOptions({ ...emptyGlobals }, new Set()));
+  let cli = new Cli(name, globalOptions(emptyGlobals, new Set()), connect);
   try {
     const parsed = parseFlags(globalFlags, argv, { interspersed: false });
-    cli = new Cli(name, globalOptions(parsed.flags, parsed.changed));
+    cli = new Cli(name, globalOptions(parsed.flags, parsed.changed), connect);
     checkLogLevel(parsed.flags['log-level']);
     if (parsed.flags.version) {
       cli.out.line(`${name === 'berth' ? 'Berth' : 'Docker'} version ${cliVersion}, build berth`);
       return 0;
     }
     const [word, ...rest] = parsed.args;
-    if (parsed.help || word === undefined) return await showRootHelp(cli);
+    if (parsed.help || word === undefined) return await showRootHelp(cli, parsed.help ? cli.out : cli.err);
     if (word === 'help') return await showHelpOf(cli, rest);
     return await dispatch(cli, argv, word, rest);
   } catch (err) {
@@ -117,7 +122,7 @@ async function runGroup(cli: Cli, { path, entry, rest }: Found): Promise<number>
       );
     }
     const { groupHelp } = await import('./help.ts');
-    (parsed.help || rest.length === 0 ? cli.out : cli.err).write(groupHelp(path, entry));
+    (parsed.help ? cli.out : cli.err).write(groupHelp(path, entry));
     return 0;
   } catch (err) {
     return await report(cli, err, path, '');
@@ -165,16 +170,16 @@ async function report(cli: Cli, err: unknown, path: string, usage: string): Prom
   return 1;
 }
 
-async function showRootHelp(cli: Cli): Promise<number> {
+async function showRootHelp(cli: Cli, to: Output): Promise<number> {
   const [{ rootHelp }, { listPluginEntries }] = await Promise.all([import('./help.ts'), import('./plugins.ts')]);
   const plugins = await listPluginEntries(cli);
-  cli.out.write(rootHelp({ program: cli.name, common: commonCommands, commands, flags: globalFlags, plugins }, cli.out));
+  to.write(rootHelp({ program: cli.name, common: commonCommands, commands, flags: globalFlags, plugins }, to));
   return 0;
 }
 
 async function showHelpOf(cli: Cli, words: readonly string[]): Promise<number> {
   const [word, ...rest] = words;
-  if (word === undefined) return await showRootHelp(cli);
+  if (word === undefined) return await showRootHelp(cli, cli.out);
   const found = findCommand(cli.name, word, rest);
   if (found === undefined || (found.entry.commands !== undefined && found.rest.length > 0)) {
     throw new ExitError(1, `unknown help topic: ${words.join(' ')}`);

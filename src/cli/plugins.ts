@@ -29,7 +29,7 @@ export interface Plugin {
 
 async function directories(cli: Cli): Promise<string[]> {
   const { values } = await cli.config();
-  return [join(configDirectory(cli), 'cli-plugins'), ...(values.cliPluginsExtraDirs ?? []), ...systemDirectories];
+  return [join(configDirectory(cli.options), 'cli-plugins'), ...(values.cliPluginsExtraDirs ?? []), ...systemDirectories];
 }
 
 function isExecutable(path: string): boolean {

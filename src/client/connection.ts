@@ -3,6 +3,7 @@ import { invalidArgument, isErrno, messageOf } from '#base/errors.ts';
 import type { Endpoint, TlsFiles } from './endpoint.ts';
 import { ConnectionError, connectionError, daemonError } from './errors.ts';
 import type { HijackedStream } from './hijack.ts';
+import type { SocketAddress, TlsMaterial } from './socket-address.ts';
 
 /** The newest API version this client speaks. */
 export const clientApiVersion = maxApiVersion;
@@ -227,23 +228,6 @@ export class Connection {
 
 const connectionErrorText = (host: string, text: string, cause: unknown): ConnectionError =>
   new ConnectionError(`error during connect: ${host}: ${text}`, cause);
-
-export interface TlsMaterial {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly rejectUnauthorized: boolean;
-}
-
-export interface SocketAddress {
-  /** For messages. */
-  readonly host: string;
-  readonly unix?: string;
-  readonly hostname?: string;
-  readonly port?: number;
-  readonly basePath?: string;
-  readonly tls?: TlsMaterial;
-}
 
 async function readTls(files: TlsFiles): Promise<TlsMaterial> {
   const read = async (what: string, path: string | undefined): Promise<string | undefined> => {

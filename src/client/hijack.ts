@@ -1,5 +1,5 @@
 import { connectionError, daemonError } from './errors.ts';
-import type { SocketAddress } from './connection.ts';
+import type { SocketAddress } from './socket-address.ts';
 
 /** A raw stream in both directions that began as an HTTP request. */
 export interface HijackedStream extends AsyncDisposable {

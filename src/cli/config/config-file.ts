@@ -2,8 +2,8 @@ import { chmodSync, mkdirSync, readFileSync, readlinkSync, renameSync, writeFile
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { isErrno, messageOf } from '#base/errors.ts';
-import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
+import type { GlobalOptions } from '../global-options.ts';
 
 export interface StoredAuth {
   auth?: string;
@@ -41,8 +41,8 @@ export interface ConfigValues {
   features?: Record<string, string>;
 }
 
-export const configDirectory = (cli: Cli): string =>
-  cli.options.configDir ?? nonEmpty(process.env.DOCKER_CONFIG) ?? join(homedir(), '.docker');
+export const configDirectory = (options: GlobalOptions): string =>
+  options.configDir ?? nonEmpty(process.env.DOCKER_CONFIG) ?? join(homedir(), '.docker');
 
 const nonEmpty = (value: string | undefined): string | undefined => (value === '' ? undefined : value);
 
@@ -80,14 +80,14 @@ export class ConfigFile {
   }
 }
 
-export function loadConfigFile(cli: Cli): ConfigFile {
-  const path = join(configDirectory(cli), 'config.json');
+export function loadConfigFile(options: GlobalOptions, warn: (text: string) => void): ConfigFile {
+  const path = join(configDirectory(options), 'config.json');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (err) {
     if (isErrno(err, 'ENOENT', 'ENOTDIR')) return new ConfigFile(path, {});
-    cli.err.line(`WARNING: Error loading config file: ${path}: ${messageOf(err)}`);
+    warn(`WARNING: Error loading config file: ${path}: ${messageOf(err)}`);
     return new ConfigFile(path, {});
   }
   try {

@@ -72,7 +72,7 @@ function tlsFiles(cli: Cli): TlsFiles | undefined {
   const { options } = cli;
   const verify = options.tlsVerifyGiven ? options.tlsVerify : variable('DOCKER_TLS_VERIFY') !== undefined;
   if (!verify && !options.tls && variable('DOCKER_TLS') === undefined) return undefined;
-  const directory = variable('DOCKER_CERT_PATH') ?? configDirectory(cli);
+  const directory = variable('DOCKER_CERT_PATH') ?? configDirectory(cli.options);
   // A default path that is not there is no certificate; one that was asked for must exist.
   const file = (given: string | undefined, name: string): string | undefined => {
     const path = given ?? join(directory, name);

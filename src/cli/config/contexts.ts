@@ -34,7 +34,7 @@ export class ContextStore {
   readonly #root: string;
 
   constructor(cli: Cli) {
-    this.#root = join(configDirectory(cli), 'contexts');
+    this.#root = join(configDirectory(cli.options), 'contexts');
   }
 
   metaDirectory(name: string): string {

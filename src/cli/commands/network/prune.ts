@@ -11,7 +11,7 @@ export const command = defineCommand({
   async run(cli, { flags }) {
     const filters = await pruneFilters(cli, flags.filter);
     if (!flags.force && !(await confirm(cli, 'WARNING! This will remove all custom networks not used by at least one container.')))
-      return 1;
+      return 0;
     const { networks } = await cli.client();
     const { NetworksDeleted } = await networks.prune(filters);
     if ((NetworksDeleted ?? []).length > 0) cli.out.write(`Deleted Networks:\n${(NetworksDeleted ?? []).join('\n')}\n\n`);
