@@ -3,7 +3,6 @@ import { formatFilters, parseFilters } from './filters.ts';
 import { JsonLines } from './json-stream.ts';
 import { Query, parseBool, parseMoment } from './query.ts';
 import { FrameReader, frame } from './stream-framing.ts';
-import { parseTimestamp } from './timestamp.ts';
 import { compareVersions, isBefore, requireServed } from './versions.ts';
 
 test('versions compare by their numbers, not by their letters', () => {
@@ -56,13 +55,6 @@ test('moments keep their nanoseconds', () => {
   expect(parseMoment('1700000000.000000001')).toBe(1_700_000_000_000_000_001n);
   expect(parseMoment('1700000000.5')).toBe(1_700_000_000_500_000_000n);
   expect(parseMoment('soon')).toBeUndefined();
-});
-
-test('timestamps are seconds, RFC 3339 or how long ago', () => {
-  expect(parseTimestamp('1700000000', 0)).toBe(1_700_000_000_000);
-  expect(parseTimestamp('1h30m', 10_000_000)).toBe(10_000_000 - 5_400_000);
-  expect(parseTimestamp('2026-01-02T03:04:05Z', 0)).toBe(Date.UTC(2026, 0, 2, 3, 4, 5));
-  expect(() => parseTimestamp('yesterday', 0)).toThrow('invalid time "yesterday"');
 });
 
 test('a framed stream is read whatever its pieces are', () => {

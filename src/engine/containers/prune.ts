@@ -1,7 +1,7 @@
 import { invalidArgument } from '#base/errors.ts';
+import { parseTimestamp } from '#base/timestamp.ts';
 import { type Context, publishAs, withContainer } from './context.ts';
 import type { Container } from './model.ts';
-import { parseUntil } from './prune-until.ts';
 import { removeLocked } from './remove.ts';
 import type { Filters, PruneResult } from './service.ts';
 import { isActive } from './state.ts';
@@ -37,7 +37,7 @@ function pruneFilter(filters: Filters, now: number): (container: Container) => b
     else if (key === 'label!') tests.push(({ config }) => !values.some(value => hasLabel(config.labels, value)));
     else if (key === 'until') {
       if (values.length > 1) throw invalidArgument('more than one until filter specified');
-      const until = parseUntil(values[0] ?? '', now);
+      const until = parseTimestamp(values[0] ?? '', now);
       tests.push(({ created }) => Date.parse(created) < until);
     } else throw invalidArgument(`invalid filter '${key}'`);
   }

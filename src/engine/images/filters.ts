@@ -24,22 +24,6 @@ export function parseBoolean(value: string): boolean {
   return truth;
 }
 
-const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5 };
-
-/** A moment: RFC 3339 or a part of it, seconds since 1970, or a duration before `now` (`1h30m`). */
-export function parseTimestamp(value: string, now: Date): Date {
-  if (/^\d+(\.\d+)?$/.test(value)) return new Date(Number(value) * 1000);
-  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length > 0 && parts.map(part => part[0]).join('') === value) {
-    return new Date(now.getTime() - parts.reduce((sum, part) => sum + Number(part[1]) * (unitMs[part[2] ?? ''] ?? 0), 0));
-  }
-  const time = /^\d{4}-\d{2}-\d{2}(T|$)/.test(value) ? new Date(value.length === 13 ? `${value}:00` : value) : new Date(Number.NaN);
-  if (Number.isNaN(time.getTime())) {
-    throw invalidArgument(`invalid time "${value}": expected RFC 3339, seconds since 1970, or a duration such as 24h`);
-  }
-  return time;
-}
-
 /** Every `label` must be there (`key` or `key=value`), every `label!` must not. */
 export function matchesLabels(filters: Filters, labels: Readonly<Record<string, string>>): boolean {
   const has = (wanted: string): boolean => {

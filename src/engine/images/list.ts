@@ -1,9 +1,10 @@
 import { invalidArgument } from '#base/errors.ts';
+import { parseTimestamp } from '#base/timestamp.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import { familiarString } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
-import { checkFilters, createdAt, type Filters, matchesLabels, matchesReference, parseBoolean, parseTimestamp } from './filters.ts';
+import { checkFilters, createdAt, type Filters, matchesLabels, matchesReference, parseBoolean } from './filters.ts';
 import type { ImageRecord } from './model.ts';
 
 export interface ImageSummary {
@@ -36,7 +37,7 @@ export async function listImages(context: ImageContext, options: ListOptions): P
   const dangling = onlyValue(filters, 'dangling', parseBoolean);
   const before = await boundary(context, filters, 'before');
   const since = await boundary(context, filters, 'since');
-  const until = onlyValue(filters, 'until', value => parseTimestamp(value, new Date()));
+  const until = onlyValue(filters, 'until', value => new Date(parseTimestamp(value, Date.now())));
   const parents = new Set(context.store.all().map(image => image.parent));
   const users = options.sharedSize ? countLayerUsers(context.store.all()) : undefined;
   const summaries: ImageSummary[] = [];

@@ -1,6 +1,7 @@
 import { conflict, invalidArgument } from '#base/errors.ts';
+import { parseTimestamp } from '#base/timestamp.ts';
 import type { ImageContext } from './context.ts';
-import { checkFilters, createdAt, type Filters, matchesLabels, parseBoolean, parseTimestamp } from './filters.ts';
+import { checkFilters, createdAt, type Filters, matchesLabels, parseBoolean } from './filters.ts';
 import { deleteImage, type RemovedItem } from './remove.ts';
 
 export interface PruneReport {
@@ -25,7 +26,7 @@ export class ImagePruner {
     if (moreDangling.length > 0 || moreUntil.length > 0)
       throw invalidArgument("invalid filter: 'dangling' and 'until' take one value each");
     const onlyDangling = parseBoolean(danglingText);
-    const until = untilText === undefined ? undefined : parseTimestamp(untilText, new Date());
+    const until = untilText === undefined ? undefined : new Date(parseTimestamp(untilText, Date.now()));
     if (this.#isRunning) throw conflict('a prune operation is already running');
     this.#isRunning = true;
     try {

@@ -1,6 +1,6 @@
 import { filterKeys, parseFilters } from '#api/filters.ts';
 import { networkConnectRequest, networkCreateRequest, networkDisconnectRequest } from '#api/requests/network.ts';
-import { parseTimestamp } from '#api/timestamp.ts';
+import { parseTimestamp } from '#base/timestamp.ts';
 import { isBefore } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
 import type { ApiRequest } from '../api-request.ts';
