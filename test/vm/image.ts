@@ -1,5 +1,5 @@
 import { chmod, cp, mkdir, mkdtemp, readdir, realpath, rm, symlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { $ } from 'bun';
 import { baseImage } from '../../scripts/base-images.ts';
 import { cached, projectRoot } from '#test/helpers/paths.ts';
@@ -11,7 +11,7 @@ export interface VmImage extends AsyncDisposable {
 }
 
 /** Programs of this machine that go into the VM with the libraries they need. */
-const programs = ['crun', 'conmon', 'nft', 'ip', 'tini-static'];
+const programs = ['crun', 'runc', 'conmon', 'nft', 'ip', 'tini-static'];
 /** Opened by name at run time, so that no program's header mentions them. */
 const libraries = ['libnftables.so.1', 'libnss_files.so.2'];
 
@@ -38,7 +38,7 @@ export async function makeVmImage(script: string): Promise<VmImage> {
     if (path !== undefined) await copyWithLibraries(root, path);
   }
   await copyWithLibraries(root, await realpath(join(projectRoot, 'node_modules/.bin/bun')), '/usr/bin/bun');
-  await copyWithLibraries(root, join(projectRoot, process.env.BERTH_TEST_BINARY ?? 'dist/berth'), '/usr/bin/berth');
+  await copyWithLibraries(root, resolve(projectRoot, process.env.BERTH_TEST_BINARY ?? 'dist/berth'), '/usr/bin/berth');
   await copyProject(root);
   await cp(cached(`kernel/lib/modules/${release}`), join(root, `usr/lib/modules/${release}`), { recursive: true });
   await $`depmod -b ${root} ${release}`;

@@ -1,4 +1,5 @@
 import { ptr } from 'bun:ffi';
+import { isErrno } from '#base/errors.ts';
 import { closeFd } from './fs.ts';
 import { check, cstring, errno, libc, SystemError } from './libc.ts';
 
@@ -87,35 +88,30 @@ const overlayOptions = [
 
 /** Mounts layers on top of each other. The number of layers is not limited by the length of an option string where the kernel has `lowerdir+` (6.7). */
 export function mountOverlay(overlay: Overlay, target: string): void {
-  if (hasLowerDirPlus && tryMountOverlay(overlay, target)) return;
-  mountOverlayByOptions(overlay, target);
+  const paths = [...overlay.lowerDirs, overlay.upperDir, overlay.workDir];
+  if (lowerDirPlus === 'missing' || paths.some(path => Buffer.byteLength(path) > 255)) return mountOverlayByOptions(overlay, target);
+  try {
+    mountOverlayStepwise(overlay, target);
+    lowerDirPlus = 'there';
+  } catch (err) {
+    // Kernels from before 5.2 lack the calls. Up to 6.6 overlay takes any option and objects only when all are told, with no more than EINVAL.
+    if (lowerDirPlus === 'there' || !isErrno(err, 'ENOSYS', 'EINVAL')) throw err;
+    try {
+      mountOverlayByOptions(overlay, target);
+    } catch {
+      throw err;
+    }
+    lowerDirPlus = 'missing';
+  }
 }
 
-let hasLowerDirPlus = true;
+let lowerDirPlus: 'unknown' | 'there' | 'missing' = 'unknown';
 
-/** False when the kernel lacks the calls or cannot take such a long path this way. */
-function tryMountOverlay(overlay: Overlay, target: string): boolean {
-  const paths = [...overlay.lowerDirs, overlay.upperDir, overlay.workDir];
-  if (paths.some(path => Buffer.byteLength(path) > 255)) return false;
-  const fd = fsopen(sys.fsopen, cstring('overlay'), fsCloexec);
-  if (fd === -1 && errno() === 38) {
-    hasLowerDirPlus = false;
-    return false;
-  }
-  check(fd, 'fsopen', 'overlay');
+function mountOverlayStepwise(overlay: Overlay, target: string): void {
+  const fd = check(fsopen(sys.fsopen, cstring('overlay'), fsCloexec), 'fsopen', 'overlay');
   try {
-    for (const [i, lower] of overlay.lowerDirs.entries()) {
-      if (i === 0) {
-        const result = configure(fd, command.setString, 'lowerdir+', lower);
-        if (result === 22) {
-          hasLowerDirPlus = false;
-          return false;
-        }
-        expectConfigured(fd, result, `lower directory ${lower}`);
-      } else {
-        expectConfigured(fd, configure(fd, command.setString, 'lowerdir+', lower), `lower directory ${lower}`);
-      }
-    }
+    for (const lower of overlay.lowerDirs)
+      expectConfigured(fd, configure(fd, command.setString, 'lowerdir+', lower), `lower directory ${lower}`);
     expectConfigured(fd, configure(fd, command.setString, 'upperdir', overlay.upperDir), `upper directory ${overlay.upperDir}`);
     expectConfigured(fd, configure(fd, command.setString, 'workdir', overlay.workDir), `work directory ${overlay.workDir}`);
     for (const [key, value] of overlayOptions) expectConfigured(fd, configure(fd, command.setString, key, value), `option ${key}`);
@@ -127,7 +123,6 @@ function tryMountOverlay(overlay: Overlay, target: string): boolean {
     } finally {
       closeFd(mountFd);
     }
-    return true;
   } finally {
     closeFd(fd);
   }
