@@ -61,7 +61,7 @@ interface Input {
 function startInput(stream: HijackedStream, options: SessionOptions, onDetach: () => void): Input {
   if (!isInputTerminal()) return pipeInput(stream);
   const watcher = options.tty && options.detachKeys !== undefined ? new DetachWatcher(options.detachKeys) : undefined;
-  if (options.tty) process.stdin.setRawMode(true);
+  if (options.tty) makeRaw();
   const take = (typed: Buffer): void => {
     const { pass, detached } = watcher?.push(typed) ?? { pass: typed, detached: false };
     if (pass.length > 0) void stream.write(pass);
@@ -76,6 +76,19 @@ function startInput(stream: HijackedStream, options: SessionOptions, onDetach: (
       if (options.tty) process.stdin.setRawMode(false);
     },
   };
+}
+
+/**
+ * What the container's terminal sends is finished: this one must not add carriage returns. Raw mode leaves that on, so stty turns it off; leaving
+ * raw mode restores everything.
+ */
+function makeRaw(): void {
+  process.stdin.setRawMode(true);
+  try {
+    Bun.spawnSync(['stty', '-opost'], { stdin: 'inherit', stdout: 'ignore', stderr: 'ignore' });
+  } catch {
+    // Without stty, lines end with one carriage return too many, which terminals do not show.
+  }
 }
 
 export const isInputTerminal = (): boolean => process.getBuiltinModule('node:tty').isatty(0);
