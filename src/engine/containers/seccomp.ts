@@ -95,7 +95,13 @@ function applies(rule: SeccompRule, target: SeccompTarget): boolean {
   if (excludes?.arches?.includes(target.architecture) === true) return false;
   if (excludes?.caps?.some(cap => target.capabilities.includes(cap)) === true) return false;
   if (excludes?.minKernel !== undefined && isKernelAtLeast(target.kernelVersion, excludes.minKernel)) return false;
-  if (includes?.arches != null && includes.arches.length > 0 && !includes.arches.includes(target.architecture)) return false;
+  if (
+    includes?.arches !== undefined &&
+    includes.arches !== null &&
+    includes.arches.length > 0 &&
+    !includes.arches.includes(target.architecture)
+  )
+    return false;
   if (includes?.caps?.some(cap => !target.capabilities.includes(cap)) === true) return false;
   return includes?.minKernel === undefined || isKernelAtLeast(target.kernelVersion, includes.minKernel);
 }
@@ -105,7 +111,7 @@ function toOciRule(rule: SeccompRule): SeccompSpec['syscalls'][number] {
     names: rule.name === undefined ? [...(rule.names ?? [])] : [rule.name, ...(rule.names ?? [])],
     action: rule.action,
     ...(rule.errnoRet === undefined ? {} : { errnoRet: rule.errnoRet }),
-    ...(rule.args == null || rule.args.length === 0 ? {} : { args: rule.args.map(arg => ({ ...arg })) }),
+    ...(rule.args === undefined || rule.args === null || rule.args.length === 0 ? {} : { args: rule.args.map(arg => ({ ...arg })) }),
   };
 }
 
