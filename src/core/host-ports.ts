@@ -10,6 +10,11 @@ export interface HostListener {
   readonly port: number;
 }
 
+export interface ListenerMove {
+  readonly from: HostListener;
+  readonly to: HostListener;
+}
+
 /**
  * Holds host ports so that no other process can take them, and carries what packet rules cannot translate (IPv6 clients of an IPv4 container).
  * Ports stay held while the daemon is dead.
@@ -17,6 +22,8 @@ export interface HostListener {
 export interface HostPorts {
   /** Throws Conflict when another process has the port, FailedPrecondition when the address is not this host's. */
   open(listener: HostListener): void;
+  /** What a port that is held leads to from now on: the same port with another container address. Connections under way go on. */
+  redirect(moves: readonly ListenerMove[]): void;
   /** Resolves when the ports are free for others. Unknown ones are fine. */
   close(listeners: readonly HostListener[]): Promise<void>;
   /** After a daemon restart: holds exactly these. Returns in words what it could not hold any more and what it let go. */

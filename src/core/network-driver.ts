@@ -25,14 +25,14 @@ export interface ContainerInterface {
 }
 
 /**
- * Links, addresses, routes and network namespaces of the kernel. Calls are synchronous: they are system calls of microseconds, and a namespace
- * change must not be interrupted. A refusal carries the kernel's words.
+ * Links, addresses, routes and network namespaces of the kernel. Calls are synchronous where they are system calls of microseconds, and because
+ * a namespace change must not be interrupted. A refusal carries the kernel's words.
  */
 export interface NetworkDriver {
   /** Makes a bridge, or changes what differs on the one that is there. Rejects with Conflict when the name belongs to something else. */
   putBridge(bridge: BridgeLink): void;
-  /** False when there was none. */
-  removeBridge(name: string): boolean;
+  /** False when there was none. Like every removal of a link it takes the kernel tens of milliseconds, in which this thread goes on. */
+  removeBridge(name: string): Promise<boolean>;
   /** Names of what is connected to a bridge; empty when there is none. */
   bridgePorts(name: string): string[];
   /** Names of all links, so that a name can be known to be free. */
@@ -46,9 +46,10 @@ export interface NetworkDriver {
   removeSandbox(key: string): boolean;
   sandboxPath(key: string): string;
   sandboxes(): string[];
+  /** When a step fails the caller removes what was made. */
   addInterface(key: string, added: ContainerInterface): void;
   /** Not there is fine. */
-  removeInterface(hostName: string): void;
+  removeInterface(hostName: string): Promise<void>;
   /** Replaces the default routes; a family without a gateway is left as it is. */
   setGateways(key: string, gateways: readonly string[]): void;
   /** Networks that the host reaches already, in CIDR form, except through these links. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { existsSync } from 'node:fs';
+import type { PortMap, Sandbox } from '#core/network.ts';
 import { openNftables } from '#host/sys/nftables.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
@@ -66,7 +67,7 @@ describe('traffic of containers', () => {
   });
 
   test('networks do not reach each other except through published ports', async () => {
-    stack.createNetwork('other');
+    await stack.createNetwork('other');
     const c = await stack.start('c', { endpoints: { other: {} } });
     c.serve(80);
     expect(await fetchTcp(a.path, c.address, 80)).toBe('timeout');
@@ -74,11 +75,11 @@ describe('traffic of containers', () => {
     expect(await fetchTcp(c.path, '10.214.0.1', port)).toStartWith('b ');
     c.stop();
     await stack.service.teardown(c.request.containerId);
-    stack.service.remove('other');
+    await stack.service.remove('other');
   });
 
   test('an internal network leads nowhere', async () => {
-    stack.createNetwork('inner', { internal: true });
+    await stack.createNetwork('inner', { internal: true });
     const [c, d] = [await stack.start('c', { endpoints: { inner: {} } }), await stack.start('d', { endpoints: { inner: {} } })];
     c.serve(80);
     expect(await fetchTcp(d.path, c.address, 80)).toBe(`c ${d.address}`);
@@ -87,11 +88,11 @@ describe('traffic of containers', () => {
       member.stop();
       await stack.service.teardown(member.request.containerId);
     }
-    stack.service.remove('inner');
+    await stack.service.remove('inner');
   });
 
   test('without icc containers reach the outside but not each other', async () => {
-    stack.createNetwork('apart', { options: { 'com.docker.network.bridge.enable_icc': 'false' } });
+    await stack.createNetwork('apart', { options: { 'com.docker.network.bridge.enable_icc': 'false' } });
     const [c, d] = [await stack.start('c', { endpoints: { apart: {} } }), await stack.start('d', { endpoints: { apart: {} } })];
     c.serve(80);
     expect(['refused', 'timeout']).toContain(await fetchTcp(d.path, c.address, 80));
@@ -100,7 +101,71 @@ describe('traffic of containers', () => {
       member.stop();
       await stack.service.teardown(member.request.containerId);
     }
-    stack.service.remove('apart');
+    await stack.service.remove('apart');
+  });
+
+  test('published ports follow a container to the network that carries them next, and go with the last one', async () => {
+    await stack.createNetwork('next');
+    await stack.createNetwork('sealed', { internal: true });
+    const member = await stack.start('m', {
+      portBindings: { '80/tcp': [{ hostIp: '', hostPort: '28082' }], '80/udp': [{ hostIp: '', hostPort: '' }] },
+    });
+    const id = member.request.containerId;
+    member.serve(80);
+    const reached = async (): Promise<string[]> =>
+      await Promise.all(['127.0.0.1', '10.214.0.1', '::1'].map(host => fetchTcp(undefined, host, 28_082, 5000)));
+    const published = (ports: PortMap): string[] => (ports['80/tcp'] ?? []).map(({ hostPort }) => hostPort);
+    const { connect, disconnect } = stack.service;
+    const joining = { ...member.request, endpoints: { bridge: {}, next: {}, sealed: {} } };
+    await connect(joining, 'next', AbortSignal.timeout(5000));
+    await connect(joining, 'sealed', AbortSignal.timeout(5000));
+    expect(published((await disconnect(id, 'bridge'))?.ports ?? {})).toEqual(['28082', '28082']);
+    for (const answer of await reached()) expect(answer).toStartWith('m ');
+    expect(elementsOf(stack.table)).not.toContain(member.address);
+    // An internal network carries nothing: the ports are free again.
+    expect(published((await disconnect(id, 'next'))?.ports ?? {})).toEqual([]);
+    expect(await fetchTcp(undefined, '127.0.0.1', 28_082)).toBe('refused');
+    expect(await fetchTcp(undefined, '::1', 28_082)).toBe('refused');
+    expect(published((await connect(joining, 'next', AbortSignal.timeout(5000))).ports)).toEqual(['28082', '28082']);
+    for (const answer of await reached()) expect(answer).toStartWith('m ');
+    member.stop();
+    await stack.service.teardown(id);
+    expect(elementsOf(stack.table)).not.toContain('28082');
+    expect(await fetchTcp(undefined, '127.0.0.1', 28_082)).toBe('refused');
+    for (const name of ['next', 'sealed']) await stack.service.remove(name);
+  });
+
+  test('a port that somebody took meanwhile keeps a container from joining the network that would carry it', async () => {
+    await stack.createNetwork('next');
+    await stack.createNetwork('sealed', { internal: true });
+    const member = await stack.start('m', { endpoints: { sealed: {} }, portBindings: { '80/tcp': [{ hostIp: '', hostPort: '28083' }] } });
+    const other = Bun.listen({ hostname: '0.0.0.0', port: 28_083, socket: { data: () => undefined } });
+    const joining = { ...member.request, endpoints: { next: {}, sealed: {} } };
+    const joined = (): Promise<Sandbox> => stack.service.connect(joining, 'next', AbortSignal.timeout(5000));
+    expect(joined()).rejects.toThrow('address already in use');
+    await eventually('it is as before', () => stack.service.users(stack.service.inspect('next')).length === 0);
+    other.stop(true);
+    expect(Object.keys((await joined()).endpoints)).toEqual(['next', 'sealed']);
+    await stack.service.teardown(member.request.containerId);
+    for (const name of ['next', 'sealed']) await stack.service.remove(name);
+  });
+
+  test('removing networks and interfaces does not keep the daemon from other work', async () => {
+    await stack.createNetwork('slow');
+    const member = await stack.start('m');
+    await stack.service.connect({ ...member.request, endpoints: { bridge: {}, slow: {} } }, 'slow', AbortSignal.timeout(5000));
+    let [longest, last] = [0, performance.now()];
+    const timer = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+    }, 1);
+    const before = performance.now();
+    await stack.service.disconnect(member.request.containerId, 'slow');
+    await stack.service.remove('slow');
+    const took = performance.now() - before;
+    clearInterval(timer);
+    expect(longest).toBeLessThan(Math.max(10, took / 2));
+    await stack.service.teardown(member.request.containerId);
   });
 
   test('a port that somebody has is refused in Docker’s words, and nothing is left of the try', async () => {
@@ -154,7 +219,7 @@ describe('a network service', () => {
   test('a resolver of a network answers with names of that network', async () => {
     const stack = new NetworkStack();
     await stack.service.recover(new Set());
-    stack.createNetwork('web');
+    await stack.createNetwork('web');
     const db = await stack.start('db', { endpoints: { web: { aliases: ['store'] } } });
     const app = await stack.start('app', { endpoints: { web: {} } });
     const script = 'import socket,sys\nfor n in sys.argv[1:]:\n print(socket.gethostbyname(n))';
@@ -164,7 +229,7 @@ describe('a network service', () => {
     for (const name of ['db', 'store', 'db.web', 'app']) answers.push(await spawned(app.path, resolver, script, name));
     expect(answers).toEqual([db.address, db.address, db.address, app.address]);
     for (const member of [db, app]) await stack.service.teardown(member.request.containerId);
-    stack.service.remove('web');
+    await stack.service.remove('web');
     await stack.close();
   });
 });
@@ -176,6 +241,11 @@ async function spawned(path: string, resolver: string, script: string, name: str
     stdout: 'pipe',
   });
   return (await new Response(child.stdout).text()).trim();
+}
+
+function elementsOf(table: string): string {
+  using nftables = openNftables();
+  return JSON.stringify(nftables.list(`list table inet ${table}`));
 }
 
 function tables(): string {

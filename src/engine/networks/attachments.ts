@@ -81,6 +81,16 @@ export function gatewaysOf(ctx: Context, attachments: readonly Attachment[]): st
   return [...first(link => link.ipv4), ...first(link => link.ipv6)];
 }
 
+/** Whether a container asks for published ports: then its interfaces must be able to send back what they sent out. */
+export const publishesPorts = ({ publishAllPorts, portBindings }: SandboxRequest): boolean =>
+  publishAllPorts || Object.values(portBindings).some(bindings => bindings.length > 0);
+
+/** The order in which networks are asked for a default route and for a way in: priority first, then name. */
+export function byPriority(ctx: Context, attachments: readonly Attachment[]): Attachment[] {
+  const nameOf = ({ networkId }: Attachment): string => ctx.networks.byId(networkId)?.name ?? '';
+  return attachments.toSorted((a, b) => (b.config.gwPriority ?? 0) - (a.config.gwPriority ?? 0) || (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
 /** The attachment that published ports lead to: the first that leads out. */
 export function publishingAttachment(ctx: Context, attachments: readonly Attachment[]): Attachment | undefined {
   return attachments.find(({ networkId, link }) => link !== undefined && ctx.networks.byId(networkId)?.internal === false);

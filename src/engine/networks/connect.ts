@@ -1,10 +1,12 @@
 import { conflict, notFound, permissionDenied } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { Sandbox, SandboxRequest } from '#core/network.ts';
-import { attach, checkStatic, dnsNamesOf, gatewaysOf, interfaceOf, releaseAttachment } from './attachments.ts';
+import { attach, byPriority, checkStatic, dnsNamesOf, gatewaysOf, interfaceOf, publishesPorts, releaseAttachment } from './attachments.ts';
 import { usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
 import type { Attachment, Network, SandboxRecord } from './model.ts';
+import { movePorts, planPortMove, type PortMove, reverseMove } from './move-ports.ts';
+import { networkError } from './network-error.ts';
 import { sandboxOf } from './setup.ts';
 
 /** Joins a container that runs to one more network. Rejects with NotFound, PermissionDenied, Conflict. */
@@ -18,17 +20,25 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   await using undo = new AsyncDisposableStack();
   const attachment = attach(ctx, network, config, request, freeInterfaceName(before.attachments));
   undo.defer(() => releaseAttachment(ctx, attachment));
-  const record: SandboxRecord = { ...before, request, attachments: [...before.attachments, attachment] };
+  const attachments = byPriority(ctx, [...before.attachments, attachment]);
+  const move = portMoveFor(ctx, undo, request, before, attachments);
+  const record: SandboxRecord = { request, attachments, ports: move.ports };
   ctx.sandboxes.put(record);
   undo.defer(() => ctx.sandboxes.put(before));
   failpoint('network.connect.recorded');
-  const added = interfaceOf(network, attachment, false);
+  const added = interfaceOf(network, attachment, publishesPorts(request));
   if (added !== undefined) {
+    undo.defer(async () => {
+      await ctx.driver.removeInterface(added.hostName);
+      ctx.driver.setGateways(request.containerId, gatewaysOf(ctx, before.attachments));
+    });
     ctx.driver.addInterface(request.containerId, added);
-    undo.defer(() => ctx.driver.removeInterface(added.hostName));
-    ctx.driver.setGateways(request.containerId, gatewaysOf(ctx, byPriority(ctx, record.attachments)));
+    ctx.driver.setGateways(request.containerId, gatewaysOf(ctx, attachments));
   }
   failpoint('network.connect.attached');
+  await movePorts(ctx, before.ports, move);
+  undo.defer(() => movePorts(ctx, move.ports, reverseMove(before.ports, move)));
+  failpoint('network.connect.published');
   const path = ctx.driver.sandboxPath(request.containerId);
   if (usesInternalResolver(ctx, record.attachments)) await ctx.nameServer.serve(request.containerId, path);
   undo.move();
@@ -36,18 +46,27 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   return sandboxOf(ctx, record, { kind: 'path', path });
 }
 
-/** Undefined when the container does not run. Rejects with NotFound when it is not on the network. */
-export function disconnect(ctx: Context, containerId: string, ref: string): Sandbox | undefined {
+/**
+ * Undefined when the container does not run. Rejects with NotFound when it is not on the network. Published ports and the default route go to
+ * the next network that can have them before the interface goes.
+ */
+export async function disconnect(ctx: Context, containerId: string, ref: string): Promise<Sandbox | undefined> {
   const before = ctx.sandboxes.get(containerId);
   if (before === undefined) return undefined;
   const network = ctx.networks.find(ref);
   const attachment = before.attachments.find(one => one.networkId === network.id);
   if (attachment === undefined) throw notFound(`container ${containerId} is not connected to network ${network.name}`);
   if (network.driver === 'host') throw permissionDenied('container cannot be disconnected from host network or connected to host network');
-  const record: SandboxRecord = { ...before, attachments: before.attachments.filter(one => one !== attachment) };
+  const attachments = before.attachments.filter(one => one !== attachment);
+  await using undo = new AsyncDisposableStack();
+  const move = planPortMove(ctx, undo, before.request, before, attachments);
+  undo.move();
+  const record: SandboxRecord = { ...before, attachments, ports: move.ports };
+  await movePorts(ctx, before.ports, move);
+  failpoint('network.disconnect.published');
   if (attachment.link !== undefined) {
-    ctx.driver.removeInterface(attachment.link.hostName);
-    ctx.driver.setGateways(containerId, gatewaysOf(ctx, byPriority(ctx, record.attachments)));
+    ctx.driver.setGateways(containerId, gatewaysOf(ctx, attachments));
+    await ctx.driver.removeInterface(attachment.link.hostName);
   }
   failpoint('network.disconnect.detached');
   ctx.sandboxes.put(record);
@@ -94,8 +113,16 @@ function freeInterfaceName(attachments: readonly Attachment[]): string {
   return `eth${String(index)}`;
 }
 
-/** Which network gives the default route: priority first, then name. */
-function byPriority(ctx: Context, attachments: readonly Attachment[]): Attachment[] {
-  const nameOf = ({ networkId }: Attachment): string => ctx.networks.byId(networkId)?.name ?? '';
-  return attachments.toSorted((a, b) => (b.config.gwPriority ?? 0) - (a.config.gwPriority ?? 0) || (nameOf(a) < nameOf(b) ? -1 : 1));
+function portMoveFor(
+  ctx: Context,
+  undo: AsyncDisposableStack,
+  request: SandboxRequest,
+  before: SandboxRecord,
+  attachments: readonly Attachment[],
+): PortMove {
+  try {
+    return planPortMove(ctx, undo, request, before, attachments);
+  } catch (err) {
+    throw networkError(request, attachments, err);
+  }
 }

@@ -1,4 +1,5 @@
 import { alreadyExists, invalidArgument, notFound, permissionDenied } from '#base/errors.ts';
+import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { newId } from '#base/id.ts';
 import { contains, formatIp, formatPrefix, overlaps, type Prefix, parseCidr, parseIp } from '#base/ip.ts';
@@ -8,6 +9,7 @@ import { type Context, publish } from './context.ts';
 import { bridgeLinkOf, bridgeMac, bridgeRulesOf, subnetsInUse } from './kernel-state.ts';
 import type { IpamPool, Network } from './model.ts';
 import { predefinedNames } from './predefined.ts';
+import { takeFromKernel } from './remove.ts';
 import { chooseSubnet, defaultAddressPools, parsePrefix, uniqueLocalPool } from './subnets.ts';
 
 export interface CreateNetwork {
@@ -30,7 +32,7 @@ export interface CreateNetwork {
 }
 
 /** Makes a bridge network. Rejects with PermissionDenied, AlreadyExists, InvalidArgument, NotFound for an unknown driver. */
-export function createNetwork(ctx: Context, request: CreateNetwork): Network {
+export async function createNetwork(ctx: Context, request: CreateNetwork): Promise<Network> {
   checkRequest(ctx, request);
   const id = newId();
   const inUse = subnetsInUse(ctx);
@@ -71,8 +73,8 @@ export function createNetwork(ctx: Context, request: CreateNetwork): Network {
   try {
     putInKernel(ctx, network);
   } catch (err) {
-    ctx.driver.removeBridge(bridge.name);
-    ctx.firewall.removeBridge(bridge.name);
+    ctx.networks.hide(network);
+    await cleanUp(`bridge of network ${network.name}`, ctx.log, () => takeFromKernel(ctx, network));
     ctx.networks.delete(network);
     throw err;
   }

@@ -11,6 +11,8 @@ export const networkFailpoints = [
   'network.teardown.done',
   'network.connect.recorded',
   'network.connect.attached',
+  'network.connect.published',
+  'network.disconnect.published',
   'network.disconnect.detached',
   'network.create.recorded',
   'network.create.bridge',

@@ -91,7 +91,7 @@ export interface PublishedPort {
  */
 export interface SandboxRecord {
   readonly request: SandboxRequest;
-  /** In the order of the interfaces; the first gives the default route. */
+  /** By priority: the first that leads out gives the default route and carries the published ports. */
   readonly attachments: readonly Attachment[];
   readonly ports: readonly PublishedPort[];
 }

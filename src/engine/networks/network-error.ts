@@ -9,5 +9,5 @@ export function networkError(request: SandboxRequest, attachments: readonly Atta
   const asked = kind === 'InvalidArgument' || kind === 'FailedPrecondition' || kind === 'NotFound' || kind === 'Canceled';
   const where =
     asked || endpoint === '' ? '' : `driver failed programming external connectivity on endpoint ${request.containerName} (${endpoint}): `;
-  return new EngineError(asked ? kind : 'Internal', `failed to set up container networking: ${where}${messageOf(err)}`, { cause: err });
+  return new EngineError(asked ? kind : 'Internal', `${where}${messageOf(err)}`, { cause: err });
 }

@@ -22,9 +22,18 @@ export class NetworkTable {
 
   delete(network: Network): void {
     this.#records.delete(network.id);
+    this.hide(network);
+  }
+
+  /** Nobody finds it any more, but its record stays. */
+  hide(network: Network): void {
     this.#byId.delete(network.id);
-    this.#idByName.delete(network.name);
+    if (this.#idByName.get(network.name) === network.id) this.#idByName.delete(network.name);
     this.#pools.delete(network.id);
+  }
+
+  show(network: Network): void {
+    this.#remember(network);
   }
 
   list(): Network[] {

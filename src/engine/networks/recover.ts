@@ -33,7 +33,7 @@ export async function recover(ctx: Context, running: ReadonlySet<string>): Promi
   }
   removed.push(...reconcileRules(ctx));
   removed.push(...(await ctx.hostPorts.reconcile(ctx.sandboxes.list().flatMap(listenersOf(ctx)))));
-  removed.push(...removeStrays(ctx));
+  removed.push(...(await removeStrays(ctx)));
   await serveNames(ctx);
   return removed;
 }
@@ -55,7 +55,7 @@ const listenersOf =
   };
 
 /** Namespaces and bridge ports that no record knows: from a data root that was lost, or a record that was. */
-function removeStrays(ctx: Context): string[] {
+async function removeStrays(ctx: Context): Promise<string[]> {
   const removed: string[] = [];
   for (const key of ctx.driver.sandboxes()) {
     if (ctx.sandboxes.get(key) !== undefined) continue;
@@ -75,7 +75,7 @@ function removeStrays(ctx: Context): string[] {
     for (const port of ctx.driver.bridgePorts(network.bridge.name)) {
       // Somebody else's interface may be a port of the bridge too; ours are called like this.
       if (known.has(port) || !/^veth[0-9a-f]{7}$/.test(port)) continue;
-      ctx.driver.removeInterface(port);
+      await ctx.driver.removeInterface(port);
       removed.push(`interface ${port} on ${network.bridge.name}, which belongs to no container`);
     }
   }

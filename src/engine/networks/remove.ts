@@ -4,7 +4,7 @@ import { type Context, publish } from './context.ts';
 import type { Network } from './model.ts';
 
 /** Rejects with NotFound; with PermissionDenied for a predefined network or one that containers are on. */
-export function removeNetwork(ctx: Context, ref: string): void {
+export async function removeNetwork(ctx: Context, ref: string): Promise<void> {
   const network = ctx.networks.find(ref);
   if (network.predefined) throw permissionDenied(`${network.name} is a pre-defined network and cannot be removed`);
   const users = ctx.sandboxes.on(network.id);
@@ -14,16 +14,24 @@ export function removeNetwork(ctx: Context, ref: string): void {
     );
     throw permissionDenied(`error while removing network: network ${network.name} has active endpoints (${list.join(', ')})`);
   }
-  takeFromKernel(ctx, network);
+  // Nobody may join while the kernel takes its time; the record stays until it is done.
+  ctx.networks.hide(network);
+  try {
+    await takeFromKernel(ctx, network);
+  } catch (err) {
+    ctx.networks.show(network);
+    throw err;
+  }
   ctx.networks.delete(network);
   failpoint('network.remove.done');
   publish(ctx, network, 'destroy');
 }
 
-export function takeFromKernel(ctx: Context, network: Network): void {
+/** Rules first: without them nothing passes that should not. */
+export async function takeFromKernel(ctx: Context, network: Network): Promise<void> {
   if (network.bridge === undefined) return;
   ctx.firewall.removeBridge(network.bridge.name);
   failpoint('network.remove.rules');
-  ctx.driver.removeBridge(network.bridge.name);
+  await ctx.driver.removeBridge(network.bridge.name);
   failpoint('network.remove.bridge');
 }

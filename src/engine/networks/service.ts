@@ -30,10 +30,10 @@ export interface NetworkService {
   inspect(ref: string): Network;
   users(network: Network): NetworkUser[];
   list(filters: NetworkFilters): Network[];
-  create(request: CreateNetwork): Network;
-  remove(ref: string): void;
+  create(request: CreateNetwork): Promise<Network>;
+  remove(ref: string): Promise<void>;
   /** Removes what nobody uses; returns the names. `untilMs`: only what is older. */
-  prune(filters: NetworkFilters, untilMs: number | undefined): string[];
+  prune(filters: NetworkFilters, untilMs: number | undefined): Promise<string[]>;
 
   check(mode: NetworkMode, endpoints: Readonly<Record<string, EndpointConfig>>): { id: string; name: string; driver: string }[];
   setup(request: SandboxRequest, signal: AbortSignal): Promise<Sandbox>;
@@ -65,22 +65,23 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
     list: filters => listMatching(ctx, filters),
     create: request => createNetwork(ctx, request),
     remove: ref => removeNetwork(ctx, ref),
-    prune(filters, untilMs) {
-      return prunable(ctx, filters, untilMs).flatMap(network => {
+    async prune(filters, untilMs) {
+      const removed: string[] = [];
+      for (const network of prunable(ctx, filters, untilMs)) {
         try {
-          removeNetwork(ctx, network.id);
-          return [network.name];
+          await removeNetwork(ctx, network.id);
+          removed.push(network.name);
         } catch (err) {
           ctx.log.warn('could not remove network', { network: network.name, error: messageOf(err) });
-          return [];
         }
-      });
+      }
+      return removed;
     },
     check: (mode, endpoints) => wantedNetworks(ctx, mode, endpoints).map(({ network: { id, name, driver } }) => ({ id, name, driver })),
     setup: (request, signal) => ctx.locks.run(request.containerId, () => setup(ctx, request, signal)),
     teardown: containerId => ctx.locks.run(containerId, () => teardown(ctx, containerId)),
     connect: (request, network, signal) => ctx.locks.run(request.containerId, () => connect(ctx, request, network, signal)),
-    disconnect: (containerId, network) => ctx.locks.run(containerId, async () => disconnect(ctx, containerId, network)),
+    disconnect: (containerId, network) => ctx.locks.run(containerId, () => disconnect(ctx, containerId, network)),
     renamed: (containerId, name) => renamed(ctx, containerId, name),
     recover: running => recover(ctx, running),
     async close() {

@@ -1,7 +1,16 @@
 import { invalidArgument } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { EndpointConfig, EndpointState, NetworkMode, Sandbox, SandboxNamespace, SandboxRequest } from '#core/network.ts';
-import { attach, checkStatic, endpointStateOf, gatewaysOf, interfaceOf, publishingAttachment, releaseAttachment } from './attachments.ts';
+import {
+  attach,
+  checkStatic,
+  endpointStateOf,
+  gatewaysOf,
+  interfaceOf,
+  publishesPorts,
+  publishingAttachment,
+  releaseAttachment,
+} from './attachments.ts';
 import { containerFiles, usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
 import type { Attachment, Network, PublishedPort, SandboxRecord } from './model.ts';
@@ -105,11 +114,11 @@ function holdPorts(
   return held.ports;
 }
 
-function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request, attachments, ports }: SandboxRecord): SandboxNamespace {
+function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request, attachments }: SandboxRecord): SandboxNamespace {
   if (request.mode.mode === 'host') return { kind: 'host' };
   const interfaces = attachments.flatMap(attachment => {
     const network = ctx.networks.byId(attachment.networkId);
-    return network === undefined ? [] : (interfaceOf(network, attachment, ports.length > 0) ?? []);
+    return network === undefined ? [] : (interfaceOf(network, attachment, publishesPorts(request)) ?? []);
   });
   if (interfaces.length === 0) return { kind: 'new' };
   const path = ctx.driver.createSandbox(request.containerId, interfaces, gatewaysOf(ctx, attachments));

@@ -1,4 +1,5 @@
-import type { NetlinkSocket } from '#host/sys/netlink.ts';
+import { isErrno } from '#base/errors.ts';
+import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
 import { attribute, concat, nested, parseAttributes, textAttribute, textOf, u8Attribute, u32Attribute, u32Of } from './attributes.ts';
 import { flags, messageType } from './rtnetlink.ts';
 
@@ -125,8 +126,14 @@ export function withoutLinkLocal(socket: NetlinkSocket, index: number): void {
   socket.request({ type: messageType.newLink, flags: flags.change, payload }, `change link ${String(index)}`);
 }
 
-export function deleteLink(socket: NetlinkSocket, index: number, name: string): void {
-  socket.request({ type: messageType.deleteLink, flags: flags.change, payload: linkHeader({ index }) }, `delete link ${name}`);
+/** Waits for a grace period of the kernel, tens of milliseconds, on another thread. One that has gone meanwhile is fine. */
+export async function deleteLink(index: number, name: string): Promise<void> {
+  using socket = new NetlinkSocket(netlinkFamily.route);
+  try {
+    await socket.requestAside({ type: messageType.deleteLink, flags: flags.change, payload: linkHeader({ index }) }, `delete link ${name}`);
+  } catch (err) {
+    if (!isErrno(err, 'ENODEV')) throw err;
+  }
 }
 
 /** Rejects with ENODEV when there is none of that name. */

@@ -34,9 +34,9 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
     for (const address of added.addresses) addAddress(inside, { link: inner, ...interfaceAddress(address) });
   };
 
-  const detach = (hostName: string): void => {
+  const detach = async (hostName: string): Promise<void> => {
     const link = findLink(host, hostName);
-    if (link !== undefined) deleteLink(host, link.index, hostName);
+    if (link !== undefined) await deleteLink(link.index, hostName);
   };
 
   const driver: NetworkDriver & Disposable = {
@@ -52,10 +52,10 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
       // Lets what this host sends from 127.0.0.1 to a published port go out to the container.
       putSysctl(`net/ipv4/conf/${bridge.name}/route_localnet`, '1');
     },
-    removeBridge(name) {
+    async removeBridge(name) {
       const link = findLink(host, name);
       if (link === undefined || link.kind !== 'bridge') return false;
-      deleteLink(host, link.index, name);
+      await deleteLink(link.index, name);
       return true;
     },
     bridgePorts(name) {
@@ -106,12 +106,7 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
       const path = pathOf(key);
       if (hasIpv6(added)) runInNamespace(path, () => putSysctl('net/ipv6/conf/default/disable_ipv6', '0'));
       using inside = new NetlinkSocket(netlinkFamily.route, path);
-      try {
-        attach(inside, path, added);
-      } catch (err) {
-        detach(added.hostName);
-        throw err;
-      }
+      attach(inside, path, added);
     },
     removeInterface: detach,
     setGateways(key, gateways) {

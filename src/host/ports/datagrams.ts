@@ -22,7 +22,7 @@ interface Session {
 /** One published UDP port: a socket of its own towards the container for each client, by which answers find back. */
 export class DatagramRelay {
   readonly fd: number;
-  readonly #target: Endpoint;
+  #target: Endpoint;
   readonly #byClient = new Map<string, Session>();
   readonly #buffer = new Uint8Array(64 * 1024);
   /** Called with the descriptor of each new session, and what to do when it is readable. */
@@ -56,6 +56,12 @@ export class DatagramRelay {
   endIdle(): void {
     const oldest = performance.now() - idleMs;
     for (const [key, session] of this.#byClient) if (session.lastUsedMs < oldest) this.#end(key, session);
+  }
+
+  /** Every client begins anew: its old way leads to where nobody is any more. */
+  redirect(target: Endpoint): void {
+    this.#target = target;
+    for (const [key, session] of this.#byClient) this.#end(key, session);
   }
 
   close(): void {

@@ -62,6 +62,13 @@ export function createHostPorts({ execRoot, log }: { readonly execRoot: string; 
       take(listener);
       held.set(listenerKey(listener), listener);
     },
+    redirect(moves) {
+      for (const { from, to } of moves) {
+        if (!held.delete(listenerKey(from))) continue;
+        held.set(listenerKey(to), to);
+        if (to.protocol !== 'sctp') connection().redirect(listenerKey(from), to);
+      }
+    },
     async close(listeners) {
       const keys = listeners.map(listenerKey).filter(key => held.delete(key));
       if (keys.length > 0 && proxy !== undefined) await proxy.release(keys);

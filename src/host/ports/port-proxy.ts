@@ -13,7 +13,8 @@ const sweepMs = 10_000;
 const listPart = 100;
 
 interface Held {
-  readonly listener: HostListener;
+  /** What it leads to may change. */
+  listener: HostListener;
   readonly fd: number;
   readonly datagrams: DatagramRelay | undefined;
 }
@@ -86,6 +87,9 @@ export class PortProxy {
         if (listening !== undefined) this.#hold(request.listener, listening);
         break;
       }
+      case 'redirect':
+        this.#redirect(request.key, request.listener);
+        break;
       case 'release':
         for (const key of request.keys) this.#release(key);
         this.#answer(fd, { number: request.number, last: true });
@@ -117,14 +121,24 @@ export class PortProxy {
     this.#release(key);
     const target = endpoint(listener.address, listener.port);
     if (listener.protocol === 'tcp') {
-      this.#held.set(key, { listener, fd, datagrams: undefined });
-      this.#watch(fd, () => this.#acceptClients(fd, listener));
+      const held: Held = { listener, fd, datagrams: undefined };
+      this.#held.set(key, held);
+      this.#watch(fd, () => this.#acceptClients(held));
       return;
     }
     const watch = (session: number, ready: () => boolean): void => this.#watch(session, ready);
     const datagrams = new DatagramRelay(fd, listener.hostIp.includes(':'), target, watch);
     this.#held.set(key, { listener, fd, datagrams });
     this.#watch(fd, () => datagrams.advance());
+  }
+
+  #redirect(key: string, listener: HostListener): void {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    this.#held.delete(key);
+    this.#held.set(listenerKey(listener), held);
+    held.listener = listener;
+    held.datagrams?.redirect(endpoint(listener.address, listener.port));
   }
 
   /** Connections that are under way go on: they end with the container. */
@@ -137,11 +151,11 @@ export class PortProxy {
     else held.datagrams.close();
   }
 
-  #acceptClients(fd: number, listener: HostListener): boolean {
+  #acceptClients(held: Held): boolean {
     for (let count = 0; count < acceptsAtOnce; count++) {
-      const client = acceptFrom(fd);
+      const client = acceptFrom(held.fd);
       if (client === undefined) return false;
-      this.#join(client, listener);
+      this.#join(client, held.listener);
     }
     return true;
   }

@@ -6,6 +6,7 @@ import type { HostListener } from '#core/host-ports.ts';
  */
 export type ProxyRequest =
   | { readonly type: 'hold'; readonly listener: HostListener }
+  | { readonly type: 'redirect'; readonly key: string; readonly listener: HostListener }
   | { readonly type: 'release'; readonly number: number; readonly keys: readonly string[] }
   | { readonly type: 'list'; readonly number: number };
 

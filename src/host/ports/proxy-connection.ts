@@ -82,6 +82,10 @@ export class ProxyConnection {
     this.#send({ type: 'hold', listener }, fd);
   }
 
+  redirect(key: string, listener: HostListener): void {
+    this.#send({ type: 'redirect', key, listener }, undefined);
+  }
+
   async release(keys: readonly string[]): Promise<void> {
     await this.#ask(number => ({ type: 'release', number, keys }));
   }

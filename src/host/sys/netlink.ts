@@ -1,3 +1,4 @@
+import { write } from 'node:fs';
 import { check, errno, libc, SystemError } from './libc.ts';
 import { runInNamespace } from './netns.ts';
 
@@ -67,6 +68,23 @@ export class NetlinkSocket implements Disposable {
     const sequence = this.#sequence++;
     const bytes = encode(message, sequence);
     check(Number(send(this.#fd, bytes, bytes.length, 0)), 'send', what);
+    return this.#answers(sequence, what);
+  }
+
+  /**
+   * The same for what takes the kernel long: the message is written by another thread, which waits for the kernel instead of this one. Nothing
+   * else may be asked on this socket meanwhile.
+   */
+  async requestAside(message: NetlinkMessage, what: string): Promise<Uint8Array[]> {
+    const sequence = this.#sequence++;
+    const bytes = encode(message, sequence);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    write(this.#fd, bytes, 0, bytes.length, null, err => (err === null ? resolve() : reject(err)));
+    await promise;
+    return this.#answers(sequence, what);
+  }
+
+  #answers(sequence: number, what: string): Uint8Array[] {
     const answers: Uint8Array[] = [];
     for (;;) {
       const length = Number(recv(this.#fd, this.#buffer, this.#buffer.length, 0));

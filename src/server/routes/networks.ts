@@ -19,7 +19,7 @@ export function networkRoutes({ networks, containers }: Services): Route[] {
   const list = ({ query, version }: ApiRequest): Reply => {
     const found = networks.list(Object.fromEntries(parseFilters(query.text('filters'), filterKeys.networks)));
     const withUsers = isBefore(version, '1.28');
-    return json(found.map(network => shim(networkShims, version, toWireNetwork(network, withUsers ? networks.users(network) : undefined))));
+    return json(found.map(network => shim(networkShims, version, toWireNetwork(network, withUsers ? networks.users(network) : []))));
   };
   return [
     route('GET /networks', list),
@@ -37,14 +37,14 @@ export function networkRoutes({ networks, containers }: Services): Route[] {
             `invalid network ${JSON.stringify(body.Name ?? '')}: ${field} is for clusters, which this daemon is not part of`,
           );
       }
-      const { id } = networks.create(fromNetworkCreate(body));
+      const { id } = await networks.create(fromNetworkCreate(body));
       return json({ Id: id, Warning: '' }, 201);
     }),
     route(
       'POST /networks/prune',
-      ({ query }) => {
+      async ({ query }) => {
         const { until: [until] = [], ...filters } = Object.fromEntries(parseFilters(query.text('filters'), filterKeys.networksPrune));
-        const pruned = networks.prune(filters, until === undefined ? undefined : parseTimestamp(until, Date.now()));
+        const pruned = await networks.prune(filters, until === undefined ? undefined : parseTimestamp(until, Date.now()));
         return json({ NetworksDeleted: pruned.length === 0 ? null : pruned });
       },
       { since: '1.25' },
@@ -53,8 +53,8 @@ export function networkRoutes({ networks, containers }: Services): Route[] {
       const network = networks.inspect(request.param('id'));
       return json(shim(networkShims, request.version, toWireNetwork(network, networks.users(network))));
     }),
-    route('DELETE /networks/{id}', request => {
-      networks.remove(request.param('id'));
+    route('DELETE /networks/{id}', async request => {
+      await networks.remove(request.param('id'));
       return empty();
     }),
     route('POST /networks/{id}/connect', async request => {
