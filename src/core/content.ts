@@ -22,9 +22,18 @@ export interface ContentStore {
   list(): AsyncIterable<ContentInfo>;
 }
 
+/** A file that somebody is still writing. Open it before the writer is closed: then it may get another name. */
+export interface GrowingFile {
+  readonly path: string;
+  /** How many bytes can be read so far. Ends when the file is complete and what it should be; fails when it will never be. */
+  readonly grown: AsyncIterable<number>;
+}
+
 /** Disposing an uncommitted writer removes what it wrote. Closing twice is fine; disposing after commit does nothing. */
 export interface ContentWriter extends AsyncDisposable {
   readonly sizeBytes: number;
+  /** What is written, for one reader alongside; it may read on after the commit. */
+  readonly growing: GrowingFile;
   /** Resolves when it can take more. The chunk must not change afterwards: it may not be on disk yet. */
   write(chunk: Uint8Array): Promise<void>;
   /**

@@ -1,4 +1,5 @@
 import type { Digest } from '#oci/digest.ts';
+import type { GrowingFile } from './content.ts';
 
 /**
  * A layer's place in a chain (OCI image spec, config.md, Layer ChainID): digest over the uncompressed layers up to and including this one.
@@ -31,6 +32,8 @@ export interface Snapshotter {
   has(chainId: ChainId): boolean;
   /** Bytes of one layer alone; undefined when it is not there. */
   layerSize(chainId: ChainId): number | undefined;
+  /** Directories of a layer and those below it, uppermost first. Rejects with NotFound. */
+  layerDirs(chainId: ChainId): readonly string[];
   /**
    * Unpacks a layer tar into a directory of its own; layers can be unpacked in any order and at the same time. Compression is found by its magic
    * bytes when not given. The tar cannot write outside its directory: names that try reject with InvalidArgument, a damaged tar with DataLoss.
@@ -65,12 +68,11 @@ export interface SnapshotPaths {
   readonly mergedDir: string;
 }
 
-/** A file (which another process may read) or a stream of bytes. */
+/** A file (which another process may read), one that still grows, or a stream of bytes. */
 export type LayerInput =
   | { readonly path: string; readonly compression?: LayerCompression }
-  | {
-      readonly stream: AsyncIterable<Uint8Array>;
+  | (({ readonly growing: GrowingFile } | { readonly stream: AsyncIterable<Uint8Array> }) & {
       readonly compression?: LayerCompression;
       /** For a caller that hashes the same uncompressed bytes itself: with compression `none` they are not hashed a second time. */
       readonly diffId?: Promise<Digest>;
-    };
+    });

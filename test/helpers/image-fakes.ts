@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { dataLoss, notFound } from '#base/errors.ts';
+import { Latest } from '#base/latest.ts';
 import type { ContentInfo, ContentStore } from '#core/content.ts';
 import type { EngineEvent, EventPublisher } from '#core/events.ts';
 import type { RecordStore } from '#core/records.ts';
@@ -13,6 +14,7 @@ import { type Digest, sha256 } from '#oci/digest.ts';
 export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { readonly blobs: Map<Digest, Uint8Array> }> {
   const dir = await mkdtemp(join(tmpdir(), 'berth-content-'));
   const blobs = new Map<Digest, Uint8Array>();
+  let ingests = 0;
   const store = (data: Uint8Array): ContentInfo => {
     const digest = sha256(data);
     blobs.set(digest, data);
@@ -38,8 +40,11 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
     },
     writer() {
       const parts: Uint8Array[] = [];
+      const grown = new Latest<number>();
+      const path = join(dir, `ingest-${String((ingests += 1))}`);
       let sizeBytes = 0;
       return Promise.resolve({
+        growing: { path, grown },
         get sizeBytes() {
           return sizeBytes;
         },
@@ -48,17 +53,22 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
           sizeBytes += chunk.length;
           return Promise.resolve();
         },
-        commit(expected?: { readonly digest?: Digest; readonly sizeBytes?: number }) {
+        async commit(expected?: { readonly digest?: Digest; readonly sizeBytes?: number }) {
           const data = Buffer.concat(parts);
           if (expected?.sizeBytes !== undefined && expected.sizeBytes !== data.length) {
-            return Promise.reject(dataLoss(`expected ${expected.sizeBytes} bytes, got ${data.length}`));
+            throw dataLoss(`expected ${expected.sizeBytes} bytes, got ${data.length}`);
           }
           if (expected?.digest !== undefined && expected.digest !== sha256(data)) {
-            return Promise.reject(dataLoss(`expected ${expected.digest}, got ${sha256(data)}`));
+            throw dataLoss(`expected ${expected.digest}, got ${sha256(data)}`);
           }
-          return Promise.resolve(store(data));
+          await Bun.write(path, data);
+          grown.end();
+          return store(data);
         },
-        [Symbol.asyncDispose]: () => Promise.resolve(),
+        [Symbol.asyncDispose]() {
+          grown.fail(new Error('closed without a commit'));
+          return Promise.resolve();
+        },
       });
     },
     put: data => Promise.resolve(store(data)),
@@ -97,11 +107,15 @@ export function fakeSnapshots(): FakeSnapshots {
     unpacks: 0,
     has: chain => layers.has(chain),
     layerSize: chain => layers.get(chain)?.sizeBytes,
+    layerDirs: chain => [`/layers/${chain}`],
     async unpack(tar) {
       snapshots.unpacks += 1;
       const parts: Uint8Array[] = [];
       if ('path' in tar) parts.push(await Bun.file(tar.path).bytes());
-      else for await (const chunk of tar.stream) parts.push(chunk.slice());
+      else if ('growing' in tar) {
+        for await (const _readable of tar.growing.grown);
+        parts.push(await Bun.file(tar.growing.path).bytes());
+      } else for await (const chunk of tar.stream) parts.push(chunk.slice());
       const data = Buffer.concat(parts);
       const plain = data[0] === 0x1f && data[1] === 0x8b ? gunzipSync(data) : data;
       if (plain.length % 512 !== 0) throw dataLoss('truncated tar archive');

@@ -1,4 +1,3 @@
-import { Channel } from '#base/channel.ts';
 import { dataLoss, kindOf } from '#base/errors.ts';
 import { shortId } from '#base/id.ts';
 import type { RegistryRepository } from '#core/registry.ts';
@@ -9,11 +8,9 @@ import type { Report } from './model.ts';
 import { progressMeter } from './progress.ts';
 import type { Lease } from './retention.ts';
 
-const teeCapacity = 16;
-
 /**
- * Brings one layer here and unpacks it, both at the same time: every piece that arrives goes to the content store, which hashes, and to the
- * snapshotter. A blob that is here already is only unpacked.
+ * Brings one layer here and unpacks it, both at the same time: the content store writes and hashes what arrives, and what
+ * is written is unpacked. A blob that is here already is only unpacked.
  */
 export async function fetchLayer(
   context: RegistryContext,
@@ -49,17 +46,14 @@ async function download(
   signal: AbortSignal,
 ): Promise<{ readonly layer: Promise<PendingLayer> }> {
   const id = shortId(blob.digest);
-  const tee = new Channel<Uint8Array>(teeCapacity);
-  const stop = new AbortController();
-  const layer = context.snapshots.unpack({ stream: tee }, { signal: AbortSignal.any([signal, stop.signal]) });
+  await using writer = await context.content.writer();
+  const layer = context.snapshots.unpack({ growing: writer.growing }, { signal });
   layer.catch(() => undefined);
   try {
-    await using writer = await context.content.writer();
     for await (const chunk of repository.blob(blob, signal)) {
-      await Promise.all([writer.write(chunk), tee.push(chunk)]);
+      await writer.write(chunk);
       tell({ id, status: 'Downloading', current: writer.sizeBytes, total: blob.size });
     }
-    tee.end();
     tell({ id, status: 'Verifying Checksum' });
     await lease.commit(writer, { digest: blob.digest, sizeBytes: blob.size }).catch((cause: unknown) => {
       if (kindOf(cause) !== 'DataLoss') throw cause;
@@ -68,8 +62,8 @@ async function download(
     tell({ id, status: 'Download complete' });
     return { layer };
   } catch (err) {
-    tee.fail(err);
-    stop.abort(err);
+    // Closing the writer ends the unpacking.
+    await writer[Symbol.asyncDispose]();
     await layer.then(
       pending => pending[Symbol.asyncDispose](),
       () => undefined,

@@ -1,12 +1,9 @@
-import { Channel } from '#base/channel.ts';
 import type { ContentInfo } from '#core/content.ts';
 import type { LayerCompression, PendingLayer } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import { mediaTypes } from '#oci/manifest.ts';
 import type { ImageContext } from './context.ts';
 import type { Lease } from './retention.ts';
-
-const teeCapacity = 16;
 
 /** A layer whose blob is stored, and that is being unpacked or has been. */
 export interface StoredLayer {
@@ -23,27 +20,25 @@ export interface IncomingLayer {
   readonly signal: AbortSignal;
 }
 
-/** One pass over the bytes: to the content store, which hashes, and to the snapshotter, which unpacks. Returns when the blob is stored. */
+/** One pass over the bytes: the content store writes and hashes them, and what is written is unpacked. Returns when the blob is stored. */
 export async function storeLayer(context: ImageContext, lease: Lease, layer: IncomingLayer): Promise<StoredLayer> {
   const compression = compressionOf(layer.head);
-  const tee = new Channel<Uint8Array>(teeCapacity);
   // The blob of an uncompressed layer is the tar itself: one hash for both.
   const stored = Promise.withResolvers<Digest>();
-  const unpacked = context.snapshots.unpack({ stream: tee, compression, diffId: stored.promise }, { signal: layer.signal });
+  stored.promise.catch(() => undefined);
+  await using writer = await context.content.writer();
+  const unpacked = context.snapshots.unpack({ growing: writer.growing, compression, diffId: stored.promise }, { signal: layer.signal });
   // A failure is told to whoever takes the layer; nobody may.
   unpacked.catch(() => undefined);
-  stored.promise.catch(() => undefined);
   try {
-    await using writer = await context.content.writer();
     let chunk: Uint8Array | undefined = layer.head;
     while (chunk !== undefined) {
-      await Promise.all([writer.write(chunk), tee.push(chunk)]);
+      await writer.write(chunk);
       layer.onBytes(writer.sizeBytes);
       layer.signal.throwIfAborted();
       const next = await layer.chunks.next();
       chunk = next.done === true ? undefined : next.value;
     }
-    tee.end();
     const blob = await lease.commit(writer);
     stored.resolve(blob.digest);
     let taken = false;
@@ -58,7 +53,8 @@ export async function storeLayer(context: ImageContext, lease: Lease, layer: Inc
     };
   } catch (err) {
     stored.reject(err);
-    tee.fail(err);
+    // Closing the writer ends the unpacking.
+    await writer[Symbol.asyncDispose]();
     await unpacked.then(
       pending => pending[Symbol.asyncDispose](),
       () => undefined,

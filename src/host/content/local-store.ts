@@ -3,8 +3,9 @@ import { mkdir, open, opendir, readdir, readFile, rename, rm, stat, unlink } fro
 import { join } from 'node:path';
 import { dataLoss, internal, isErrno, notFound, resourceExhausted } from '#base/errors.ts';
 import { newId } from '#base/id.ts';
+import { Latest } from '#base/latest.ts';
 import type { Logger } from '#base/log.ts';
-import type { ContentInfo, ContentStore, ContentWriter } from '#core/content.ts';
+import type { ContentInfo, ContentStore, ContentWriter, GrowingFile } from '#core/content.ts';
 import { algorithmOf, type Digest, encodedOf, sha256, tryParseDigest } from '#oci/digest.ts';
 
 const algorithms = ['sha256', 'sha384', 'sha512'] as const;
@@ -91,8 +92,13 @@ class LocalWriter implements ContentWriter {
   readonly #pathOf: (digest: Digest) => string;
   readonly #log: Logger;
   readonly #hasher = new Bun.CryptoHasher('sha256');
+  readonly #grown = new Latest<number>();
   #sizeBytes = 0;
-  #inFlight: Promise<unknown> = Promise.resolve();
+  #writtenBytes = 0;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #writing: Promise<void> | undefined;
+  #failure: unknown;
   #isClosed = false;
 
   constructor(path: string, file: FileHandle, pathOf: (digest: Digest) => string, log: Logger) {
@@ -106,14 +112,33 @@ class LocalWriter implements ContentWriter {
     return this.#sizeBytes;
   }
 
+  get growing(): GrowingFile {
+    return { path: this.#path, grown: this.#grown };
+  }
+
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#isClosed) throw internal('write to a content writer that is closed');
-    // One write is under way while the next chunk is hashed and fetched.
-    await this.#settle();
-    this.#inFlight = writeAll(this.#file, chunk, this.#sizeBytes);
-    this.#inFlight.catch(() => undefined);
+    this.#queue.push(chunk);
+    this.#queuedBytes += chunk.length;
     this.#sizeBytes += chunk.length;
     this.#hasher.update(chunk);
+    // What gathers while a write is under way goes with the next one.
+    while (this.#writing !== undefined && this.#queuedBytes >= maxQueuedBytes) await this.#writing;
+    this.#writing ??= this.#writeQueue();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async #writeQueue(): Promise<void> {
+    const batch = this.#queue.splice(0, maxBatchChunks);
+    for (const chunk of batch) this.#queuedBytes -= chunk.length;
+    try {
+      this.#writtenBytes += await writeAll(this.#file, batch, this.#writtenBytes);
+      this.#grown.set(this.#writtenBytes);
+    } catch (err) {
+      this.#failure ??= explain(err, this.#path);
+      this.#queue = [];
+    }
+    this.#writing = this.#queue.length === 0 ? undefined : this.#writeQueue();
   }
 
   async commit(expected: { readonly digest?: Digest; readonly sizeBytes?: number } = {}): Promise<ContentInfo> {
@@ -132,6 +157,7 @@ class LocalWriter implements ContentWriter {
       }
       if (digest !== undefined && digest !== actual) throw dataLoss(`wrong content: expected the digest ${digest}, received ${actual}`);
       await this.#publish(this.#pathOf(actual));
+      this.#grown.end();
       return { digest: actual, sizeBytes: this.#sizeBytes };
     } finally {
       await this[Symbol.asyncDispose]();
@@ -151,27 +177,34 @@ class LocalWriter implements ContentWriter {
   }
 
   async #settle(): Promise<void> {
-    try {
-      await this.#inFlight;
-    } catch (err) {
-      throw explain(err, this.#path);
-    }
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#inFlight.catch(() => undefined);
+    this.#queue = [];
+    while (this.#writing !== undefined) await this.#writing;
+    this.#grown.fail(this.#failure ?? internal('a content writer was closed before it was complete'));
     await this.#file.close();
     await rm(this.#path, { force: true });
   }
 }
 
-async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < chunk.length; ) {
-    const { bytesWritten } = await file.write(chunk, at, chunk.length - at, position + at);
-    at += bytesWritten;
-  }
+const maxQueuedBytes = 1024 * 1024;
+/** The kernel takes 1024 pieces at once. */
+const maxBatchChunks = 1024;
+
+/** Returns how many bytes that were. */
+async function writeAll(file: FileHandle, chunks: Uint8Array[], position: number): Promise<number> {
+  const total = chunks.reduce((bytes, chunk) => bytes + chunk.length, 0);
+  let { bytesWritten: done } = await file.writev(chunks, position);
+  if (done === total) return total;
+  // Rare: the disk took a part, and says at the next attempt why.
+  const rest = Buffer.concat(chunks);
+  while (done < total) done += (await file.write(rest, done, total - done, position + done)).bytesWritten;
+  return total;
 }
 
 async function syncAndClose(file: FileHandle, path: string, log: Logger): Promise<void> {

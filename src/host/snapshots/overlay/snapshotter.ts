@@ -74,6 +74,10 @@ class OverlaySnapshotter implements Snapshotter {
     return this.#records.layers.get(chainId)?.sizeBytes;
   }
 
+  layerDirs(chainId: ChainId): readonly string[] {
+    return this.#lowerDirs(chainId);
+  }
+
   async unpack(tar: LayerInput, options: { readonly signal: AbortSignal }): Promise<PendingLayer> {
     const id = this.#directories.create(['diff']);
     try {

@@ -5,31 +5,51 @@ import type { LayerCompression } from '#core/snapshots.ts';
 import { enterRoot, readSome } from '#host/sys/fs.ts';
 import { endWithParent } from '#host/sys/parent.ts';
 import { TarParser } from '#oci/tar/parser.ts';
+import { detectCompression } from './detect.ts';
 import { Extractor } from './extractor.ts';
+import { GrowingReader } from './growing.ts';
 import type { UnpackReport, UnpackResult } from './result.ts';
 
 const readBytes = 1024 * 1024;
 
 export interface UnpackJob {
   readonly directory: string;
-  readonly compression: LayerCompression;
+  readonly compression: LayerCompression | 'detect';
   /** The process that started this one. */
   readonly parentPid: number;
   /** Whether the digest of the uncompressed bytes is wanted. */
   readonly isHashed: boolean;
+  /** The layer is the file with descriptor 3, and stdin says how much of it is there (see GrowingReader). */
+  readonly isGrowing: boolean;
+}
+
+const growingFd = 3;
+const sniffBytes = 6;
+
+/** Where the layer comes from. Read it, or have another program read the descriptor. */
+interface Source {
+  /** 0 is the end. */
+  read(into: Uint8Array): number;
+  descriptor(): number;
 }
 
 /**
- * The unpacking process: a layer tar on stdin, its files into the job's directory, which becomes the root of the process first, so that no name in the
+ * The unpacking process: a layer tar, its files into the job's directory, which becomes the root of the process first, so that no name in the
  * archive can mean anything outside. Answers with one line of JSON on stdout.
  */
 export async function unpackChild(job: UnpackJob): Promise<UnpackResult> {
-  const { directory, compression, parentPid, isHashed } = job;
+  const { directory, parentPid, isHashed } = job;
   try {
     endWithParent(parentPid);
     process.umask(0);
     // External programs are out of reach once the root has changed.
-    const tar = await decompress(compression);
+    const growing = job.isGrowing ? new GrowingReader(growingFd, 0) : undefined;
+    const source: Source =
+      growing === undefined
+        ? { read: into => readSome(0, into), descriptor: () => 0 }
+        : { read: into => growing.read(into), descriptor: () => growing.complete() };
+    const compression = job.compression === 'detect' ? detectCompression(growing?.peek(sniffBytes) ?? new Uint8Array()) : job.compression;
+    const tar = await decompress(compression, source);
     enterRoot(directory);
     return { ok: true, ...(await extract(tar, isHashed)) };
   } catch (err) {
@@ -52,26 +72,26 @@ async function extract(tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, is
   return { ...extractor.finish(), diffId: isHashed ? `sha256:${hasher.digest('hex')}` : '' };
 }
 
-async function decompress(compression: LayerCompression): Promise<Iterable<Uint8Array> | AsyncIterable<Uint8Array>> {
-  if (compression === 'none') return readStdin(new Uint8Array(readBytes));
-  if (compression === 'xz' || compression === 'bzip2') return startProgram(compression);
+async function decompress(compression: LayerCompression, source: Source): Promise<Iterable<Uint8Array> | AsyncIterable<Uint8Array>> {
+  if (compression === 'none') return readPlain(source, new Uint8Array(readBytes));
+  if (compression === 'xz' || compression === 'bzip2') return startProgram(compression, source);
   // Loading it takes as long as unpacking a small layer does.
   const { createGunzip, createZstdDecompress } = await import('node:zlib');
   const options = { chunkSize: readBytes };
-  return inflate(compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options), compression);
+  return inflate(compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options), compression, source);
 }
 
 /** Every chunk is in the same buffer. */
-function* readStdin(buffer: Uint8Array): Generator<Uint8Array, void, undefined> {
-  for (let count = readSome(0, buffer); count > 0; count = readSome(0, buffer)) yield buffer.subarray(0, count);
+function* readPlain(source: Source, buffer: Uint8Array): Generator<Uint8Array, void, undefined> {
+  for (let count = source.read(buffer); count > 0; count = source.read(buffer)) yield buffer.subarray(0, count);
 }
 
 /** Decompression runs on another thread while this one makes files. */
-async function* inflate(inflater: Gunzip | ZstdDecompress, format: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* inflate(inflater: Gunzip | ZstdDecompress, format: string, source: Source): AsyncGenerator<Uint8Array, void, undefined> {
   const feed = async (): Promise<void> => {
     for (;;) {
       const buffer = new Uint8Array(readBytes / 4);
-      const count = readSome(0, buffer);
+      const count = source.read(buffer);
       if (count === 0) break;
       if (!inflater.write(buffer.subarray(0, count))) await once(inflater, 'drain');
     }
@@ -86,11 +106,11 @@ async function* inflate(inflater: Gunzip | ZstdDecompress, format: string): Asyn
   }
 }
 
-function startProgram(name: 'xz' | 'bzip2'): AsyncIterable<Uint8Array> {
+function startProgram(name: 'xz' | 'bzip2', source: Source): AsyncIterable<Uint8Array> {
   if (Bun.which(name) === null) {
     throw dataLoss(`cannot unpack a layer compressed with ${name}: the program "${name}" is not installed on this machine`);
   }
-  const child = Bun.spawn([name, '-dc'], { stdin: 'inherit', stdout: 'pipe', stderr: 'pipe' });
+  const child = Bun.spawn([name, '-dc'], { stdin: source.descriptor(), stdout: 'pipe', stderr: 'pipe' });
   return (async function* () {
     for await (const chunk of child.stdout) yield chunk;
     if ((await child.exited) !== 0) {

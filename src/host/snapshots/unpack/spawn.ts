@@ -2,12 +2,15 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { type ErrorKind, EngineError, internal, isErrno, notFound } from '#base/errors.ts';
 import type { LayerCompression, LayerInput } from '#core/snapshots.ts';
 import { selfCommand } from '#host/sys/self.ts';
+import { detectCompression } from './detect.ts';
+import { encodeReadable } from './growing.ts';
 import type { UnpackReport, UnpackResult } from './result.ts';
 
 /** Unpacks a layer tar into an empty directory, in a process of its own. The caller removes the directory when this rejects. */
 export async function unpackInto(directory: string, input: LayerInput, signal: AbortSignal): Promise<UnpackReport> {
   signal.throwIfAborted();
-  return 'path' in input ? await unpackFile(directory, input, signal) : await unpackStream(directory, input, signal);
+  if ('path' in input) return await unpackFile(directory, input, signal);
+  return 'growing' in input ? await unpackGrowing(directory, input, signal) : await unpackStream(directory, input, signal);
 }
 
 async function unpackFile(directory: string, input: Extract<LayerInput, { path: string }>, signal: AbortSignal): Promise<UnpackReport> {
@@ -15,11 +18,37 @@ async function unpackFile(directory: string, input: Extract<LayerInput, { path: 
   try {
     const head = new Uint8Array(6);
     const count = readSync(fd, head, 0, head.length, 0);
-    const child = start(directory, input.compression ?? detectCompression(head.subarray(0, count)), fd, signal);
+    const child = start({ directory, compression: input.compression ?? detectCompression(head.subarray(0, count)), stdin: fd, signal });
     return await resultOf(child, signal);
   } finally {
     closeSync(fd);
   }
+}
+
+/** The child reads the file itself; all it is told is how far it may. */
+async function unpackGrowing(
+  directory: string,
+  input: Extract<LayerInput, { growing: unknown }>,
+  signal: AbortSignal,
+): Promise<UnpackReport> {
+  // Before the first await: its name may change then.
+  const file = openLayer(input.growing.path);
+  try {
+    const compression = input.compression ?? 'detect';
+    const diffId = compression === 'none' ? input.diffId : undefined;
+    diffId?.catch(() => undefined);
+    const child = start({ directory, compression, stdin: 'pipe', file, signal, isHashed: diffId === undefined });
+    const result = resultOf(child, signal);
+    await feed(child, result, announced(input.growing.grown), signal);
+    const report = await result;
+    return diffId === undefined ? report : { ...report, diffId: await diffId };
+  } finally {
+    closeSync(file);
+  }
+}
+
+async function* announced(grown: AsyncIterable<number>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const readable of grown) yield encodeReadable(readable);
 }
 
 async function unpackStream(
@@ -27,63 +56,73 @@ async function unpackStream(
   input: Extract<LayerInput, { stream: unknown }>,
   signal: AbortSignal,
 ): Promise<UnpackReport> {
-  const chunks = input.stream[Symbol.asyncIterator]();
-  let isFinished = false;
+  const { head, rest, compression } = await takeHead(input.stream, input.compression);
+  const diffId = compression === 'none' ? input.diffId : undefined;
+  // It may fail before anybody looks at it.
+  diffId?.catch(() => undefined);
+  const child = start({ directory, compression, stdin: 'pipe', signal, isHashed: diffId === undefined });
+  const result = resultOf(child, signal);
+  await feed(child, result, chain(head, rest), signal);
+  const report = await result;
+  return diffId === undefined ? report : { ...report, diffId: await diffId };
+}
+
+/**
+ * Writes everything to the child's stdin. Rejects, and ends the child, when the source fails. A child that refuses the archive ends before it has read
+ * everything: that is no failure here, its own words say why.
+ */
+async function feed(child: Child, result: Promise<unknown>, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  const ended = result.then(
+    () => true,
+    () => true,
+  );
+  const { stdin } = child;
+  if (typeof stdin === 'number' || stdin === undefined) throw internal('the unpacking process has no stdin');
   try {
-    const { head, compression } = await takeHead(chunks, input.compression);
-    const diffId = compression === 'none' ? input.diffId : undefined;
-    // It may fail before anybody looks at it.
-    diffId?.catch(() => undefined);
-    const child = start(directory, compression, 'pipe', signal, diffId === undefined);
-    const result = resultOf(child, signal);
-    // A child that refuses the archive ends before it has read everything; its own words are the error then.
-    const ended = result.then(
-      () => true,
-      () => true,
-    );
-    const { stdin } = child;
-    if (typeof stdin === 'number' || stdin === undefined) throw internal('the unpacking process has no stdin');
-    // False when the child has ended.
-    const send = async (chunk: Uint8Array): Promise<boolean> => {
+    for await (const chunk of source) {
+      signal.throwIfAborted();
       const sent = Promise.resolve(stdin.write(chunk)).then(() => stdin.flush());
-      return await Promise.race([sent.then(() => true), ended.then(() => false)]);
-    };
-    const feed = async (): Promise<void> => {
-      for (const chunk of head) if (!(await send(chunk))) return;
-      for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) {
-        signal.throwIfAborted();
-        if (!(await send(next.value))) return;
-      }
-      isFinished = true;
-      await stdin.end();
-    };
-    try {
-      await feed();
-    } catch (err) {
-      if (!isErrno(err, 'EPIPE')) {
-        child.kill('SIGKILL');
-        await ended;
-        throw err;
-      }
+      if (await Promise.race([sent.then(() => false), ended])) return;
     }
-    const report = await result;
-    return diffId === undefined ? report : { ...report, diffId: await diffId };
+    await stdin.end();
+  } catch (err) {
+    if (isErrno(err, 'EPIPE')) return;
+    child.kill('SIGKILL');
+    await ended;
+    throw err;
+  }
+}
+
+async function* chain(head: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* head;
+    for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
   } finally {
-    if (!isFinished) await chunks.return?.();
+    await rest.return?.();
   }
 }
 
 type Child = ReturnType<typeof start>;
 
-const start = (directory: string, compression: LayerCompression, stdin: number | 'pipe', signal: AbortSignal, isHashed = true) =>
-  Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid), ...(isHashed ? [] : ['unhashed'])), {
-    stdin,
-    stdout: 'pipe',
-    stderr: 'pipe',
+interface Start {
+  readonly directory: string;
+  readonly compression: LayerCompression | 'detect';
+  readonly stdin: number | 'pipe';
+  /** The layer, when stdin only says how much of it can be read. */
+  readonly file?: number;
+  readonly signal: AbortSignal;
+  readonly isHashed?: boolean;
+}
+
+function start({ directory, compression, stdin, file, signal, isHashed = true }: Start) {
+  const flags = [...(isHashed ? [] : ['unhashed']), ...(file === undefined ? [] : ['growing'])];
+  return Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid), ...flags), {
+    stdio: file === undefined ? [stdin, 'pipe', 'pipe'] : [stdin, 'pipe', 'pipe', file],
     env: { PATH: process.env.PATH ?? '' },
     signal,
     killSignal: 'SIGKILL',
   });
+}
 
 async function resultOf(child: Child, signal: AbortSignal): Promise<UnpackReport> {
   const [output, words] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
@@ -107,29 +146,17 @@ function openLayer(path: string): number {
 
 /** Reads until the compression can be told; returns what was read as well. */
 async function takeHead(
-  chunks: AsyncIterator<Uint8Array>,
+  stream: AsyncIterable<Uint8Array>,
   known: LayerCompression | undefined,
-): Promise<{ head: Uint8Array[]; compression: LayerCompression }> {
-  if (known !== undefined) return { head: [], compression: known };
+): Promise<{ head: Uint8Array[]; rest: AsyncIterator<Uint8Array>; compression: LayerCompression }> {
+  const rest = stream[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
-  let bytes = 0;
-  while (bytes < 6) {
-    const { done, value } = await chunks.next();
+  if (known !== undefined) return { head, rest, compression: known };
+  for (let bytes = 0; bytes < 6; ) {
+    const { done, value } = await rest.next();
     if (done === true) break;
     head.push(value);
     bytes += value.length;
   }
-  return { head, compression: detectCompression(Buffer.concat(head.map(chunk => chunk.subarray(0, 6)))) };
-}
-
-const magics: readonly (readonly [LayerCompression, readonly number[]])[] = [
-  ['gzip', [0x1f, 0x8b, 0x08]],
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-  ['bzip2', [0x42, 0x5a, 0x68]],
-  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-];
-
-/** By the first bytes; six are enough. */
-export function detectCompression(head: Uint8Array): LayerCompression {
-  return magics.find(([, magic]) => magic.every((byte, i) => head[i] === byte))?.[0] ?? 'none';
+  return { head, rest, compression: detectCompression(Buffer.concat(head.map(chunk => chunk.subarray(0, 6)))) };
 }
