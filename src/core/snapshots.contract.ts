@@ -92,6 +92,8 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       expect(snapshots.has(bottom)).toBe(true);
       expect(snapshots.layerSize(top)).toBe(5);
       expect(snapshots.layerSize(sha256('nothing'))).toBeUndefined();
+      expect(await Promise.all(snapshots.layerDirs(top).map(dir => readdir(dir)))).toEqual([['b'], ['a']]);
+      expect(() => snapshots.layerDirs(sha256('nothing'))).toThrow('is not unpacked here');
       const root = await mounted('box', top);
       expect((await readdir(root)).sort()).toEqual(['a', 'b']);
     });

@@ -36,7 +36,6 @@ import type { Services } from '#server/ports.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { engineId } from './engine-id.ts';
 import { containerOptions, networkOptions } from './engine-options.ts';
-import { createImageTransfers } from './image-transfers.ts';
 import { instanceFor } from './instance.ts';
 import { componentVersions, defaultRuntimeName, findRuntimes } from './programs.ts';
 import { describeSettings } from './settings-facts.ts';
@@ -157,7 +156,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
 
   const resources = opened.move();
   return {
-    services: { containers, images, imageTransfers: createImageTransfers(images, registry), networks, volumes, events, system },
+    services: { containers, images, networks, volumes, events, system },
     async recover() {
       const repaired = await containers.recover(AbortSignal.timeout(60_000));
       return [...repaired, ...(await images.recover())];

@@ -1,5 +1,5 @@
 import { invalidArgument } from '#base/errors.ts';
-import type { ContainerCreateRequest, ContainerInspect, Mount } from '#api/types/container.ts';
+import type { ContainerConfig, ContainerCreateRequest, ContainerInspect, ContainerSummary, Mount } from '#api/types/container.ts';
 import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
 import type { Network } from '#api/types/network.ts';
 import type { SystemInfo } from '#api/types/system.ts';
@@ -77,8 +77,31 @@ export const createShims: readonly Shim<ContainerCreateRequest>[] = [
   },
 ];
 
+/** The same on a machine with cgroup version 1. */
+export const createShimsOnCgroup1: readonly Shim<ContainerCreateRequest>[] = [
+  ...createShims,
+  {
+    before: '1.41',
+    why: 'containers were in the cgroup namespace of the host unless asked otherwise',
+    apply: request => {
+      const hostConfig = (request.HostConfig ??= {});
+      if ((hostConfig.CgroupnsMode ?? '') === '') hostConfig.CgroupnsMode = 'host';
+    },
+  },
+];
+
+/** Each item of GET /containers/json, on its way out. */
+export const containerSummaryShims: readonly Shim<ContainerSummary>[] = [
+  { before: '1.46', why: 'annotations were listed from 1.46 on', apply: summary => void delete summary.HostConfig.Annotations },
+];
+
 /** GET /containers/{id}/json, on its way out. */
 export const inspectShims: readonly Shim<ContainerInspect>[] = [
+  {
+    before: '1.42',
+    why: 'limits of kernel memory, which kernels no longer have, were told',
+    apply: ({ HostConfig }) => Object.assign(HostConfig, { KernelMemory: 0, KernelMemoryTCP: 0 }),
+  },
   {
     before: '1.45',
     why: 'aliases included the short id on networks with names of their own',
@@ -93,11 +116,30 @@ export const inspectShims: readonly Shim<ContainerInspect>[] = [
   },
 ];
 
+const emptyConfig = (): ContainerConfig => ({
+  Hostname: '',
+  Domainname: '',
+  User: '',
+  AttachStdin: false,
+  AttachStdout: false,
+  AttachStderr: false,
+  Tty: false,
+  OpenStdin: false,
+  StdinOnce: false,
+  Env: null,
+  Cmd: null,
+  Image: '',
+  Volumes: null,
+  WorkingDir: '',
+  Entrypoint: null,
+  OnBuild: null,
+  Labels: null,
+});
+
 const unnamed = '<none>';
 
-/** Each item of GET /images/json, on its way out. */
-export const imageSummaryShims: readonly Shim<ImageSummary>[] = [
-  { before: '1.51', why: 'containers were not counted', apply: image => void (image.Containers = -1) },
+/** Each image of GET /system/df, on its way out. */
+export const diskUsageImageShims: readonly Shim<ImageSummary>[] = [
   { before: '1.44', why: 'VirtualSize was removed in 1.44', apply: image => void (image.VirtualSize = image.Size) },
   {
     before: '1.43',
@@ -110,8 +152,22 @@ export const imageSummaryShims: readonly Shim<ImageSummary>[] = [
   },
 ];
 
+/** Each item of GET /images/json, on its way out. */
+export const imageSummaryShims: readonly Shim<ImageSummary>[] = [
+  { before: '1.51', why: 'containers were not counted', apply: image => void (image.Containers = -1) },
+  ...diskUsageImageShims,
+];
+
 /** GET /images/{name}/json, on its way out. */
 export const imageInspectShims: readonly Shim<ImageInspect>[] = [
+  {
+    before: '1.45',
+    why: 'the container that an image was committed from was told; older compose reads its configuration without looking whether it is there',
+    apply: image => {
+      image.Container = '';
+      image.ContainerConfig = emptyConfig();
+    },
+  },
   {
     before: '1.44',
     why: 'VirtualSize was there, and an unknown time of creation was the zero time',
@@ -138,8 +194,24 @@ export const infoShims: readonly Shim<SystemInfo>[] = [
       info.BridgeNfIp6tables = false;
     },
   },
-  { before: '1.49', why: 'FirewallBackend arrived in 1.49', apply: info => void delete info.FirewallBackend },
-  { before: '1.42', why: 'kernel memory limits were told until 1.42', apply: info => void (info.KernelMemoryTCP = false) },
+  {
+    before: '1.49',
+    why: 'FirewallBackend arrived, and the lists of registries for layers that may not be distributed went',
+    apply: info => {
+      delete info.FirewallBackend;
+      if (info.RegistryConfig === null) return;
+      info.RegistryConfig.AllowNondistributableArtifactsCIDRs = null;
+      info.RegistryConfig.AllowNondistributableArtifactsHostnames = null;
+    },
+  },
+  {
+    before: '1.42',
+    why: 'kernel memory limits were told until 1.42',
+    apply: info => {
+      info.KernelMemory = false;
+      info.KernelMemoryTCP = false;
+    },
+  },
   {
     before: '1.25',
     why: 'security options were plain names',

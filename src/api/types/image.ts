@@ -32,6 +32,9 @@ export interface ImageInspect {
   /** Left out from API 1.44 on when the image does not say. */
   Created?: string | undefined;
   DockerVersion: string;
+  /** Below API 1.45: the container that the image was committed from, and its configuration. */
+  Container?: string | undefined;
+  ContainerConfig?: ContainerConfig | undefined;
   Author: string;
   Config: ContainerConfig | null;
   Architecture: string;

@@ -108,7 +108,7 @@ export interface EndpointResource {
   IPv6Address: string;
 }
 
-/** GET /networks and /networks/{id}; the list leaves `Containers` out from API 1.28 on. */
+/** GET /networks and /networks/{id}; the list leaves `Containers` empty from API 1.28 on. */
 export interface Network {
   Name: string;
   Id: string;
@@ -125,7 +125,7 @@ export interface Network {
   ConfigOnly: boolean;
   Options: Record<string, string> | null;
   Labels: Record<string, string> | null;
-  Containers?: Record<string, EndpointResource> | undefined;
+  Containers: Record<string, EndpointResource>;
 }
 
 export interface NetworkConnectRequest {

@@ -74,6 +74,7 @@ export interface SystemInfo {
   MemoryLimit: boolean;
   SwapLimit: boolean;
   /** Below API 1.42. */
+  KernelMemory?: boolean | undefined;
   KernelMemoryTCP?: boolean | undefined;
   CpuCfsPeriod: boolean;
   CpuCfsQuota: boolean;

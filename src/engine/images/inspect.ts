@@ -13,14 +13,16 @@ export interface ImageDetails {
   readonly config: ImageConfigFile;
   readonly sizeBytes: number;
   readonly lastTaggedAt: string | undefined;
-  /** Where its files are. */
-  readonly layers: ImageRecord['layers'];
+  /** Name of what keeps its layers, and where they are, uppermost first. */
+  readonly driver: string;
+  readonly layerDirs: readonly string[];
 }
 
 /** Everything that is known of an image. Rejects with NotFound. */
 export async function inspectImage(context: ImageContext, nameOrId: string): Promise<ImageDetails> {
   const image = context.store.find(nameOrId);
   const refs = context.store.references(image.id);
+  const top = image.layers.at(-1);
   return {
     id: image.id,
     repoTags: refs.filter(ref => ref.tag !== undefined).map(familiarString),
@@ -29,7 +31,8 @@ export async function inspectImage(context: ImageContext, nameOrId: string): Pro
     config: await context.store.config(image.id),
     sizeBytes: image.sizeBytes,
     lastTaggedAt: image.lastTaggedAt,
-    layers: image.layers,
+    driver: context.snapshots.name,
+    layerDirs: top === undefined ? [] : context.snapshots.layerDirs(top.chainId),
   };
 }
 

@@ -68,6 +68,8 @@ export interface ImageService {
   pull(options: PullOptions, report: Report, signal: AbortSignal): Promise<void>;
   push(options: PushOptions, report: Report, signal: AbortSignal): Promise<void>;
   inspectRemote(reference: Reference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RemoteImage>;
+  /** Checks credentials with their registry. Rejects with Unauthenticated. */
+  login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
   /** Bytes of all layers that images have, each counted once. */
   layersSize(): number;
   /** How many images there are. */
@@ -107,6 +109,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     pull: (pull, report, signal) => pullImages(context, pull, report, signal),
     push: (push, report, signal) => pushImages(context, push, report, signal),
     inspectRemote: (reference, auth, signal) => inspectRemote(context, reference, auth, signal),
+    login: (auth, signal) => options.registry.login(auth, signal),
     layersSize() {
       const chains = new Set(store.all().flatMap(image => image.layers.map(layer => layer.chainId)));
       return [...chains].reduce((sum, chain) => sum + (options.snapshots.layerSize(chain) ?? 0), 0);

@@ -47,6 +47,8 @@ export interface SystemVersion {
 }
 
 export interface SystemService {
+  /** Of the hierarchy that limits are set in. */
+  readonly cgroupVersion: 1 | 2;
   info(): Promise<SystemInfo>;
   version(): Promise<SystemVersion>;
 }
@@ -63,6 +65,9 @@ export function createSystemService(options: SystemServiceOptions): SystemServic
     }
   };
   return {
+    get cgroupVersion() {
+      return options.cgroups.version;
+    },
     async info() {
       const [machine, known] = await Promise.all([options.machine.facts(), componentsOnce()]);
       return {

@@ -9,32 +9,33 @@ import { empty, json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
-import { createShims, inspectShims, shim } from '../shims.ts';
+import { containerSummaryShims, createShims, createShimsOnCgroup1, inspectShims, shim } from '../shims.ts';
 import { fromCreateRequest } from '../translate/container-create.ts';
 import { toWireInspect, toWireSummary } from '../translate/container-inspect.ts';
 
 /** Nothing that changes a container stops half way because a client hangs up. */
 const untilDone = new AbortController().signal;
 
-export function containerRoutes({ containers }: Services): Route[] {
+export function containerRoutes({ containers, system }: Services): Route[] {
   const stopOptions = (request: ApiRequest): StopOptions => ({
     signal: isBefore(request.version, '1.42') ? undefined : request.query.optional('signal'),
     timeoutSeconds: request.query.integer('t'),
   });
   return [
-    route('GET /containers/json', async ({ query }) => {
+    route('GET /containers/json', async ({ query, version }) => {
       const options = {
         all: query.bool('all'),
         limit: query.integer('limit') ?? 0,
         size: query.bool('size'),
         filters: parseFilters(query.text('filters'), filterKeys.containers),
       };
-      return json((await containers.list(options)).map(toWireSummary));
+      return json((await containers.list(options)).map(each => shim(containerSummaryShims, version, toWireSummary(each))));
     }),
     route('POST /containers/create', async request => {
       const body = await request.requireJson(containerCreateRequest, 'ContainerCreateRequest');
+      const shims = system.cgroupVersion === 1 ? createShimsOnCgroup1 : createShims;
       const platform = isBefore(request.version, '1.41') ? undefined : request.query.optional('platform');
-      const { create, warnings } = fromCreateRequest(shim(createShims, request.version, body), request.query.optional('name'), platform);
+      const { create, warnings } = fromCreateRequest(shim(shims, request.version, body), request.query.optional('name'), platform);
       const created = await containers.create(create, request.signal);
       return json({ Id: created.id, Warnings: [...warnings, ...created.warnings] }, 201);
     }),

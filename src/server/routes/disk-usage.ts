@@ -5,7 +5,7 @@ import type { ApiRequest } from '../api-request.ts';
 import type { Services } from '../ports.ts';
 import { json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
-import { imageSummaryShims, shim } from '../shims.ts';
+import { containerSummaryShims, diskUsageImageShims, shim } from '../shims.ts';
 import { toWireSummary } from '../translate/container-inspect.ts';
 import { toWireImageSummary } from '../translate/image.ts';
 import { toWireVolume } from './volumes.ts';
@@ -23,9 +23,9 @@ export async function diskUsage(request: ApiRequest, services: Services): Promis
     ifWanted('volume', async () => await volumesWithUsage(services.volumes)),
   ]);
   const usage: DiskUsage = {
-    ...(images === null ? {} : { LayersSize: await layersSize(services.images) }),
-    Images: images?.map(image => shim(imageSummaryShims, request.version, toWireImageSummary(image))) ?? null,
-    Containers: containers?.map(toWireSummary) ?? null,
+    ...(images === null ? {} : { LayersSize: services.images.layersSize() }),
+    Images: images?.map(image => shim(diskUsageImageShims, request.version, toWireImageSummary(image))) ?? null,
+    Containers: containers?.map(each => shim(containerSummaryShims, request.version, toWireSummary(each))) ?? null,
     Volumes: volumes,
     BuildCache: wanted.has('build-cache') ? [] : null,
   };
@@ -47,14 +47,4 @@ async function volumesWithUsage(volumes: Services['volumes']): Promise<NonNullab
       return { ...toWireVolume(details), UsageData: { Size: sizeBytes ?? -1, RefCount: details.volume.users.length } };
     }),
   );
-}
-
-/** A layer that several images have counts once. */
-async function layersSize(images: Services['images']): Promise<number> {
-  const all = await images.list({ all: true, filters: {}, sharedSize: false });
-  const sizes = new Map<string, number>();
-  for (const { layers } of await Promise.all(all.map(async image => await images.inspect(image.id)))) {
-    for (const layer of layers) sizes.set(layer.chainId, layer.sizeBytes);
-  }
-  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }

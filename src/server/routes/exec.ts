@@ -57,6 +57,8 @@ function consoleSize(wire: readonly number[] | null | undefined, request: ApiReq
   return isBefore(request.version, '1.42') || (height === 0 && width === 0) ? undefined : { height, width };
 }
 
+const userOf = ({ user }: ExecDetails['config']): { user?: string } => (user === '' ? {} : { user });
+
 function toWireExec(exec: ExecDetails): ExecInspect {
   const { config } = exec;
   const [entrypoint = '', ...args] = config.cmd;
@@ -64,7 +66,7 @@ function toWireExec(exec: ExecDetails): ExecInspect {
     ID: exec.id,
     Running: exec.running,
     ExitCode: exec.exitCode ?? null,
-    ProcessConfig: { tty: config.tty, entrypoint, arguments: args, privileged: config.privileged, user: config.user },
+    ProcessConfig: { tty: config.tty, entrypoint, arguments: args, privileged: config.privileged, ...userOf(config) },
     OpenStdin: config.attachStdin,
     OpenStderr: config.attachStderr,
     OpenStdout: config.attachStdout,

@@ -1,7 +1,9 @@
 import { filterKeys, parseFilters } from '#api/filters.ts';
 import { isBefore } from '#api/versions.ts';
-import { invalidArgument, notFound } from '#base/errors.ts';
+import { invalidArgument } from '#base/errors.ts';
 import { hostPlatform, parsePlatform } from '#oci/platform.ts';
+import type { Platform } from '#oci/platform.ts';
+import { familiarString, parseReference } from '#oci/reference.ts';
 import type { ApiRequest } from '../api-request.ts';
 import type { Services } from '../ports.ts';
 import { progressReply } from '../progress-stream.ts';
@@ -11,18 +13,19 @@ import { route } from '../router.ts';
 import type { Route } from '../router.ts';
 import { imageInspectShims, imageSummaryShims, shim } from '../shims.ts';
 import {
+  importReference,
   parsePlatformJson,
   pullReference,
   pushReference,
   registryAuthOf,
+  requirePlatform,
   toWireHistory,
   toWireImageInspect,
   toWireImageSummary,
   toWireRemoved,
 } from '../translate/image.ts';
 
-export function imageRoutes(services: Services): Route[] {
-  const { images } = services;
+export function imageRoutes({ images }: Services): Route[] {
   return [
     route('GET /images/json', async ({ query, version }) => {
       const filters = Object.fromEntries(parseFilters(query.text('filters'), filterKeys.images));
@@ -30,7 +33,7 @@ export function imageRoutes(services: Services): Route[] {
       const found = await images.list({ all: query.bool('all'), filters, sharedSize });
       return json(found.map(image => shim(imageSummaryShims, version, toWireImageSummary(image))));
     }),
-    route('POST /images/create', request => pullOrImport(request, services.imageTransfers)),
+    route('POST /images/create', request => pullOrImport(request, images)),
     route('POST /images/load', request => {
       const platform = platformSince(request, '1.48');
       const quiet = request.query.bool('quiet', true);
@@ -45,39 +48,34 @@ export function imageRoutes(services: Services): Route[] {
       },
       { since: '1.25' },
     ),
-    route('GET /images/get', request => saveReply(request, request.query.list('names').flatMap(splitNames), services.imageTransfers)),
-    route('GET /images/{name:.*}/get', request => saveReply(request, [request.param('name')], services.imageTransfers)),
+    route('GET /images/get', request => saveReply(request, request.query.list('names').flatMap(splitNames), images)),
+    route('GET /images/{name:.*}/get', request => saveReply(request, [request.param('name')], images)),
     route('GET /images/{name:.*}/json', async request => {
       const details = await images.inspect(request.param('name'));
-      const wanted = platformSince(request, '1.49');
-      const { os, architecture } = details.config;
-      if (wanted !== undefined && (wanted.os !== os || wanted.architecture !== architecture)) {
-        throw notFound(
-          `image with reference ${request.param('name')} was found but does not provide the specified platform (${wanted.os}/${wanted.architecture})`,
-        );
-      }
+      requirePlatform(details, request.param('name'), platformSince(request, '1.49'));
       return json(shim(imageInspectShims, request.version, toWireImageInspect(details)));
     }),
-    route('GET /images/{name:.*}/history', async request => json((await images.history(request.param('name'))).map(toWireHistory))),
+    route('GET /images/{name:.*}/history', async request => {
+      const name = request.param('name');
+      await checkPlatform(images, [name], platformSince(request, '1.48'));
+      return json((await images.history(name)).map(toWireHistory));
+    }),
     route('POST /images/{name:.*}/tag', async request => {
       await images.tag(request.param('name'), request.query.text('repo'), request.query.text('tag'));
       return empty(201);
     }),
-    route('POST /images/{name:.*}/push', request =>
-      progressReply(
-        async report =>
-          await services.imageTransfers.push(
-            {
-              reference: pushReference(request.param('name'), request.query.text('tag')),
-              platform: platformSince(request, '1.46'),
-              auth: registryAuthOf(request.header('x-registry-auth')),
-              headers: metaHeaders(request),
-            },
-            report,
-            request.signal,
-          ),
-      ),
-    ),
+    route('POST /images/{name:.*}/push', request => {
+      const push = {
+        reference: pushReference(request.param('name'), request.query.text('tag')),
+        auth: registryAuthOf(request.header('x-registry-auth')),
+        headers: metaHeaders(request),
+      };
+      const platform = platformSince(request, '1.46');
+      return progressReply(async report => {
+        await checkPlatform(images, [familiarString(push.reference)], platform);
+        await images.push(push, report, request.signal);
+      });
+    }),
     route('DELETE /images/{name:.*}', async request => {
       const options = { force: request.query.bool('force'), pruneParents: !request.query.bool('noprune') };
       return json((await images.remove(request.param('name'), options)).map(toWireRemoved));
@@ -86,8 +84,9 @@ export function imageRoutes(services: Services): Route[] {
       'GET /distribution/{name:.*}/json',
       async request => {
         const auth = registryAuthOf(request.header('x-registry-auth'));
-        const { descriptor, platforms } = await services.imageTransfers.distribution(request.param('name'), auth, request.signal);
-        return json({ Descriptor: descriptor, Platforms: platforms });
+        const { descriptor, platforms } = await images.inspectRemote(parseReference(request.param('name')), auth, request.signal);
+        const { mediaType, digest, sizeBytes } = descriptor;
+        return json({ Descriptor: { mediaType, digest, size: sizeBytes }, Platforms: platforms });
       },
       { since: '1.30' },
     ),
@@ -101,7 +100,7 @@ const platformSince = (request: ApiRequest, since: '1.46' | '1.48' | '1.49') =>
 /** Some clients join names with commas. */
 const splitNames = (names: string): string[] => names.split(',').filter(name => name !== '');
 
-function saveReply(request: ApiRequest, names: readonly string[], transfers: Services['imageTransfers']): Reply {
+function saveReply(request: ApiRequest, names: readonly string[], images: Services['images']): Reply {
   if (names.length === 0) throw invalidArgument('no images to save: name at least one in "names"');
   const platform = platformSince(request, '1.48');
   return {
@@ -109,39 +108,44 @@ function saveReply(request: ApiRequest, names: readonly string[], transfers: Ser
     status: 200,
     contentType: 'application/x-tar',
     start: 'with-data',
-    body: transfers.save(names, { platform }, request.signal),
+    body: (async function* () {
+      await checkPlatform(images, names, platform);
+      yield* await images.save(names, request.signal);
+    })(),
   };
 }
 
-function pullOrImport(request: ApiRequest, transfers: Services['imageTransfers']): Reply {
+/** An image here is for one platform: asking for another finds none. */
+async function checkPlatform(images: Services['images'], names: readonly string[], wanted: Platform | undefined): Promise<void> {
+  if (wanted === undefined) return;
+  for (const name of names) requirePlatform(await images.inspect(name), name, wanted);
+}
+
+function pullOrImport(request: ApiRequest, images: Services['images']): Reply {
   const { query } = request;
   const name = query.text('fromImage');
-  const platform = isBefore(request.version, '1.32') ? undefined : query.optional('platform');
+  const asked = isBefore(request.version, '1.32') ? undefined : query.optional('platform');
+  const platform = asked === undefined ? undefined : parsePlatform(asked, hostPlatform());
   if (name !== '') {
     const pull = {
       ...pullReference(name, query.text('tag')),
-      platform: platform === undefined ? undefined : parsePlatform(platform, hostPlatform()),
+      platform,
       auth: registryAuthOf(request.header('x-registry-auth')),
       headers: metaHeaders(request),
     };
-    return progressReply(async report => await transfers.pull(pull, report, request.signal));
+    return progressReply(async report => await images.pull(pull, report, request.signal));
   }
   const source = query.text('fromSrc');
   if (source === '') throw invalidArgument('nothing to create an image from: give "fromImage" to pull or "fromSrc" to import');
   const options = {
-    repo: query.text('repo'),
-    tag: query.text('tag'),
+    reference: importReference(query.text('repo'), query.text('tag')),
     message: query.text('message'),
     changes: query.list('changes'),
     platform,
   };
   return progressReply(async report => {
-    const { id } = await transfers.import(
-      source === '-' ? request.body : download(source, request.signal),
-      options,
-      report,
-      request.signal,
-    );
+    const bytes = source === '-' ? request.body : download(source, request.signal);
+    const { id } = await images.import(bytes, options, report, request.signal);
     return { status: id };
   });
 }

@@ -21,7 +21,7 @@ const pingHeaders = {
 };
 
 export function systemRoutes(services: Services): Route[] {
-  const { system, events, imageTransfers } = services;
+  const { system, events, images } = services;
   return [
     route('GET /_ping', () => text('OK', pingHeaders)),
     route('HEAD /_ping', () => text('', pingHeaders)),
@@ -31,7 +31,7 @@ export function systemRoutes(services: Services): Route[] {
     route('GET /system/df', async request => await diskUsage(request, services), { since: '1.25' }),
     route('POST /auth', async request => {
       const config = await request.requireJson(authConfig, 'AuthConfig');
-      const { identityToken } = await imageTransfers.login(fromAuthConfig(config), request.signal);
+      const { identityToken } = await images.login(fromAuthConfig(config), request.signal);
       return json({ Status: 'Login Succeeded', IdentityToken: identityToken });
     }),
     route('OPTIONS /{anyroute:.*}', () => empty(200)),

@@ -1,4 +1,4 @@
-import { invalidArgument } from '#base/errors.ts';
+import { invalidArgument, notFound } from '#base/errors.ts';
 import { parseAuthHeader } from '#api/requests/auth.ts';
 import type { AuthConfig } from '#api/types/auth.ts';
 import type { ContainerConfig } from '#api/types/container.ts';
@@ -8,9 +8,9 @@ import type { HistoryEntry, ImageDetails } from '#engine/images/inspect.ts';
 import type { ImageSummary } from '#engine/images/list.ts';
 import type { RemovedItem } from '#engine/images/remove.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
-import { normalizePlatform } from '#oci/platform.ts';
+import { formatPlatform, normalizePlatform } from '#oci/platform.ts';
 import type { Platform } from '#oci/platform.ts';
-import { parseReference, withDigest, withTag } from '#oci/reference.ts';
+import { parseReference, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
 import type { Reference } from '#oci/reference.ts';
 import { tryParseDigest } from '#oci/digest.ts';
 
@@ -45,10 +45,16 @@ export function toWireImageInspect(image: ImageDetails): ImageInspect {
     Os: config.os,
     ...(config['os.version'] === undefined ? {} : { OsVersion: config['os.version'] }),
     Size: image.sizeBytes,
-    GraphDriver: { Name: 'overlay2', Data: null },
+    GraphDriver: { Name: image.driver, Data: toWireLayerDirs(image.layerDirs) },
     RootFS: { Type: 'layers', Layers: [...config.rootfs.diff_ids] },
     Metadata: { LastTagTime: image.lastTaggedAt ?? '0001-01-01T00:00:00Z' },
   };
+}
+
+/** The uppermost layer as the one on top; below it the rest, uppermost first. An image without layers has no directories. */
+function toWireLayerDirs([top, ...below]: readonly string[]): Record<string, string> | null {
+  if (top === undefined) return null;
+  return { ...(below.length === 0 ? {} : { LowerDir: below.join(':') }), UpperDir: top };
 }
 
 function toWireExecConfig(config: ImageExecConfig): ContainerConfig {
@@ -144,6 +150,24 @@ export function pullReference(name: string, tag: string): { readonly reference: 
   const named = parseReference(name.replace(/:$/, ''));
   const reference = tag === '' ? named : qualify(named, tag);
   return { reference, allTags: reference.tag === undefined && reference.digest === undefined };
+}
+
+/** The name for an imported image; an empty `repo` means none. */
+export function importReference(repo: string, tag: string): Reference | undefined {
+  if (repo === '') return undefined;
+  const named = parseReference(repo);
+  return tag === '' ? withDefaultTag(named) : withTag(named, tag);
+}
+
+/** Rejects with NotFound when an image is for another platform than the one that was asked for. */
+export function requirePlatform({ config }: ImageDetails, name: string, wanted: Platform | undefined): void {
+  if (wanted === undefined) return;
+  const has = normalizePlatform(config);
+  if (has.os === wanted.os && has.architecture === wanted.architecture && (wanted.variant === undefined || wanted.variant === has.variant))
+    return;
+  throw notFound(
+    `image with reference ${name} was found but does not provide the specified platform (${formatPlatform(wanted)}): it is for ${formatPlatform(has)}`,
+  );
 }
 
 /** What a push's name and tag name together; without a tag, all tags of the repository. */

@@ -3,8 +3,7 @@ import type { CreateNetwork } from '#engine/networks/create.ts';
 import type { IpamPool, Network } from '#engine/networks/model.ts';
 import type { NetworkUser } from '#engine/networks/service.ts';
 
-/** `users` undefined: the field is left out, as lists do. */
-export function toWireNetwork(network: Network, users: readonly NetworkUser[] | undefined): WireNetwork {
+export function toWireNetwork(network: Network, users: readonly NetworkUser[]): WireNetwork {
   const { ipam } = network;
   return {
     Name: network.name,
@@ -17,7 +16,7 @@ export function toWireNetwork(network: Network, users: readonly NetworkUser[] | 
     IPAM: {
       Driver: ipam.driver,
       Options: Object.keys(ipam.options).length === 0 ? null : { ...ipam.options },
-      Config: network.driver === 'bridge' ? ipam.pools.map(toWirePool) : null,
+      Config: ipam.pools.map(toWirePool),
     },
     Internal: network.internal,
     Attachable: network.attachable,
@@ -26,7 +25,7 @@ export function toWireNetwork(network: Network, users: readonly NetworkUser[] | 
     ConfigOnly: false,
     Options: { ...network.options },
     Labels: { ...network.labels },
-    ...(users === undefined ? {} : { Containers: Object.fromEntries(users.map(user => [user.containerId, toWireUser(user)])) }),
+    Containers: Object.fromEntries(users.map(user => [user.containerId, toWireUser(user)])),
   };
 }
 
