@@ -1,16 +1,23 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { expect } from 'bun:test';
 import { cgroupFile, isUnified } from '#test/helpers/cgroup.ts';
 import { execIn, inspect, outputOf, remove, sh, sharedDaemon, start, waitForExit, waiting } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
-import { needs } from '#test/helpers/needs.ts';
+import { needs, unmet } from '#test/helpers/needs.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft');
 const MiB = 1024 * 1024;
+const world = isUnified() ? 'v2' : 'v1';
+const runtimes = (['crun', 'runc'] as const).filter(name => {
+  const missing = unmet(name);
+  if (missing !== undefined) console.log(`skipped here: ${missing}`);
+  return missing === undefined;
+});
 
 /** The limits of a container as the kernel keeps them, in whichever of the two cgroup worlds this machine lives. */
-describe(`limits with cgroup ${isUnified() ? 'v2' : 'v1'}`, () => {
-  const daemon = sharedDaemon();
+describe.each(runtimes)(`limits with cgroup ${world}, kept by %s`, runtime => {
+  const daemon = sharedDaemon({ args: ['--default-runtime', runtime] });
   /** Runs `look` while a container with these limits runs. */
   const withLimits = async (
     HostConfig: Readonly<Record<string, unknown>>,
@@ -98,6 +105,59 @@ describe(`limits with cgroup ${isUnified() ? 'v2' : 'v1'}`, () => {
       expect(cgroupFile(pid, 'pids', 'pids.max')).toBe('20');
       const { stdout, stderr } = await execIn(daemon(), id, ['sh', '-c', 'for i in $(seq 40); do sleep 5 & done; echo all']);
       expect(stdout + stderr).toMatch(/can't fork|Resource temporarily unavailable/);
+    });
+  });
+
+  test('a paused container stands still, and goes on when it may', async () => {
+    const id = await start(daemon(), sh('i=0; while :; do i=$((i+1)); echo $i > /count; done'));
+    const { Pid } = (await inspect(daemon(), id)).State;
+    // Its processor time grows as long as it runs.
+    const ticks = (): string =>
+      readFileSync(`/proc/${String(Pid)}/stat`, 'utf8')
+        .split(' ')
+        .slice(13, 15)
+        .join(' ');
+    const isMoving = (from: string): Promise<true> => eventually('it moves', () => ticks() !== from);
+    await isMoving(ticks());
+    await daemon().api.expect('POST', `/containers/${id}/pause`, { status: 204 });
+    expect((await inspect(daemon(), id)).State).toMatchObject({ Status: 'paused', Paused: true, Running: true });
+    if (isUnified()) expect(cgroupFile(Pid, '', 'cgroup.events')).toContain('frozen 1');
+    else expect(cgroupFile(Pid, 'freezer', 'freezer.state')).toBe('FROZEN');
+    const standing = ticks();
+    expect((await daemon().api.post(`/containers/${id}/exec`, { Cmd: ['true'] })).status).toBe(409);
+    expect(ticks()).toBe(standing);
+    await daemon().api.expect('POST', `/containers/${id}/unpause`, { status: 204 });
+    await isMoving(standing);
+    // What is paused can be killed all the same.
+    await daemon().api.expect('POST', `/containers/${id}/pause`, { status: 204 });
+    const removed = await daemon().api.delete(`/containers/${id}?force=1`);
+    expect(removed.status).toBe(204);
+    expect(existsSync(`/proc/${String(Pid)}`)).toBe(false);
+  });
+
+  test('devices: the usual ones only, and those that are given', async () => {
+    const random = 'head -c 1 /dev/urandom > /dev/null && echo usual';
+    // A device that every machine has, that needs no capability, and that no container should see.
+    const { rdev } = statSync('/dev/cpu_dma_latency');
+    const [major, minor] = [(rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & ~0xff)];
+    const other = `mknod /tmp/other c ${String(major)} ${String(minor)} && (: < /tmp/other && echo opened) 2>&1 || true`;
+    expect(await outputOf(daemon(), `${random}; ${other}`)).toMatch(/^usual\n.*(not permitted|denied)/s);
+    const rules = { DeviceCgroupRules: [`c ${String(major)}:${String(minor)} r`] };
+    expect(await outputOf(daemon(), other, { HostConfig: rules })).toBe('opened');
+    const given = { Devices: [{ PathOnHost: '/dev/null', PathInContainer: '/dev/nothing', CgroupPermissions: 'rw' }] };
+    expect(await outputOf(daemon(), 'echo x > /dev/nothing && stat -c %t:%T /dev/nothing', { HostConfig: given })).toBe('1:3');
+  });
+
+  test('privileged: every device', async () => {
+    const script = 'test -c /dev/cpu_dma_latency && : < /dev/cpu_dma_latency && ls /dev | wc -l';
+    expect(Number(await outputOf(daemon(), script, { HostConfig: { Privileged: true } }))).toBeGreaterThan(15);
+  });
+
+  test('a command that takes more memory than there is says so with its exit code', async () => {
+    await withLimits({ Memory: 32 * MiB, MemorySwap: 32 * MiB }, async (_pid, id) => {
+      const hog = await execIn(daemon(), id, ['sh', '-c', 'x=a; while :; do x="$x$x"; done']);
+      expect(hog.exitCode).toBe(137);
+      expect((await inspect(daemon(), id)).State).toMatchObject({ Status: 'running' });
     });
   });
 
