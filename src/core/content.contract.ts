@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { open } from 'node:fs/promises';
 import { kindOf } from '#base/errors.ts';
 import { type Digest, sha256 } from '#oci/digest.ts';
 import type { ContentStore } from './content.ts';
@@ -63,6 +64,41 @@ export function contentStoreContract(name: string, make: () => Promise<ContentPl
       }
       expect(await place.unfinished()).toBe(0);
       expect(await Array.fromAsync(store.list())).toEqual([]);
+    });
+
+    test('what is written can be read alongside, to the end also after the commit', async () => {
+      await using writer = await store.writer();
+      const { path, grown } = writer.growing;
+      const told = grown[Symbol.asyncIterator]();
+      await writer.write(bytes('hello '));
+      expect((await told.next()).value).toBe(6);
+      const file = await open(path);
+      await writer.write(bytes('world'));
+      const { digest } = await writer.commit();
+      expect((await told.next()).value).toBe(11);
+      expect((await told.next()).done).toBe(true);
+      expect(await file.readFile('utf8')).toBe('hello world');
+      await file.close();
+      expect(digest).toBe(sha256('hello world'));
+    });
+
+    test('a reader alongside hears that a writer was closed before its time, or wrote something wrong', async () => {
+      const closed = await store.writer();
+      const waiting = closed.growing.grown[Symbol.asyncIterator]().next();
+      const first = failure(waiting);
+      await closed[Symbol.asyncDispose]();
+      expect(await first).toBe('Internal');
+      await using wrong = await store.writer();
+      await wrong.write(bytes('a'));
+      expect(await failure(wrong.commit({ digest: sha256('b') }))).toBe('DataLoss');
+      expect(await failure(Array.fromAsync(wrong.growing.grown))).not.toBe('nothing');
+    });
+
+    test('many small pieces arrive in order', async () => {
+      const parts = Array.from({ length: 5_000 }, (_, i) => `${String(i)},`);
+      const { digest } = await write(parts);
+      expect(digest).toBe(sha256(parts.join('')));
+      expect(Buffer.from(await store.read(digest)).toString()).toBe(parts.join(''));
     });
 
     test('reopening removes what an unfinished write left', async () => {

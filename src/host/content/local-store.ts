@@ -98,7 +98,7 @@ class LocalWriter implements ContentWriter {
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #writing: Promise<void> | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
   #isClosed = false;
 
   constructor(path: string, file: FileHandle, pathOf: (digest: Digest) => string, log: Logger) {
@@ -240,10 +240,10 @@ async function* namesIn(dir: string): AsyncGenerator<string> {
   }
 }
 
-function explain(err: unknown, path: string): unknown {
+function explain(err: unknown, path: string): Error {
   if (isErrno(err, 'ENOSPC')) {
     return resourceExhausted(`no space left on device while writing ${path}: remove unused images or enlarge the disk`, { cause: err });
   }
   if (isErrno(err, 'EDQUOT')) return resourceExhausted(`disk quota exceeded while writing ${path}`, { cause: err });
-  return err;
+  return err instanceof Error ? err : internal(`writing ${path} failed`, { cause: err });
 }
