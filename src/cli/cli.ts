@@ -3,13 +3,17 @@ import type { ConfigFile } from './config/config-file.ts';
 import type { GlobalOptions } from './global-options.ts';
 import { Output } from './output/terminal.ts';
 
-/** The program's own version; the build defines it. */
-export const cliVersion = '0.1.0';
+/** What the program is. */
+export interface Program {
+  /** `docker` or `berth`: as it was called, and so as its messages call it. */
+  readonly name: string;
+  readonly version: string;
+}
 
 /** One run of the command line: where it reads, where it writes, whom it asks. Everything but the two outputs is made when first wanted. */
 export class Cli {
-  /** `docker` or `berth`: as it was called, and so as its messages call it. */
   readonly name: string;
+  readonly version: string;
   readonly options: GlobalOptions;
   readonly out = new Output(1);
   readonly err = new Output(2);
@@ -17,8 +21,9 @@ export class Cli {
   #config: ConfigFile | undefined;
   #client: Promise<Client> | undefined;
 
-  constructor(name: string, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
+  constructor({ name, version }: Program, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
     this.name = name;
+    this.version = version;
     this.options = options;
     this.#connect = connect;
   }

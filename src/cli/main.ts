@@ -1,6 +1,6 @@
 import { messageOf } from '#base/errors.ts';
 import type { Client } from '#client/client.ts';
-import { Cli, cliVersion } from './cli.ts';
+import { Cli, type Program } from './cli.ts';
 import type { AnyCommand, Entry } from './command.ts';
 import { ExitError, FlagError } from './errors.ts';
 import { bool, type FlagValues, list, text } from './flags/flag.ts';
@@ -26,14 +26,14 @@ const globalFlags = {
 const connect = async (cli: Cli): Promise<Client> => await (await import('./config/connect.ts')).connect(cli);
 
 /** Runs one command line and resolves with its exit code; what there is to say has been written. */
-export async function runCli(argv: readonly string[], name: string): Promise<number> {
-  let cli = new Cli(name, globalOptions(emptyGlobals, new Set()), connect);
+export async function runCli(argv: readonly string[], program: Program): Promise<number> {
+  let cli = new Cli(program, globalOptions(emptyGlobals, new Set()), connect);
   try {
     const parsed = parseFlags(globalFlags, argv, { interspersed: false });
-    cli = new Cli(name, globalOptions(parsed.flags, parsed.changed), connect);
+    cli = new Cli(program, globalOptions(parsed.flags, parsed.changed), connect);
     checkLogLevel(parsed.flags['log-level']);
     if (parsed.flags.version) {
-      cli.out.line(`${name === 'berth' ? 'Berth' : 'Docker'} version ${cliVersion}, build berth`);
+      cli.out.line(`${cli.name === 'berth' ? 'Berth' : 'Docker'} version ${cli.version}, build berth`);
       return 0;
     }
     const [word, ...rest] = parsed.args;
@@ -41,7 +41,7 @@ export async function runCli(argv: readonly string[], name: string): Promise<num
     if (word === 'help') return await showHelpOf(cli, rest);
     return await dispatch(cli, argv, word, rest);
   } catch (err) {
-    return await report(cli, err, name, '[OPTIONS] COMMAND [ARG...]');
+    return await report(cli, err, cli.name, '[OPTIONS] COMMAND [ARG...]');
   } finally {
     await cli.close();
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Client } from '#client/client.ts';
 import { parseVersion } from '#client/connection.ts';
 import { type Endpoint, parseHost, type TlsFiles } from '#client/endpoint.ts';
-import { type Cli, cliVersion } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
 import { configDirectory } from './config-file.ts';
 
@@ -23,7 +23,7 @@ export async function connect(cli: Cli): Promise<Client> {
     endpoint: await resolveEndpoint(cli),
     ...(apiVersion === undefined ? {} : { apiVersion: parseVersion(apiVersion.replace(/^v/, '')) }),
     headers: { ...values.HttpHeaders, ...customHeaders() },
-    userAgent: `Docker-Client/${cliVersion} (${process.platform})`,
+    userAgent: `Docker-Client/${cli.version} (${process.platform})`,
   });
 }
 

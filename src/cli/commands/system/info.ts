@@ -1,7 +1,6 @@
 import type { SystemInfo } from '#api/types/system.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Cli } from '../../cli.ts';
-import { cliVersion } from '../../cli.ts';
 import { defineCommand, noArgs } from '../../command.ts';
 import { currentContext } from '../../config/connect.ts';
 import { ExitError } from '../../errors.ts';
@@ -41,7 +40,7 @@ export const command = defineCommand({
 });
 
 function describeClient(cli: Cli, context: string, plugins: readonly Plugin[]): string {
-  let out = `Client:${cli.name === 'berth' ? ' Berth' : ''}\n Version:    ${cliVersion}\n Context:    ${context}\n Debug Mode: ${cli.options.debug}\n`;
+  let out = `Client:${cli.name === 'berth' ? ' Berth' : ''}\n Version:    ${cli.version}\n Context:    ${context}\n Debug Mode: ${cli.options.debug}\n`;
   if (plugins.length > 0) out += ' Plugins:\n';
   for (const { name, path, metadata } of plugins) {
     out += `  ${name}: ${metadata.ShortDescription ?? ''} (${metadata.Vendor})\n`;
@@ -65,7 +64,7 @@ async function printInfo(
   ]);
   const client = {
     Debug: cli.options.debug,
-    Version: cliVersion,
+    Version: cli.version,
     Context: context,
     Plugins: plugins.map(({ name, path, metadata }) => ({ ...metadata, Name: name, Path: path })),
     Warnings: null,

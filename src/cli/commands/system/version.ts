@@ -1,7 +1,7 @@
 import type { SystemVersion, VersionComponent } from '#api/types/system.ts';
 import { clientApiVersion } from '#client/connection.ts';
 import { messageOf } from '#base/errors.ts';
-import { type Cli, cliVersion } from '../../cli.ts';
+import type { Cli } from '../../cli.ts';
 import { defineCommand, noArgs } from '../../command.ts';
 import { currentContext } from '../../config/connect.ts';
 import { ExitError } from '../../errors.ts';
@@ -50,7 +50,7 @@ export const command = defineCommand({
 
 async function clientVersion(cli: Cli): Promise<ClientVersion> {
   return {
-    Version: cliVersion,
+    Version: cli.version,
     ApiVersion: clientApiVersion,
     DefaultAPIVersion: clientApiVersion,
     GitCommit: '',
