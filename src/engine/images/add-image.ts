@@ -1,4 +1,5 @@
 import { dataLoss } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
 import { chainIds, type Digest, parseDigest } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
@@ -20,6 +21,8 @@ export interface NewImage {
 }
 
 export interface LayerSource {
+  /** Waits until the blob of a layer that is there already is stored; a removed image may have left layers without blobs to its containers. */
+  stored?(index: number): Promise<void>;
   /** Gives the layer with this index in the image to be committed; it is asked only for layers that are not there yet. */
   layer(index: number): Promise<PendingLayer>;
   /** Called when the layer is in its place. */
@@ -48,11 +51,14 @@ export async function addImage(context: ImageContext, lease: Lease, image: NewIm
   const layers: ImageLayer[] = [];
   for (const [index, descriptor] of image.layers.entries()) {
     const [diffId, chainId] = [diffIds[index] as Digest, chain[index] as Digest];
-    if (!(await lease.keepLayer(chainId))) {
+    if (await lease.keepLayer(chainId)) {
+      await source.stored?.(index);
+    } else {
       await using pending = await source.layer(index);
       checkDiffId(index, diffId, pending.unpacked.diffId);
       await lease.commitLayer(pending, chainId, chain[index - 1]);
     }
+    failpoint('image.add.layer');
     source.onPlaced?.(index);
     sizeBytes += context.snapshots.layerSize(chainId) ?? 0;
     layers.push({ diffId, chainId, digest: descriptor.digest, sizeBytes: descriptor.size, mediaType: descriptor.mediaType });
@@ -60,6 +66,7 @@ export async function addImage(context: ImageContext, lease: Lease, image: NewIm
   const { digest: id, sizeBytes: configSize } = await lease.put(image.configBytes);
   const manifestBytes = image.manifestBytes ?? encodeManifest({ digest: id, size: configSize }, image.layers);
   const { digest: manifest } = await lease.put(manifestBytes);
+  failpoint('image.add.stored');
   // The same image may have been added meanwhile: what it is stored as stays.
   const known = context.store.get(id);
   const now = new Date().toISOString();
@@ -72,5 +79,6 @@ export async function addImage(context: ImageContext, lease: Lease, image: NewIm
     ...(image.parent !== undefined && { parent: image.parent }),
   };
   context.store.put(record, image.names);
+  failpoint('image.add.recorded');
   return record;
 }

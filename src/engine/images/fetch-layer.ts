@@ -1,4 +1,5 @@
 import { dataLoss, kindOf } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import { shortId } from '#base/id.ts';
 import type { RegistryRepository } from '#core/registry.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
@@ -59,6 +60,7 @@ async function download(
       if (kindOf(cause) !== 'DataLoss') throw cause;
       throw dataLoss(`filesystem layer verification failed for digest ${blob.digest}`, { cause });
     });
+    failpoint('image.pull.downloaded');
     tell({ id, status: 'Download complete' });
     return { layer };
   } catch (err) {

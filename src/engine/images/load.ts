@@ -1,4 +1,5 @@
 import { dataLoss } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
 import { type Digest, sha256 } from '#oci/digest.ts';
 import type { Platform } from '#oci/platform.ts';
@@ -43,6 +44,7 @@ export async function loadImages(
   const unpacked = new UnpackedLayers(context, signal);
   await using _unpacked = unpacked;
   for (const image of offered) await unpacked.check(image);
+  failpoint('image.load.checked');
   const loaded: ImageRecord[] = [];
   for (const image of offered) loaded.push(await admit(context, lease, image, unpacked, report));
   return loaded;

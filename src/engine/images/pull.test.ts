@@ -87,6 +87,19 @@ describe('pull', () => {
     expect(registry.reads).toEqual([sha256(two.config), sha256(two.layers[1] as Uint8Array)]);
   });
 
+  test('brings back the blob of a layer that only containers have kept', async () => {
+    const image = makeImage(['base', 'top'], { compress: true });
+    registry.add('docker.io/library/app:latest', image);
+    await pull('app');
+    for (const chain of snapshots.layers.keys()) snapshots.pins.add(chain);
+    await images.remove('app', { force: true, pruneParents: true });
+    expect(content.blobs.size).toBe(0);
+    expect(snapshots.layers.size).toBe(2);
+    registry.gate = () => Bun.sleep(20);
+    await pull('app');
+    for (const layer of image.layers) expect(content.blobs.has(sha256(layer))).toBe(true);
+  });
+
   test('two pulls at the same time share the work, also when the first gives up', async () => {
     const image = makeImage(['base', 'top'], { compress: true });
     registry.add('docker.io/library/app:latest', image);

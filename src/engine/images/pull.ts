@@ -119,6 +119,7 @@ async function fetchImage(
     { configBytes, config, manifestBytes: wanted.bytes, layers: manifest.layers, names },
     {
       layer: layers.get,
+      stored: layers.stored,
       onPlaced: index => {
         if (layers.isFetched(index)) report({ id: shortId(manifest.layers[index]?.digest ?? ''), status: 'Pull complete' });
       },
@@ -127,6 +128,8 @@ async function fetchImage(
 }
 
 interface FetchedLayers extends AsyncDisposable {
+  /** Waits until the blob is stored. */
+  stored(index: number): Promise<void>;
   get(index: number): Promise<PendingLayer>;
   /** False for one that was here before. */
   isFetched(index: number): boolean;
@@ -167,6 +170,10 @@ async function startLayers(
   const kept = undo.move();
   return {
     isFetched: index => tickets[index] !== undefined,
+    async stored(index) {
+      const ticket = tickets[index];
+      if (ticket !== undefined) await Promise.race([ticket.layer, failure.promise]);
+    },
     async get(index) {
       const ticket = tickets[index];
       if (ticket === undefined) throw internal(`layer ${chain[index] ?? index} went away during a pull`);

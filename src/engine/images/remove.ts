@@ -1,4 +1,5 @@
 import { conflict } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import { shortId } from '#base/id.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
@@ -62,6 +63,7 @@ function namesToRemove(asked: Reference, refs: readonly Reference[]): Reference[
 async function untag(context: ImageContext, image: ImageRecord, names: readonly Reference[], removed: RemovedItem[]): Promise<void> {
   for (const name of names) {
     context.store.removeName(name);
+    failpoint('image.remove.untagged');
     removed.push({ untagged: familiarString(name) });
     await publishImageEvent(context, 'untag', image.id);
   }
@@ -110,6 +112,7 @@ export async function deleteImage(
   await untag(context, image, context.store.references(image.id), removed);
   await publishImageEvent(context, 'delete', image.id);
   context.store.remove(image.id);
+  failpoint('image.remove.forgotten');
   removed.push({ deleted: image.id });
   const blobs = new Set<Digest>([image.id, image.manifest, ...image.layers.map(layer => layer.digest)]);
   const chains = new Set<ChainId>(image.layers.map(layer => layer.chainId));

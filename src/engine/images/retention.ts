@@ -1,4 +1,5 @@
 import { cleanUp } from '#base/dispose.ts';
+import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import type { ContentInfo, ContentStore, ContentWriter } from '#core/content.ts';
@@ -44,6 +45,7 @@ export class Retention {
         if (needed.blobs.has(digest)) continue;
         const info = await this.#content.info(digest);
         if (info !== undefined && (await this.#content.remove(digest))) freed += info.sizeBytes;
+        failpoint('image.release.blob');
       }
       if ([...chains].some(chain => !needed.chains.has(chain) && this.#snapshots.has(chain)))
         freed += await this.#snapshots.collect(needed.chains);

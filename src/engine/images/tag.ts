@@ -1,3 +1,4 @@
+import { failpoint } from '#base/failpoint.ts';
 import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from '#oci/reference.ts';
 import { invalidArgument } from '#base/errors.ts';
 import type { ImageContext } from './context.ts';
@@ -15,5 +16,6 @@ export async function tagImage(context: ImageContext, source: string, repo: stri
   const image = context.store.find(source);
   const name = parseTarget(repo, tag);
   context.store.put({ ...image, lastTaggedAt: new Date().toISOString() }, [name]);
+  failpoint('image.tag.recorded');
   await publishImageEvent(context, 'tag', image.id, { name: familiarString(name) });
 }

@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { mkdir, open, opendir, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dataLoss, internal, isErrno, notFound, resourceExhausted } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import { newId } from '#base/id.ts';
 import { Latest } from '#base/latest.ts';
 import type { Logger } from '#base/log.ts';
@@ -168,7 +169,9 @@ class LocalWriter implements ContentWriter {
     if ((await statOrUndefined(target)) !== undefined) return;
     try {
       await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
+      failpoint('content.commit.written');
       await rename(this.#path, target);
+      failpoint('content.commit.stored');
     } catch (err) {
       throw explain(err, target);
     }
