@@ -20,13 +20,18 @@ interface Member {
   readonly end: PromiseWithResolvers<AttachEnd>;
   /** The last write that the client has not taken yet, or what must go before. */
   busy: Promise<void> | undefined;
+  /** How much output waits for it. */
+  behindBytes: number;
   /** Gives up on the write in flight. */
   release: (() => void) | undefined;
 }
 
+/** How far a client may fall behind before the process, and with it everybody else, waits for it. */
+const patienceBytes = 1024 * 1024;
+
 /**
- * One connection to a process, any number of clients. Every client gets all output from the moment it joins, in order; the slowest one holds the process
- * back. Clients may join before there is a process.
+ * One connection to a process, any number of clients. Every client gets all output from the moment it joins, in order; one that is far behind holds the
+ * process back. Clients may join before there is a process.
  */
 export class StreamHub {
   readonly #log: Logger;
@@ -73,7 +78,14 @@ export class StreamHub {
   /** Adds a client before the first `await` inside; resolves when it is through. */
   async join(client: ClientStream, options: JoinOptions): Promise<AttachEnd> {
     if (this.#ended) return 'ended';
-    const member: Member = { client, options, end: Promise.withResolvers<AttachEnd>(), busy: undefined, release: undefined };
+    const member: Member = {
+      client,
+      options,
+      end: Promise.withResolvers<AttachEnd>(),
+      busy: undefined,
+      behindBytes: 0,
+      release: undefined,
+    };
     const leave = (): void => this.#leave(member, 'gone');
     this.#members.add(member);
     if (options.first !== undefined) member.busy = this.#guard(member, options.first(client));
@@ -115,11 +127,13 @@ export class StreamHub {
       if (!member.options[stream]) continue;
       const write = member.busy === undefined ? this.#write(member, stream, chunk) : this.#writeLater(member, stream, chunk);
       if (write === undefined) continue;
+      member.behindBytes += chunk.length;
       const busy: Promise<void> = write.then(() => {
+        member.behindBytes -= chunk.length;
         if (member.busy === busy) member.busy = undefined;
       });
       member.busy = busy;
-      (pending ??= []).push(busy);
+      if (member.behindBytes > patienceBytes) (pending ??= []).push(busy);
     }
     if (pending === undefined) return undefined;
     return pending.length === 1 ? pending[0] : Promise.all(pending).then(() => undefined);
