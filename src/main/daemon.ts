@@ -1,5 +1,6 @@
 import { messageOf } from '#base/errors.ts';
 import { createLogger, type Logger, type LogLevel, type LogSink } from '#base/log.ts';
+import { isHungUp } from '#host/sys/hang-up.ts';
 import { startServer } from '#server/server.ts';
 import { daemonHelp, parseDaemonFlags } from './daemon-flags.ts';
 import { type DaemonOptions, resolveDaemonOptions } from './daemon-options.ts';
@@ -55,6 +56,7 @@ async function serve(initial: DaemonOptions, reread: () => DaemonOptions): Promi
       version: productVersion,
       experimental: options.experimental,
       log,
+      isHungUp,
     });
     const onReload = (): void => {
       options = reload(options, reread, log);

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { feedParser } from './takeover.ts';
 
 /**
  * Knows every connection, whether a client has gone, and ends what is left at shutdown. A client that closes its sending side counts as gone for a plain
@@ -9,6 +10,9 @@ export class Connections {
   readonly #open = new Set<Socket>();
   readonly #goneListeners = new WeakMap<Socket, Set<() => void>>();
   readonly #gone = new WeakSet<Socket>();
+  /** Requests under way. */
+  readonly #busy = new WeakSet<Socket>();
+  readonly #stopParsing = new WeakMap<Socket, () => void>();
 
   add(socket: Socket, http: Server): void {
     this.#open.add(socket);
@@ -17,7 +21,23 @@ export class Connections {
       this.#markGone(socket);
       this.#open.delete(socket);
     });
-    http.emit('connection', socket);
+    this.#stopParsing.set(
+      socket,
+      feedParser(socket, http, () => this.#busy.has(socket)),
+    );
+  }
+
+  /** Tells that bytes belong to this request until it is answered. */
+  begin(message: IncomingMessage, response: ServerResponse): void {
+    const socket = message.socket;
+    this.#busy.add(socket);
+    response.once('close', () => this.#busy.delete(socket));
+    response.once('finish', () => this.#busy.delete(socket));
+  }
+
+  /** No HTTP any more: what comes is not parsed. */
+  stopParsing(socket: Socket): void {
+    this.#stopParsing.get(socket)?.();
   }
 
   /** Calls the listener once when the client of this request goes before it is answered. */

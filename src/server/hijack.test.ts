@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { conflict, notFound } from '#base/errors.ts';
-import type { AttachEnd, Attachment, ClientStream } from '#engine/containers/attach-types.ts';
+import type { AttachEnd, AttachOptions, Attachment, ClientStream } from '#engine/containers/attach-types.ts';
+import { eventually } from '#test/helpers/eventually.ts';
 import { Wire, request, serve } from './testing/fakes.ts';
 
 const upgrade = 'Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n';
@@ -51,6 +52,72 @@ test('attach without Upgrade answers 200 and takes input from the same connectio
   await wire.send('one ').until('ONE ');
   await wire.send('two').until('TWO');
   expect(await wire.halfClose().untilClosed()).toBe(`${head}ONE TWObye\n`);
+});
+
+test('input right behind a request without Upgrade is input, on a connection that was used before too', async () => {
+  const startExec = (): Attachment => echo(true);
+  await using server = await serve({ containers: { attach: () => Promise.resolve(echo(true)), startExec } });
+  for (const [path, more] of [
+    ['/containers/x/attach?stream=1&stdin=1', 'Content-Length: 0\r\n\r\n'],
+    ['/v1.30/containers/x/attach', '\r\n'],
+    ['/v1.51/exec/x/start', `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`],
+  ] as const) {
+    using wire = new Wire(server.path);
+    await wire.send('GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n').until('OK');
+    wire.send(`POST ${path} HTTP/1.1\r\nHost: x\r\n${more}early `);
+    await wire.until('EARLY ');
+    wire.send('POST /containers/x/attach HTTP/1.1\r\n\r\n').halfClose();
+    expect(await wire.untilClosed()).toEndWith('\r\n\r\nEARLY POST /CONTAINERS/X/ATTACH HTTP/1.1\r\n\r\nbye\n');
+  }
+});
+
+test('a body that looks like an attach request is a body', async () => {
+  const seen: string[] = [];
+  const load = async (source: AsyncIterable<Uint8Array>): Promise<[]> => {
+    for await (const chunk of source) seen.push(Buffer.from(chunk).toString());
+    return [];
+  };
+  await using server = await serve({ images: { load } });
+  using wire = new Wire(server.path);
+  const looks = 'POST /containers/x/attach HTTP/1.1\r\nHost: x\r\n\r\n';
+  wire.send(`POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: ${looks.length + 1}\r\n\r\n1`);
+  wire.socket.setNoDelay(true);
+  await eventually('the first byte', () => seen.length > 0);
+  wire.send(looks);
+  await wire.until('200 OK');
+  expect(seen.join('')).toBe(`1${looks}`);
+});
+
+const websocketHead = 'Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n';
+
+test('attach over a websocket carries output in frames, without those that tell streams apart', async () => {
+  let options: AttachOptions | undefined;
+  const attach = (_ref: string, asked: AttachOptions): Promise<Attachment> => {
+    options = asked;
+    return Promise.resolve(echo(false));
+  };
+  await using server = await serve({ containers: { attach } });
+  using wire = new Wire(server.path);
+  wire.send(
+    `GET /v1.51/containers/x/attach/ws?stdin=1&stdout=1 HTTP/1.1\r\n${websocketHead}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+  );
+  expect(await wire.until('\r\n\r\n')).toContain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n');
+  expect(options).toMatchObject({ stream: true, stdin: true, stdout: true, stderr: false });
+  wire.socket.write(Buffer.from([0x82, 0x82, 1, 1, 1, 1, 0x61 ^ 1, 0x62 ^ 1]));
+  await wire.until('AB');
+  wire.socket.write(Buffer.from([0x88, 0x80, 0, 0, 0, 0]));
+  expect(await wire.untilClosed()).toEndWith('\x82\x02AB\x88\x00');
+});
+
+test('a websocket of an old version has all streams in text frames; without a key there is none', async () => {
+  await using server = await serve({ containers: { attach: () => Promise.resolve(echo(false)) } });
+  using wire = new Wire(server.path);
+  wire.send(`GET /v1.27/containers/x/attach/ws HTTP/1.1\r\n${websocketHead}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
+  await wire.until('\r\n\r\n');
+  expect(await wire.halfClose().untilClosed()).toContain('\x81\x04bye\n');
+  using refused = new Wire(server.path);
+  refused.send(`GET /containers/x/attach/ws HTTP/1.1\r\n${websocketHead}\r\n`);
+  expect(await refused.untilClosed()).toContain('not a websocket request');
 });
 
 test('a refused attach is told as plain text under its status', async () => {

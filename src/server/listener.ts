@@ -5,6 +5,8 @@ import { dirname } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { conflict, internal, isErrno, messageOf } from '#base/errors.ts';
 
+const keepAliveMs = 30_000;
+
 /** Where a daemon listens. */
 export type ListenAddress =
   | { readonly kind: 'unix'; readonly path: string }
@@ -35,9 +37,14 @@ export async function listen(address: ListenAddress, owner: SocketOwner, onConne
   const options = { allowHalfOpen: true, noDelay: true };
   if (address.kind === 'unix') return await listenUnix(address.path, owner, createServer(options, onConnection));
   const { tls } = address;
+  // A client whose machine is gone says nothing: probes find out.
+  const accept = (socket: Socket): void => {
+    socket.setKeepAlive(true, keepAliveMs);
+    onConnection(socket);
+  };
   const server =
     tls === undefined
-      ? createServer(options, onConnection)
+      ? createServer(options, accept)
       : createTlsServer(
           {
             ...options,
@@ -46,7 +53,7 @@ export async function listen(address: ListenAddress, owner: SocketOwner, onConne
             minVersion: 'TLSv1.2',
             ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
           },
-          onConnection,
+          accept,
         );
   await bind(server, `tcp://${address.host}:${address.port}`, () => server.listen({ host: address.host, port: address.port }));
   const bound = server.address();

@@ -1,3 +1,4 @@
+import type { DataFrame } from './websocket.ts';
 import type { ClientStream } from '#engine/containers/attach-types.ts';
 
 export type Headers = Readonly<Record<string, string>>;
@@ -42,6 +43,8 @@ export interface HijackReply {
   readonly rawContentType: string;
   /** Whether output travels in frames that tell stdout and stderr apart. */
   readonly framed: boolean;
+  /** Bytes travel in the frames of a websocket. */
+  readonly websocket?: { readonly accept: string; readonly frames: DataFrame };
   /** The headers of every answer follow those of the upgrade. */
   readonly commonHeaders: boolean;
   readonly run: (client: ClientStream) => Promise<unknown>;

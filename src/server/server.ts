@@ -3,11 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '#base/log.ts';
-import { kindOf } from '#base/errors.ts';
+import { invalidArgument, kindOf } from '#base/errors.ts';
 import { maxApiVersion } from '#api/versions.ts';
 import { ApiRequest } from './api-request.ts';
 import { Connections } from './connections.ts';
-import { detach, formatHeaders, hijack, sendRaw } from './hijack.ts';
+import { formatHeaders, hijack, sendRaw } from './hijack.ts';
 import { listen } from './listener.ts';
 import type { ListenAddress, SocketOwner } from './listener.ts';
 import type { Services } from './ports.ts';
@@ -15,6 +15,7 @@ import type { Headers, Reply } from './reply.ts';
 import { Router, parseTarget } from './router.ts';
 import { allRoutes } from './routes/index.ts';
 import { errorReply, formatJson, send } from './send.ts';
+import { takeoverToken } from './takeover.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
 export interface ServerOptions {
@@ -25,6 +26,11 @@ export interface ServerOptions {
   readonly version: string;
   readonly experimental: boolean;
   readonly log: Logger;
+  /**
+   * Whether the other end of a socket is closed in both directions. A client that was killed looks like one that only stopped sending: this tells them
+   * apart, where the system can.
+   */
+  readonly isHungUp: (fd: number) => boolean;
 }
 
 export interface ApiServer {
@@ -65,11 +71,13 @@ class Api {
   readonly #log: Logger;
   readonly #connections = new Connections();
   readonly #http = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 60_000 });
+  readonly #isHungUp: (fd: number) => boolean;
   #underWay = 0;
   #idle: () => void = () => undefined;
 
   constructor(options: ServerOptions) {
     this.#log = options.log;
+    this.#isHungUp = options.isHungUp;
     this.#router = new Router(allRoutes(options.services));
     this.#common = {
       Server: `Berth/${options.version} (linux)`,
@@ -102,6 +110,7 @@ class Api {
   }
 
   async #onRequest(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#connections.begin(message, response);
     await this.#tracked(message, async release => {
       const raw = {
         method: message.method ?? 'GET',
@@ -111,17 +120,14 @@ class Api {
       };
       const reply = await this.#answer(message, raw);
       if (lingers(reply)) release();
-      if (reply.kind !== 'hijack') {
-        await send(response, reply, this.#common, this.#log);
-        return reply.status;
-      }
-      this.#connections.forget(message.socket);
-      await hijack({ socket: detach(message), head: new Uint8Array(), upgrade: false }, reply, this.#common);
-      return 200;
+      const sent = reply.kind === 'hijack' ? errorReply(invalidArgument('this route takes its connection over: use HTTP/1.1')) : reply;
+      await send(response, sent, this.#common, this.#log);
+      return sent.status;
     });
   }
 
   async #onUpgrade(message: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    this.#connections.stopParsing(socket);
     await this.#tracked(message, async release => {
       let rest: Uint8Array = head;
       let reply: Reply;
@@ -141,8 +147,9 @@ class Api {
       if (lingers(reply)) release();
       if (reply.kind === 'hijack') {
         this.#connections.forget(socket);
-        await hijack({ socket, head: rest, upgrade: true }, reply, this.#common);
-        return 101;
+        const upgrade = message.headers.upgrade !== takeoverToken;
+        await hijack({ socket, head: rest, upgrade, isPeerGone: () => this.#isPeerGone(socket) }, reply, this.#common);
+        return upgrade ? 101 : 200;
       }
       await sendUnupgraded(socket, reply, this.#common);
       return reply.status;
@@ -185,6 +192,12 @@ class Api {
     } finally {
       release();
     }
+  }
+
+  #isPeerGone(socket: Socket): boolean {
+    // Where the handle of a socket is not what it was in this version of the runtime, nothing is known.
+    const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: unknown } | null };
+    return typeof handle?.fd === 'number' && handle.fd >= 0 && this.#isHungUp(handle.fd);
   }
 
   #onClientError(err: Error, socket: Duplex): void {

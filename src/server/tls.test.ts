@@ -66,6 +66,7 @@ async function serveTls() {
     version: '0.1.0',
     experimental: false,
     log: silentLogger,
+    isHungUp: () => false,
   });
   return { port: Number(/:(\d+)$/.exec(server.addresses[0] ?? '')?.[1]), [Symbol.asyncDispose]: async () => await server.close(0) };
 }

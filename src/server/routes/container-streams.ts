@@ -1,6 +1,7 @@
 import { messageOf } from '#base/errors.ts';
 import { parseMoment } from '#api/query.ts';
 import { frame, frameHeader } from '#api/stream-framing.ts';
+import { isBefore } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { Attachment, AttachOptions } from '#engine/containers/attach-types.ts';
@@ -11,6 +12,7 @@ import type { Chunk, HijackReply, Reply } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
 import { rawStream, streamType } from '../stream-types.ts';
+import { acceptKey } from '../websocket.ts';
 
 export function containerStreamRoutes({ containers }: Services): Route[] {
   return [
@@ -24,6 +26,12 @@ export function containerStreamRoutes({ containers }: Services): Route[] {
       }
       return hijackReply(attachment, request, false);
     }),
+    route('GET /containers/{id}/attach/ws', async request => {
+      const accept = acceptKey(request.headers);
+      const attachment = await containers.attach(request.param('id'), websocketOptions(request));
+      const frames = isBefore(request.version, '1.28') ? 'text' : 'binary';
+      return { ...hijackReply(attachment, request, false), framed: false, websocket: { accept, frames } };
+    }),
   ];
 }
 
@@ -36,6 +44,14 @@ function attachOptions({ query }: ApiRequest): AttachOptions {
     logs: query.bool('logs'),
     detachKeys: query.text('detachKeys'),
   };
+}
+
+/** Until 1.42 a websocket always had all three streams. */
+function websocketOptions(request: ApiRequest): AttachOptions {
+  const options = { ...attachOptions(request), stream: true };
+  const { stdin, stdout, stderr } = options;
+  const isAll = isBefore(request.version, '1.42') || !(stdin || stdout || stderr);
+  return isAll ? { ...options, stdin: true, stdout: true, stderr: true } : options;
 }
 
 /** An attach that fails is told as plain text: that is what clients of the raw protocol read. */

@@ -44,6 +44,7 @@ export async function serve(services: FakeServices = {}): Promise<TestServer> {
     version: '0.1.0',
     experimental: false,
     log: silentLogger,
+    isHungUp: () => false,
   });
   return {
     path,

@@ -15,7 +15,7 @@ export function toWireNetwork(network: Network, users: readonly NetworkUser[]): 
     EnableIPv6: network.enableIpv6,
     IPAM: {
       Driver: ipam.driver,
-      Options: Object.keys(ipam.options).length === 0 ? null : { ...ipam.options },
+      Options: network.predefined ? null : { ...ipam.options },
       Config: ipam.pools.map(toWirePool),
     },
     Internal: network.internal,
