@@ -16,7 +16,7 @@ describe('traffic of containers', () => {
   const port = 28_080;
   beforeAll(async () => {
     stack = new NetworkStack();
-    await stack.service.recover(new Set());
+    await stack.service.recover(new Map());
     a = await stack.start('a');
     b = await stack.start('b', {
       portBindings: { '80/tcp': [{ hostIp: '', hostPort: String(port) }], '81/tcp': [{ hostIp: '127.0.0.1', hostPort: '28081' }] },
@@ -182,7 +182,7 @@ describe('traffic of containers', () => {
 describe('a network service', () => {
   test('leaves nothing when its last container has gone', async () => {
     const stack = new NetworkStack();
-    await stack.service.recover(new Set());
+    await stack.service.recover(new Map());
     const member = await stack.start('a', {
       portBindings: { '80/tcp': [{ hostIp: '', hostPort: '' }], '53/udp': [{ hostIp: '', hostPort: '' }] },
     });
@@ -195,16 +195,17 @@ describe('a network service', () => {
 
   test('keeps the sandbox of a running container over a restart, and removes those of others in words', async () => {
     const stack = new NetworkStack();
-    await stack.service.recover(new Set());
+    await stack.service.recover(new Map());
     const [kept, gone] = [
       await stack.start('kept', { portBindings: { '80/tcp': [{ hostIp: '', hostPort: '28090' }] } }),
       await stack.start('gone'),
     ];
     kept.serve(80);
     const next = stack.restarted();
-    expect(await next.service.recover(new Set([kept.request.containerId]))).toEqual([
-      `network sandbox of container ${gone.request.containerId.slice(0, 12)}, which no longer runs`,
-    ]);
+    expect(await next.service.recover(new Map([[kept.request.containerId, ['bridge']]]))).toEqual({
+      changed: new Map(),
+      repaired: [`network sandbox of container ${gone.request.containerId.slice(0, 12)}, which no longer runs`],
+    });
     expect(await fetchTcp(undefined, '127.0.0.1', 28_090)).toStartWith('kept ');
     expect(await fetchTcp(undefined, '::1', 28_090, 5000)).toStartWith('kept ');
     expect(existsSync(gone.path)).toBe(false);
@@ -216,9 +217,28 @@ describe('a network service', () => {
     expect(tables()).not.toContain(stack.table);
   });
 
+  test('takes a container off a network that it had not quite joined when the daemon died', async () => {
+    const stack = new NetworkStack();
+    await stack.service.recover(new Map());
+    await stack.createNetwork('aside');
+    const member = await stack.start('m', { portBindings: { '80/tcp': [{ hostIp: '', hostPort: '28091' }] } });
+    member.serve(80);
+    const { containerId } = member.request;
+    // `aside` comes before `bridge`, so the ports had moved already.
+    await stack.service.connect({ ...member.request, endpoints: { bridge: {}, aside: {} } }, 'aside', AbortSignal.timeout(5000));
+    const next = stack.restarted();
+    const { changed } = await next.service.recover(new Map([[containerId, ['bridge']]]));
+    expect(Object.keys(changed.get(containerId)?.endpoints ?? {})).toEqual(['bridge']);
+    for (const host of ['127.0.0.1', '::1']) expect(await fetchTcp(undefined, host, 28_091, 5000)).toStartWith('m ');
+    await next.service.remove('aside');
+    member.stop();
+    await next.service.teardown(containerId);
+    await next.close();
+  });
+
   test('a resolver of a network answers with names of that network', async () => {
     const stack = new NetworkStack();
-    await stack.service.recover(new Set());
+    await stack.service.recover(new Map());
     await stack.createNetwork('web');
     const db = await stack.start('db', { endpoints: { web: { aliases: ['store'] } } });
     const app = await stack.start('app', { endpoints: { web: {} } });

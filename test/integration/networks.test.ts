@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import { connect } from 'node:net';
 import { createSocket } from 'node:dgram';
-import { afterAll, beforeAll, expect } from 'bun:test';
+import { expect } from 'bun:test';
 import { create, execIn, inspect, outputOf, remove, sh, sharedDaemon, start, waiting } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs, unmet } from '#test/helpers/needs.ts';
@@ -34,16 +34,10 @@ const answering = (text: string): string => `while :; do echo ${text} | nc -l -p
 
 describe('networks', () => {
   const daemon = sharedDaemon();
-  const made: string[] = [];
   const network = async (body: Readonly<Record<string, unknown>>): Promise<string> => {
     const { Id } = await daemon().api.expect<{ Id: string }>('POST', '/networks/create', { body, status: 201 });
-    made.push(Id);
     return Id;
   };
-  beforeAll(() => made.splice(0));
-  afterAll(async () => {
-    for (const id of made) await daemon().api.delete(`/networks/${id}`);
-  });
 
   test('bridge, host and none are there from the start and stay', async () => {
     const all = await daemon().api.expect<Network[]>('GET', '/networks');
@@ -156,11 +150,12 @@ describe('networks', () => {
     }
     expect((await daemon().api.post('/networks/create', { Name: 'bad', Driver: 'nonsense' })).status).toBe(404);
     expect((await daemon().api.delete('/networks/unknown')).status).toBe(404);
-    const id = await daemon().api.post<{ Id?: string }>('/containers/create', { Image: 'busybox', HostConfig: { NetworkMode: 'unknown' } });
-    const answer = id.json.Id === undefined ? id : await daemon().api.post(`/containers/${id.json.Id}/start`);
+    // The network may be made between create and start.
+    const id = await create(daemon(), { Cmd: ['true'], HostConfig: { NetworkMode: 'unknown' } });
+    const answer = await daemon().api.post(`/containers/${id}/start`);
     expect(answer.status).toBe(404);
     expect(answer.text).toContain('network unknown not found');
-    if (id.json.Id !== undefined) await remove(daemon(), id.json.Id);
+    await remove(daemon(), id);
   });
 });
 

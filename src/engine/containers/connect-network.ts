@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { conflict, kindOf, notFound, permissionDenied } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import type { EndpointConfig, Sandbox } from '#core/network.ts';
 import { type Context, containerDir, withContainer } from './context.ts';
 import type { Entry } from './entry.ts';
+import { linkedHosts } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { isActive, isRunning } from './state.ts';
 
@@ -31,11 +33,22 @@ export async function connectNetwork(
     if (container.endpoints[found.name] !== undefined) {
       throw permissionDenied(`endpoint with name ${container.name} already exists in network ${found.name}`);
     }
+    if (found.driver === 'host') {
+      throw permissionDenied('container cannot be disconnected from host network or connected to host network');
+    }
+    if (found.driver === 'null') {
+      throw permissionDenied('container cannot be connected to multiple networks with one of the networks in private (none) mode');
+    }
     const endpoints = { ...container.endpoints, [found.name]: endpoint };
     ctx.networks.check({ mode: 'networks' }, endpoints);
     if (isRunning(container.state)) {
-      apply(ctx, entry, await ctx.networks.connect(sandboxRequest({ ...container, endpoints }), found.name, signal));
+      applySandbox(
+        ctx,
+        entry,
+        await ctx.networks.connect(sandboxRequest({ ...container, endpoints }, linkedHosts(ctx, container)), found.name, signal),
+      );
     }
+    failpoint('container.connect.joined');
     container.endpoints = endpoints;
     ctx.containers.save(entry);
   });
@@ -47,7 +60,8 @@ export async function disconnectNetwork(ctx: Context, ref: string, network: stri
   } catch (err) {
     // A container that is gone may have left its endpoint behind.
     if (!force || kindOf(err) !== 'NotFound') throw err;
-    await ctx.networks.disconnect(ref, network);
+    const [found] = ctx.networks.check({ mode: 'networks' }, { [network]: {} });
+    if ((await ctx.networks.disconnect(ref, found?.name ?? network)) === undefined) throw notFound(`endpoint ${ref} not found`);
   }
 }
 
@@ -62,18 +76,30 @@ async function disconnect(ctx: Context, ref: string, network: string): Promise<v
     if (container.endpoints[name] === undefined) {
       throw permissionDenied(`container ${entry.id} is not connected to network ${name}`);
     }
-    if (isActive(container.state)) apply(ctx, entry, await ctx.networks.disconnect(entry.id, name));
-    container.endpoints = Object.fromEntries(Object.entries(container.endpoints).filter(([key]) => key !== name));
+    // The record goes first: whatever the network still has of it then is taken away by the next daemon.
+    const before = container.endpoints;
+    container.endpoints = Object.fromEntries(Object.entries(before).filter(([key]) => key !== name));
     ctx.containers.save(entry);
+    failpoint('container.disconnect.recorded');
+    try {
+      if (isActive(container.state)) applySandbox(ctx, entry, await ctx.networks.disconnect(entry.id, name));
+    } catch (err) {
+      container.endpoints = before;
+      throw err;
+    } finally {
+      ctx.containers.save(entry);
+    }
   });
 }
 
 /** The container keeps its files while it runs, so they are rewritten in place: inside they are mounts of these very files. */
-function apply(ctx: Context, { container }: Entry, sandbox: Sandbox | undefined): void {
+export function applySandbox(ctx: Context, entry: Entry, sandbox: Sandbox | undefined): void {
   if (sandbox === undefined) return;
+  const { container } = entry;
   container.endpointStates = sandbox.endpoints;
   container.ports = sandbox.ports;
   const directory = containerDir(ctx, container.id);
   writeFileSync(`${directory}/hosts`, sandbox.hosts);
   writeFileSync(`${directory}/resolv.conf`, sandbox.resolvConf);
+  ctx.containers.save(entry);
 }

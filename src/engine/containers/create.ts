@@ -4,10 +4,12 @@ import { cleanUp } from '#base/dispose.ts';
 import { invalidArgument, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { newId, shortId } from '#base/id.ts';
+import type { EndpointConfig } from '#core/network.ts';
 import { checkRequest } from './check-config.ts';
 import { commandLine, mergeConfig } from './config-merge.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import { resolveDevices } from './devices.ts';
+import { checkLinks } from './links.ts';
 import type { Container, ContainerConfig, HostConfig, MountPoint } from './model.ts';
 import { acquireMount, checkSources, fillVolumes, releaseVolumes } from './mounts.ts';
 import { parseName, randomName } from './names.ts';
@@ -31,6 +33,7 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   const config = { ...merged, hostname: defaultHostname(merged, hostConfig, id) };
   resolveDevices(hostConfig, ctx.host);
   checkJoinedContainers(ctx, hostConfig);
+  checkLinks(ctx, { hostConfig });
   const endpoints = checkedEndpoints(ctx, hostConfig, request.endpoints);
   const plan = planMounts(config, hostConfig, inheritedMounts(ctx, hostConfig));
   checkSources(plan);
@@ -128,17 +131,27 @@ function checkJoinedContainers(ctx: Context, { networkMode, ipcMode, pidMode }: 
   }
 }
 
-/** The endpoints by the names of their networks. */
+/** The endpoints by the names of their networks. A network may still be made until the start, which says so when it was not. */
 function checkedEndpoints(ctx: Context, hostConfig: HostConfig, asked: CreateRequest['endpoints']): Container['endpoints'] {
   const mode = parseNetworkMode(hostConfig.networkMode);
   const endpoints = requestedEndpoints(hostConfig, asked);
-  return orInvalid(() => {
+  if (mode.mode !== 'networks') {
     ctx.networks.check(mode, endpoints);
-    if (mode.mode !== 'networks') return endpoints;
-    return Object.fromEntries(
-      Object.entries(endpoints).map(([ref, endpoint]) => [ctx.networks.check(mode, { [ref]: endpoint })[0]?.name ?? ref, endpoint]),
-    );
-  });
+    return endpoints;
+  }
+  const named = Object.entries(endpoints).map(([ref, endpoint]) => ({ ref, endpoint, name: networkName(ctx, ref, endpoint) }));
+  ctx.networks.check(mode, Object.fromEntries(named.flatMap(({ ref, endpoint, name }) => (name === undefined ? [] : [[ref, endpoint]]))));
+  return Object.fromEntries(named.map(({ ref, endpoint, name }) => [name ?? ref, endpoint]));
+}
+
+/** Undefined when there is no such network. */
+function networkName(ctx: Context, ref: string, endpoint: EndpointConfig): string | undefined {
+  try {
+    return ctx.networks.check({ mode: 'networks' }, { [ref]: endpoint })[0]?.name;
+  } catch (err) {
+    if (kindOf(err) === 'NotFound') return undefined;
+    throw err;
+  }
 }
 
 function inheritedMounts(ctx: Context, hostConfig: HostConfig): MountPoint[] {

@@ -11,6 +11,7 @@ import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { errorOf, isRunning, noRun } from './state.ts';
+import { linkedHosts } from './links.ts';
 import { buildSpec, usesInit } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
@@ -136,7 +137,7 @@ async function joinNetwork(ctx: Context, container: Container, defer: Defer, sig
 
 async function setUpNetwork(ctx: Context, container: Container, signal: AbortSignal): Promise<Sandbox> {
   try {
-    return await ctx.networks.setup(sandboxRequest(container), signal);
+    return await ctx.networks.setup(sandboxRequest(container, linkedHosts(ctx, container)), signal);
   } catch (err) {
     throw new EngineError(kindOf(err), `failed to set up container networking: ${messageOf(err)}`, { cause: err });
   }

@@ -25,7 +25,8 @@ export function requestedEndpoints(
   return { ...(hostConfig.networkMode in named ? {} : { [hostConfig.networkMode]: {} }), ...named };
 }
 
-export function sandboxRequest({ id, name, config, hostConfig, endpoints }: Container): SandboxRequest {
+/** `linked`: hosts that links add. */
+export function sandboxRequest({ id, name, config, hostConfig, endpoints }: Container, linked: readonly string[]): SandboxRequest {
   return {
     containerId: id,
     containerName: name,
@@ -39,6 +40,6 @@ export function sandboxRequest({ id, name, config, hostConfig, endpoints }: Cont
     dns: hostConfig.dns,
     dnsOptions: hostConfig.dnsOptions,
     dnsSearch: hostConfig.dnsSearch,
-    extraHosts: hostConfig.extraHosts,
+    extraHosts: linked.length === 0 ? hostConfig.extraHosts : [...hostConfig.extraHosts, ...linked],
   };
 }

@@ -40,8 +40,17 @@ export interface ContainerNetworks {
   disconnect(containerId: string, network: string): Promise<Sandbox | undefined>;
   /** The names by which a container's own networks know it changed. */
   renamed(containerId: string, name: string): void;
-  /** After a daemon restart: keeps the sandboxes of these running containers, removes every other trace. Returns what it removed, in words. */
-  recover(running: ReadonlySet<string>): Promise<string[]>;
+  /**
+   * After a daemon restart: keeps the sandboxes of these running containers on the networks that their records name, removes every other trace.
+   */
+  recover(running: ReadonlyMap<string, readonly string[]>): Promise<RecoveredNetworks>;
+}
+
+export interface RecoveredNetworks {
+  /** What was removed, in words. */
+  readonly repaired: readonly string[];
+  /** Sandboxes of running containers that had an unfinished change. */
+  readonly changed: ReadonlyMap<string, Sandbox>;
 }
 
 export interface NamedNetwork {

@@ -4,6 +4,7 @@ import { isErrno } from '#base/errors.ts';
 import { shortId } from '#base/id.ts';
 import type { ExitStatus, RecoveredContainer } from '#core/runtime.ts';
 import { type Context, withContainer } from './context.ts';
+import { applySandbox } from './connect-network.ts';
 import type { Entry } from './entry.ts';
 import { releaseRun } from './exit.ts';
 import { watchExit } from './launch.ts';
@@ -23,9 +24,10 @@ export async function recoverContainers(ctx: Context, signal: AbortSignal): Prom
   const entries = ctx.containers.all();
   const found = new Map((await ctx.runtime.recover(new Set(entries.map(entry => entry.id)))).map(known => [known.id, known]));
   const alive = new Set([...found.values()].filter(known => known.state.status !== 'exited').map(known => known.id));
-  const repaired = await ctx.networks.recover(
-    new Set(entries.filter(entry => alive.has(entry.id) && runsOn(entry)).map(entry => entry.id)),
-  );
+  const runningOn = entries.filter(entry => alive.has(entry.id) && runsOn(entry));
+  const networks = await ctx.networks.recover(new Map(runningOn.map(({ id, container }) => [id, Object.keys(container.endpoints)])));
+  for (const entry of runningOn) applySandbox(ctx, entry, networks.changed.get(entry.id));
+  const repaired = [...networks.repaired];
   repaired.push(...(await ctx.volumes.recover(entries.map(({ container }) => ({ id: container.id, running: alive.has(container.id) })))));
   for (const entry of entries) repaired.push(...(await recoverOne(ctx, entry, found.get(entry.id), signal)));
   repaired.push(...(await removeOrphans(ctx)));

@@ -126,6 +126,7 @@ export function checkStatic(network: Network, config: EndpointConfig): void {
     [config.ipv6Address, 6],
   ] as const) {
     if (text === undefined || text === '') continue;
+    if (network.predefined) throw invalidArgument('user specified IP address is supported on user defined networks only');
     if (!network.ipam.chosenByUser) {
       throw failedPrecondition('user specified IP address is supported only when connecting to networks with user configured subnets');
     }

@@ -58,5 +58,5 @@ function checkKeys(filters: NetworkFilters, known: readonly string[]): void {
 function boolean(key: string, text: string): boolean {
   if (text === 'true' || text === '1') return true;
   if (text === 'false' || text === '0') return false;
-  throw invalidArgument(`invalid filter '${key}=[${text}]'`);
+  throw invalidArgument(`invalid value for filter '${key}': ${JSON.stringify(text)}, must be "true" (or "1"), or "false" (or "0")`);
 }

@@ -27,7 +27,10 @@ export function formatHostsFile(file: HostsFile): string {
     );
   }
   for (const { name, address } of file.extraHosts) lines.push(`${address}\t${name}`);
-  const names = file.domainname === '' ? file.hostname : `${file.hostname}.${file.domainname} ${file.hostname}`;
+  // A hostname may hold its domain itself.
+  const whole = file.domainname === '' ? file.hostname : `${file.hostname}.${file.domainname}`;
+  const [first] = whole.split('.');
+  const names = first === whole ? whole : `${whole} ${String(first)}`;
   if (file.hostname !== '') for (const address of file.addresses) lines.push(`${address}\t${names}`);
   return `${lines.join('\n')}\n`;
 }

@@ -1,28 +1,41 @@
 import { messageOf } from '#base/errors.ts';
 import type { PortRule } from '#core/firewall.ts';
+import type { Sandbox } from '#core/network.ts';
 import { interfaceOf, publishingAttachment, retakeAttachment } from './attachments.ts';
 import { usesInternalResolver } from './container-files.ts';
 import type { Context } from './context.ts';
+import type { SandboxRecord } from './model.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
+import { disconnect } from './connect.ts';
 import { putBridge } from './create.ts';
 import { listenerOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
 
+export interface Recovered {
+  /** What was removed, in words. */
+  readonly repaired: readonly string[];
+  /** Sandboxes of running containers that had an unfinished change. */
+  readonly changed: ReadonlyMap<string, Sandbox>;
+}
+
 /**
- * Makes the kernel what the records say: sandboxes of running containers stay untouched, everything else that is ours goes. Order: memory →
- * bridges → packet rules in one transaction → host ports → what is left over.
+ * Makes the kernel what the records say: sandboxes of running containers stay untouched, but for networks that their containers (here with the
+ * networks they know) have not joined or have left, and everything else that is ours goes. Order: memory → sandboxes that are over → bridges →
+ * packet rules in one transaction → host ports → unfinished changes → what is left over.
  */
-export async function recover(ctx: Context, running: ReadonlySet<string>): Promise<string[]> {
+export async function recover(ctx: Context, running: ReadonlyMap<string, readonly string[]>): Promise<Recovered> {
   const removed: string[] = [];
-  const [kept, gone] = [ctx.sandboxes.list(), [] as string[]];
-  for (const sandbox of kept) {
+  const changed = new Map<string, Sandbox>();
+  for (const sandbox of ctx.sandboxes.list()) {
     for (const attachment of sandbox.attachments) retakeAttachment(ctx, attachment);
     for (const port of sandbox.ports) ctx.ports.take(port);
-    if (!running.has(sandbox.request.containerId)) gone.push(sandbox.request.containerId);
   }
-  for (const containerId of gone) {
-    await teardown(ctx, containerId);
-    removed.push(`network sandbox of container ${containerId.slice(0, 12)}, which no longer runs`);
+  for (const sandbox of ctx.sandboxes.list()) {
+    const { containerId } = sandbox.request;
+    if (!running.has(containerId)) {
+      await teardown(ctx, containerId);
+      removed.push(`network sandbox of container ${containerId.slice(0, 12)}, which no longer runs`);
+    }
   }
   for (const network of ctx.networks.list()) {
     try {
@@ -33,9 +46,34 @@ export async function recover(ctx: Context, running: ReadonlySet<string>): Promi
   }
   removed.push(...reconcileRules(ctx));
   removed.push(...(await ctx.hostPorts.reconcile(ctx.sandboxes.list().flatMap(listenersOf(ctx)))));
+  for (const sandbox of ctx.sandboxes.list()) {
+    const { containerId } = sandbox.request;
+    for (const networkId of strayNetworks(ctx, sandbox, running.get(containerId) ?? [])) {
+      const left = await leave(ctx, sandbox, networkId);
+      if (left !== undefined) changed.set(containerId, left);
+      removed.push(`container ${containerId.slice(0, 12)} from network ${networkId.slice(0, 12)}, which it had not quite joined or left`);
+    }
+  }
   removed.push(...(await removeStrays(ctx)));
   await serveNames(ctx);
-  return removed;
+  return { repaired: removed, changed };
+}
+
+/** A container's own record is the last word on which networks it is on: written last when it joins one and first when it leaves one. */
+function strayNetworks(ctx: Context, { request, attachments }: SandboxRecord, networks: readonly string[]): string[] {
+  if (request.mode.mode !== 'networks' || networks.length === 0) return [];
+  const known = new Set(networks.map(ref => ctx.networks.byId(ref)?.id ?? ctx.networks.byName(ref)?.id));
+  return attachments.map(({ networkId }) => networkId).filter(id => !known.has(id));
+}
+
+/** Takes a container off a network that may be half joined or half left. */
+async function leave(ctx: Context, { request: { containerId } }: SandboxRecord, networkId: string): Promise<Sandbox | undefined> {
+  try {
+    return await disconnect(ctx, containerId, networkId);
+  } catch (err) {
+    ctx.log.error('a container could not be taken off a network', { container: containerId, network: networkId, error: messageOf(err) });
+    return undefined;
+  }
 }
 
 function reconcileRules(ctx: Context): string[] {

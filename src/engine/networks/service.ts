@@ -8,7 +8,7 @@ import { listMatching, type NetworkFilters, prunable } from './filters.ts';
 import type { Network } from './model.ts';
 import { lookupIn } from './names.ts';
 import { ensurePredefined } from './predefined.ts';
-import { recover } from './recover.ts';
+import { type Recovered, recover } from './recover.ts';
 import { removeNetwork, takeFromKernel } from './remove.ts';
 import { setup, wantedNetworks } from './setup.ts';
 import { teardown } from './teardown.ts';
@@ -42,7 +42,7 @@ export interface NetworkService {
   disconnect(containerId: string, network: string): Promise<Sandbox | undefined>;
   renamed(containerId: string, name: string): void;
   /** To be called once, before anything else but `inspect` and `list`. */
-  recover(running: ReadonlySet<string>): Promise<string[]>;
+  recover(running: ReadonlyMap<string, readonly string[]>): Promise<Recovered>;
 
   /** Takes bridges and rules away when no container uses any network; otherwise leaves everything working. */
   close(): Promise<void>;

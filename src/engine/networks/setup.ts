@@ -56,11 +56,11 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
   await using undo = new AsyncDisposableStack();
   const attachments: Attachment[] = [];
   undo.defer(() => attachments.forEach(attachment => releaseAttachment(ctx, attachment)));
+  for (const [index, { network, config }] of wanted.entries()) {
+    attachments.push(attach(ctx, network, config, request, `eth${String(index)}`));
+  }
   let ports: readonly PublishedPort[] = [];
   try {
-    for (const [index, { network, config }] of wanted.entries()) {
-      attachments.push(attach(ctx, network, config, request, `eth${String(index)}`));
-    }
     ports = holdPorts(ctx, undo, request, attachments);
   } catch (err) {
     throw networkError(request, attachments, err);
