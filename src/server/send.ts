@@ -15,6 +15,11 @@ export function errorReply(err: unknown): JsonReply | TextReply {
   return status === 304 ? { kind: 'text', status, contentType: undefined, text: '' } : json(body, status);
 }
 
+export function plainErrorReply(err: unknown): TextReply {
+  const { status, body } = toErrorAnswer(err);
+  return { kind: 'text', status, contentType: 'text/plain; charset=utf-8', text: `${body.message}\n` };
+}
+
 /** Sends anything but a hijack, and resolves when it is sent or the client has gone. */
 export async function send(
   response: ServerResponse,

@@ -14,7 +14,7 @@ import type { Services } from './ports.ts';
 import type { Headers, Reply } from './reply.ts';
 import { Router, parseTarget } from './router.ts';
 import { allRoutes } from './routes/index.ts';
-import { errorReply, formatJson, send } from './send.ts';
+import { errorReply, formatJson, plainErrorReply, send } from './send.ts';
 import { takeoverToken } from './takeover.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
@@ -164,7 +164,7 @@ class Api {
       return await route.handler(new ApiRequest(raw, target, params));
     } catch (err) {
       if (kindOf(err) === 'Internal') this.#log.error('a request failed', { method: raw.method, path: pathOf(message), error: err });
-      return errorReply(err);
+      return speaksPlainText(message) ? plainErrorReply(err) : errorReply(err);
     }
   }
 
@@ -215,6 +215,9 @@ class Api {
 
 /** Whether an answer may go on for as long as a container runs or a client likes. */
 const lingers = (reply: Reply): boolean => reply.kind === 'hijack' || (reply.kind === 'stream' && reply.start === 'at-once');
+
+/** Clients from before 1.24 read errors as plain text; all they can be told is that they are too old. */
+const speaksPlainText = ({ url = '' }: IncomingMessage): boolean => /^\/v(?:0\.\d+|1\.(?:\d|1\d|2[0-3]))\//.test(url);
 
 /** Query strings may carry secrets, such as build arguments: they are not logged. */
 const pathOf = (message: IncomingMessage): string => (message.url ?? '').split('?', 1)[0] ?? '';

@@ -53,7 +53,7 @@ export const createShims: readonly Shim<ContainerCreateRequest>[] = [
         if (mount.BindOptions?.ReadOnlyForceRecursive === true) {
           throw invalidArgument('BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer');
         }
-        if (mount.Type === 'bind') mount.BindOptions = { ...mount.BindOptions, ReadOnlyNonRecursive: true };
+        if (mount.Type === 'bind' && mount.ReadOnly === true) mount.BindOptions = { ...mount.BindOptions, ReadOnlyNonRecursive: true };
       }
     },
   },

@@ -61,14 +61,19 @@ export function networkRoutes({ networks, containers }: Services): Route[] {
       const body = await request.requireJson(networkConnectRequest, 'NetworkConnectRequest');
       if (isBefore(request.version, '1.48')) delete body.EndpointConfig?.GwPriority;
       const { id } = networks.inspect(request.param('id'));
-      await containers.connectNetwork(body.Container ?? '', id, fromWireEndpoint(body.EndpointConfig ?? {}), untilDone);
+      await containers.connectNetwork(containerOf(body), id, fromWireEndpoint(body.EndpointConfig ?? {}), untilDone);
       return empty(200);
     }),
     route('POST /networks/{id}/disconnect', async request => {
       const body = await request.requireJson(networkDisconnectRequest, 'NetworkDisconnectRequest');
       const { id } = networks.inspect(request.param('id'));
-      await containers.disconnectNetwork(body.Container ?? '', id, { force: body.Force ?? false });
+      await containers.disconnectNetwork(containerOf(body), id, { force: body.Force ?? false });
       return empty(200);
     }),
   ];
+}
+
+function containerOf({ Container = '' }: { readonly Container?: string | undefined }): string {
+  if (Container === '') throw invalidArgument('invalid name or ID supplied: "": name the container in "Container"');
+  return Container;
 }

@@ -1,4 +1,5 @@
 import { notImplemented, unavailable } from '#base/errors.ts';
+import { json } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
 
@@ -73,9 +74,10 @@ export const unservedRoutes = (): Route[] => [
     'DELETE /configs/{id}',
     'POST /configs/{id}/update',
   ),
+  // A list of what there is none of is empty.
+  route('GET /plugins', () => json([])),
   ...unserved(
     'there are no managed plugins',
-    'GET /plugins',
     'GET /plugins/privileges',
     'POST /plugins/pull',
     'POST /plugins/create',
