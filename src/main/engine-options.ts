@@ -3,6 +3,7 @@ import type { ContainerOptions } from '#engine/containers/options.ts';
 import type { NetworkOptions } from '#engine/networks/options.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { defaultRuntimeName, findInit } from './programs.ts';
+import { readSeccompSetting } from './seccomp-profile.ts';
 import { logDrivers } from './settings-facts.ts';
 
 export function networkOptions(options: DaemonOptions, engineId: string, bridgeName: string): NetworkOptions {
@@ -50,5 +51,7 @@ export function containerOptions(options: () => DaemonOptions, places: Container
     defaultIpcMode: fixed.defaultIpcMode,
     defaultCgroupnsMode: fixed.defaultCgroupnsMode,
     defaultStopTimeoutSeconds: fixed.defaultStopTimeoutSeconds,
+    noNewPrivileges: fixed.noNewPrivileges,
+    seccompProfile: readSeccompSetting(fixed.seccompProfile),
   };
 }

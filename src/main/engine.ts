@@ -18,6 +18,7 @@ import { openLogStore } from '#host/logs/store.ts';
 import { readHostFacts } from '#host/machine/host-facts.ts';
 import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
 import { createMachine } from '#host/machine/machine.ts';
+import { createSharedMemory } from '#host/machine/shared-memory.ts';
 import { createProcessTable } from '#host/machine/processes.ts';
 import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
@@ -129,6 +130,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     logs: openLogStore({ dir: containersDir, log }),
     files: createRootFiles(),
     host: readHostFacts(limits),
+    sharedMemory: createSharedMemory(),
     processes: createProcessTable(),
     events,
     log,

@@ -2,9 +2,11 @@ import { isIP } from 'node:net';
 import { invalidArgument } from '#base/errors.ts';
 import { resolveCapabilities } from './capabilities.ts';
 import { checkResources } from './check-resources.ts';
+import { checkLogOptions } from './log-limits.ts';
 import type { ContainerConfig, HostConfig, RestartPolicy } from './model.ts';
 import type { ContainerOptions } from './options.ts';
 import type { HostFacts } from './ports.ts';
+import { parseSeccompProfile } from './seccomp.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { parseSignal } from './signals.ts';
 
@@ -22,7 +24,8 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, op
     if (isIP(address) === 0) throw invalidArgument(`bad format for dns: invalid IP address: ${address}`);
   }
   resolveCapabilities({ add: hostConfig.capAdd, drop: hostConfig.capDrop, privileged: hostConfig.privileged }, host.capabilities);
-  parseSecurityOptions(hostConfig.securityOpt);
+  const { seccomp } = parseSecurityOptions(hostConfig.securityOpt);
+  if (seccomp !== undefined && seccomp !== 'unconfined' && seccomp !== 'builtin') parseSeccompProfile(seccomp);
   if (!options.runtimes.has(hostConfig.runtime === '' ? options.defaultRuntime : hostConfig.runtime)) {
     throw invalidArgument(`unknown or invalid runtime name: ${hostConfig.runtime}`);
   }
@@ -167,4 +170,5 @@ function checkLogConfig(hostConfig: HostConfig, options: ContainerOptions): void
   if (type !== '' && !options.logDrivers.includes(type)) {
     throw invalidArgument(`logger: no log driver named '${type}' is registered`);
   }
+  checkLogOptions(type === '' ? { type: options.defaultLog.type, config: hostConfig.logConfig.config } : hostConfig.logConfig);
 }

@@ -11,7 +11,7 @@ export function checkResources(config: HostConfig, host: HostFacts): string[] {
   checkCpu(config, host);
   checkCpuset('cpus', 'CPUs', config.cpusetCpus, host.onlineCpus);
   checkCpuset('mems', 'memory nodes', config.cpusetMems, host.memoryNodes);
-  checkBlockIo(config);
+  warnings.push(...checkBlockIo(config, host));
   if (config.oomScoreAdj < -1000 || config.oomScoreAdj > 1000) {
     throw invalidArgument(`Invalid value ${String(config.oomScoreAdj)}, range for oom score adj is [-1000, 1000]`);
   }
@@ -73,11 +73,27 @@ function checkCpuset(name: 'cpus' | 'mems', what: string, wanted: string, availa
   }
 }
 
-function checkBlockIo(config: HostConfig): void {
+const weightRules = [
+  ['blkioWeight', 'Block I/O weight', 'Weight'],
+  ['blkioWeightDevice', 'Block I/O weight_device', 'Weight-device'],
+] as const;
+const throttleRules = [
+  ['blkioDeviceReadBps', 'BPS Block I/O read limit', 'Block I/O BPS read limit'],
+  ['blkioDeviceWriteBps', 'BPS Block I/O write limit', 'Block I/O BPS write limit'],
+  ['blkioDeviceReadIops', 'IOPS Block read limit', 'Block I/O IOPS read limit'],
+  ['blkioDeviceWriteIops', 'IOPS Block write limit', 'Block I/O IOPS write limit'],
+] as const;
+
+/** Limits that the kernel cannot enforce are left out when the container starts. */
+function checkBlockIo(config: HostConfig, { blockIo }: HostFacts): string[] {
   const weights = [config.blkioWeight, ...config.blkioWeightDevice.map(device => device.weight)];
   if (weights.some(weight => weight !== 0 && (weight < 10 || weight > 1000))) {
     throw invalidArgument('Range of blkio weight is from 10 to 1000');
   }
+  const missing = [...(blockIo.weight ? [] : weightRules), ...(blockIo.throttle ? [] : throttleRules)];
+  return missing
+    .filter(([key]) => (key === 'blkioWeight' ? config.blkioWeight !== 0 : config[key].length > 0))
+    .map(([, what, short]) => `Your kernel does not support ${what} or the cgroup is not mounted. ${short} discarded.`);
 }
 
 const limitNames = new Set('core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack as'.split(' '));

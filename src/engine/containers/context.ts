@@ -1,7 +1,7 @@
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import type { EventPublisher, EventType } from '#core/events.ts';
-import type { LogStore } from '#core/logs.ts';
+import type { LogKeeper, LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
@@ -9,7 +9,7 @@ import type { Entry } from './entry.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
 import type { ContainerOptions } from './options.ts';
-import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, ProcessTable, RootFiles } from './ports.ts';
+import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, ProcessTable, RootFiles, SharedMemory } from './ports.ts';
 import { ContainerRegistry } from './registry.ts';
 
 export interface ContainerDependencies {
@@ -19,9 +19,10 @@ export interface ContainerDependencies {
   readonly images: ImageResolver;
   readonly networks: ContainerNetworks;
   readonly volumes: ContainerVolumes;
-  readonly logs: LogStore;
+  readonly logs: LogStore & LogKeeper;
   readonly files: RootFiles;
   readonly host: HostFacts;
+  readonly sharedMemory: SharedMemory;
   readonly processes: ProcessTable;
   readonly events: EventPublisher;
   readonly log: Logger;

@@ -6,7 +6,7 @@ import { createExec, inspectExec, startExec, startExecDetached } from './exec-st
 import { handleExit } from './exit.ts';
 import { killContainer } from './kill.ts';
 import { inspectContainer, listContainers } from './list.ts';
-import { logDetails, readLogs } from './logs.ts';
+import { letGoOfLog, logDetails, readLogs } from './logs.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
 import { pruneContainers } from './prune.ts';
 import { recoverContainers } from './recover.ts';
@@ -72,6 +72,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
       for (const entry of ctx.containers.all()) {
         entry.restartTimer?.[Symbol.dispose]();
         entry.hub?.close();
+        letGoOfLog(entry);
         for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
       }
     },

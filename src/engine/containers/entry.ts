@@ -17,6 +17,8 @@ export class Entry {
   /** Ends the pause before the next start by policy. */
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
+  /** Keeps older generations of the present run's log. */
+  logKeeper: Disposable | undefined;
   removing = false;
   /** Its exit does not remove it although it is to go by itself: it is being restarted. */
   keepOnExit = false;

@@ -3,6 +3,8 @@ import { failpoint } from '#base/failpoint.ts';
 import type { ExitStatus } from '#core/runtime.ts';
 import { type Context, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { releaseIpc } from './ipc.ts';
+import { letGoOfLog } from './logs.ts';
 import { unmountSources } from './mounts.ts';
 import { removeLocked } from './remove.ts';
 import { scheduleRestart } from './restart-by-policy.ts';
@@ -31,7 +33,12 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   const exited = exitedState(state, exit);
   Object.assign(container, noRun);
   container.state = delayMs !== undefined && exited.status === 'exited' ? { ...exited, status: 'restarting' } : exited;
-  ctx.containers.save(entry);
+  try {
+    ctx.containers.save(entry);
+  } catch (err) {
+    // Those who wait must hear of the end even so; a daemon that starts later finds the process gone.
+    ctx.log.error('could not record the end of a container', { container: container.id, error: err });
+  }
   failpoint('container.exit.recorded');
   entry.hub = undefined;
   for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
@@ -49,6 +56,9 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
 export async function releaseRun(ctx: Context, entry: Entry): Promise<void> {
   const { container } = entry;
   const { id } = container;
+  letGoOfLog(entry);
+  if (container.hostConfig.ipcMode === 'shareable')
+    await cleanUp(`shared memory of container ${id}`, ctx.log, () => releaseIpc(ctx, container));
   await Promise.all([
     cleanUp(`process of container ${id}`, ctx.log, () => ctx.runtime.remove(id)),
     cleanUp(`network of container ${id}`, ctx.log, () => ctx.networks.teardown(id)),

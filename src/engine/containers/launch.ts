@@ -7,11 +7,13 @@ import type { RuntimeBinary } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { prepareIpc, releaseIpc } from './ipc.ts';
+import { letGoOfLog, limitLog } from './logs.ts';
 import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
+import { linkedHosts } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { errorOf, isRunning, noRun } from './state.ts';
-import { linkedHosts } from './links.ts';
 import { buildSpec, usesInit } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
@@ -51,16 +53,17 @@ export function watchExit(ctx: Context, entry: Entry): void {
 
 async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
   const { container } = entry;
-  const { id } = container;
+  const { id, config, hostConfig } = container;
   await using undo = new AsyncDisposableStack();
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
   const runtime = runtimeOf(ctx, container);
   const [sandbox, root] = await both(joinNetwork(ctx, container, defer, signal), prepareRoot(ctx, container, defer));
   failpoint('container.start.prepared');
   signal.throwIfAborted();
+  if (hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
   const spec = specOf(ctx, container, sandbox, root);
   defer('process', () => ctx.runtime.remove(id));
-  const { config, hostConfig } = container;
+  defer('log', () => letGoOfLog(entry));
   const { pid } = await ctx.runtime.create(
     {
       id,
@@ -68,6 +71,7 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
       runtime,
       io: { tty: config.tty, stdin: config.openStdin, keepStdinOpen: config.openStdin && !config.stdinOnce },
       logPath: ctx.logs.path(id, hostConfig.logConfig.type),
+      ...limitLog(ctx, entry),
     },
     signal,
   );
@@ -184,6 +188,7 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
   if (usesInit(container, ctx.options) && ctx.options.initPath === undefined) {
     throw failedPrecondition('there is no init program on this machine: install tini, or name one with --init-path');
   }
+  const ipc = prepareIpc(ctx, container);
   return buildSpec({
     container,
     rootPath: root.path,
@@ -191,19 +196,17 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
     files: sandbox.files,
     user: root.user,
     network: sandbox.namespace,
-    joined: joinedNamespaces(ctx, container),
+    joined: { ...(ipc.namespace === undefined ? {} : { ipc: ipc.namespace }), ...joinedPid(ctx, container) },
     options: ctx.options,
     host: ctx.host,
-    shmPath: undefined,
+    shmPath: ipc.shmPath,
   });
 }
 
-function joinedNamespaces(ctx: Context, { hostConfig }: Container): { ipc?: string; pid?: string } {
-  const path = (mode: string, name: 'ipc' | 'pid'): Record<string, string> =>
-    mode.startsWith('container:')
-      ? { [name]: `/proc/${String(runningContainer(ctx, mode.slice('container:'.length), name).pid)}/ns/${name}` }
-      : {};
-  return { ...path(hostConfig.ipcMode, 'ipc'), ...path(hostConfig.pidMode, 'pid') };
+function joinedPid(ctx: Context, { hostConfig: { pidMode } }: Container): { pid?: string } {
+  if (!pidMode.startsWith('container:')) return {};
+  const { pid } = runningContainer(ctx, pidMode.slice('container:'.length), 'pid');
+  return { pid: `/proc/${String(pid)}/ns/pid` };
 }
 
 function runningContainer(ctx: Context, ref: string, what: string): { readonly container: Container; readonly pid: number } {

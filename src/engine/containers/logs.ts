@@ -1,6 +1,8 @@
 import { invalidArgument } from '#base/errors.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { Context } from './context.ts';
+import type { Entry } from './entry.ts';
+import { logLimits } from './log-limits.ts';
 import type { Container } from './model.ts';
 import type { LogOptions } from './service.ts';
 import { isRunning } from './state.ts';
@@ -33,6 +35,22 @@ export function readLogs(
       signal,
     ),
   };
+}
+
+/** Limits the log of a run that is about to begin, or goes on: the monitor begins it anew at this size, and the older files are kept from now on. */
+export function limitLog(ctx: Context, entry: Entry): { readonly logMaxBytes?: number } {
+  const { logConfig } = entry.container.hostConfig;
+  if (ctx.logs.path(entry.id, logConfig.type) === undefined) return {};
+  const { maxBytes, files } = logLimits(logConfig);
+  if (maxBytes === undefined) return {};
+  letGoOfLog(entry);
+  entry.logKeeper = ctx.logs.keep(entry.id, files);
+  return { logMaxBytes: maxBytes };
+}
+
+export function letGoOfLog(entry: Entry): void {
+  entry.logKeeper?.[Symbol.dispose]();
+  entry.logKeeper = undefined;
 }
 
 /** The labels and variables that `--log-opt labels=… env=… tag=…` chose. */

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { invalidArgument, isErrno } from '#base/errors.ts';
 import { type Context, publishAs } from './context.ts';
+import { acquireImage, mountImage, releaseImages, unmountImages } from './image-mounts.ts';
 import type { Container, MountPoint } from './model.ts';
 import type { PlannedMount } from './plan-mounts.ts';
 
@@ -25,6 +26,10 @@ export async function acquireMount(ctx: Context, containerId: string, plan: Plan
     nonRecursive: plan.nonRecursive,
     subpath: plan.subpath,
   };
+  if (plan.type === 'image') {
+    const name = await acquireImage(ctx, containerId, plan.source, plan.destination);
+    return { ...common, name, source: plan.source, driver: '', anonymous: false };
+  }
   if (plan.type !== 'volume') return { ...common, name: '', source: plan.source, driver: '', anonymous: false };
   const volume = await ctx.volumes.acquire({
     name: plan.volumeName,
@@ -71,6 +76,9 @@ export async function mountSources(ctx: Context, container: Container): Promise<
   for (const mount of container.mounts) {
     if (mount.type === 'bind') sources.set(mount.destination, bindSource(container, mount));
     if (mount.type === 'volume') sources.set(mount.destination, await volumeSource(ctx, container, mount));
+    if (mount.type === 'image') {
+      sources.set(mount.destination, subpathOf(ctx, `image ${mount.source}`, await mountImage(ctx, container.id, mount), mount.subpath));
+    }
   }
   return sources;
 }
@@ -99,14 +107,18 @@ async function volumeSource(ctx: Context, container: Container, mount: MountPoin
     propagation: mount.propagation,
     'read/write': String(mount.readWrite),
   });
-  if (mount.subpath === '') return path;
-  const kind = ctx.files.kindOf(path, mount.subpath);
-  if (kind === 'missing') throw invalidArgument(`volume ${mount.name} has no subpath "${mount.subpath}": make it first`);
-  return ctx.files.resolve(path, mount.subpath);
+  return subpathOf(ctx, `volume ${mount.name}`, path, mount.subpath);
+}
+
+function subpathOf(ctx: Context, what: string, path: string, subpath: string): string {
+  if (subpath === '') return path;
+  if (ctx.files.kindOf(path, subpath) === 'missing') throw invalidArgument(`${what} has no subpath "${subpath}": make it first`);
+  return ctx.files.resolve(path, subpath);
 }
 
 /** The opposite of `mountSources`; what is not mounted is fine. */
 export async function unmountSources(ctx: Context, container: Container): Promise<void> {
+  await unmountImages(ctx, container);
   for (const mount of container.mounts.toReversed()) {
     if (mount.type !== 'volume') continue;
     await ctx.volumes.unmount(mount.name, container.id);
@@ -120,6 +132,7 @@ export async function releaseVolumes(
   container: Pick<Container, 'id' | 'mounts'>,
   options: { readonly removeAnonymous: boolean },
 ): Promise<void> {
+  await releaseImages(ctx, container);
   for (const mount of container.mounts) {
     if (mount.type !== 'volume') continue;
     ctx.volumes.release(mount.name, container.id);

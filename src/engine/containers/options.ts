@@ -20,6 +20,10 @@ export interface ContainerOptions {
   readonly defaultIpcMode: 'private' | 'shareable';
   readonly defaultCgroupnsMode: 'private' | 'host';
   readonly defaultStopTimeoutSeconds: number;
+  /** What containers get that do not say `no-new-privileges`. */
+  readonly noNewPrivileges: boolean;
+  /** Like `SecurityOptions.seccomp`: `builtin`, `unconfined`, or the text of a profile. */
+  readonly seccompProfile: string;
 }
 
 export const defaultContainerOptions = {
@@ -31,4 +35,6 @@ export const defaultContainerOptions = {
   defaultIpcMode: 'private',
   defaultCgroupnsMode: 'private',
   defaultStopTimeoutSeconds: 10,
+  noNewPrivileges: false,
+  seccompProfile: 'builtin',
 } as const satisfies Partial<ContainerOptions>;

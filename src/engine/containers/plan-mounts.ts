@@ -6,9 +6,9 @@ import { checkTmpfsOptions } from './tmpfs-options.ts';
 
 /** A mount as asked for, checked, before any volume exists. */
 export interface PlannedMount {
-  readonly type: 'bind' | 'volume' | 'tmpfs';
+  readonly type: 'bind' | 'volume' | 'tmpfs' | 'image';
   readonly destination: string;
-  /** Host path of a bind. */
+  /** Host path of a bind; image as asked for. */
   readonly source: string;
   /** Name of a volume; undefined: an anonymous one. */
   readonly volumeName: string | undefined;
@@ -112,11 +112,12 @@ function planMount(request: MountRequest): PlannedMount {
   const fail = (reason: string): Error => invalidArgument(`invalid mount config for type "${request.type}": ${reason}`);
   const { type } = request;
   if (request.target === '') throw fail('field Target must not be empty');
-  if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs') throw fail(`mount type unknown: "${type}"`);
+  if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs' && type !== 'image') throw fail(`mount type unknown: "${type}"`);
   const destination = checkDestination(request.target, type);
   if (type !== 'bind' && request.bindOptions !== undefined) throw fail('field BindOptions must not be specified');
   if (type !== 'volume' && request.volumeOptions !== undefined) throw fail('field VolumeOptions must not be specified');
   if (type !== 'tmpfs' && request.tmpfsOptions !== undefined) throw fail('field TmpfsOptions must not be specified');
+  if (type !== 'image' && request.imageOptions !== undefined) throw fail('field ImageOptions must not be specified');
   const common = { ...nothingSpecial, type, destination, readWrite: !request.readOnly };
   switch (type) {
     case 'bind': {
@@ -142,9 +143,7 @@ function planMount(request: MountRequest): PlannedMount {
     case 'volume': {
       const options = request.volumeOptions;
       if (request.source === '' && (options?.subpath ?? '') !== '') throw fail('must not set Subpath when using anonymous volumes');
-      const subpath = options?.subpath ?? '';
-      if (subpath.startsWith('/') || subpath.split('/').includes('..'))
-        throw fail(`invalid volume subpath '${subpath}': it must stay inside the volume`);
+      const subpath = checkedSubpath(type, options?.subpath ?? '');
       return {
         ...common,
         volumeName: request.source === '' ? undefined : request.source,
@@ -155,21 +154,35 @@ function planMount(request: MountRequest): PlannedMount {
         copiesImage: options?.noCopy !== true && subpath === '',
       };
     }
+    case 'image':
+      if (request.source === '') throw fail('field Source must not be empty');
+      return {
+        ...common,
+        source: request.source,
+        subpath: checkedSubpath(type, request.imageOptions?.subpath ?? ''),
+        readWrite: false,
+        copiesImage: false,
+      };
     case 'tmpfs':
       if (request.source !== '') throw fail('field Source must not be specified');
       return { ...common, copiesImage: false };
   }
 }
 
+function checkedSubpath(type: string, subpath: string): string {
+  if (!subpath.startsWith('/') && !subpath.split('/').includes('..')) return subpath;
+  throw invalidArgument(`invalid mount config for type "${type}": invalid ${type} subpath '${subpath}': it must stay inside the ${type}`);
+}
+
 function inherit(mount: MountPoint): PlannedMount {
-  if (mount.type !== 'bind' && mount.type !== 'volume' && mount.type !== 'tmpfs') {
+  if (mount.type !== 'bind' && mount.type !== 'volume' && mount.type !== 'tmpfs' && mount.type !== 'image') {
     throw invalidArgument(`cannot take over the mount at ${mount.destination}: its type ${mount.type} belongs to one container`);
   }
   return {
     ...nothingSpecial,
     type: mount.type,
     destination: mount.destination,
-    source: mount.type === 'bind' ? mount.source : '',
+    source: mount.type === 'bind' ? mount.source : mount.type === 'image' ? mount.name : '',
     volumeName: mount.type === 'volume' ? mount.name : undefined,
     driver: mount.driver,
     mode: mount.mode,

@@ -111,6 +111,14 @@ export interface RootFiles {
   copyInto(root: string, path: string, hostDirectory: string, signal: AbortSignal): Promise<void>;
 }
 
+/** A /dev/shm on the host that several containers can have. */
+export interface SharedMemory {
+  /** Mounts a tmpfs that everybody may write to, of this size, at a directory that it makes; whatever was mounted there goes. */
+  mount(path: string, sizeBytes: number): void;
+  /** Not mounted is fine. Containers that have it keep it. */
+  unmount(path: string): void;
+}
+
 /** Processes of the host, as `ps` shows them. */
 export interface ProcessTable {
   /** Those of these pids that still run, in the columns for these `ps` arguments. Rejects with InvalidArgument for arguments it cannot serve. */
@@ -131,6 +139,8 @@ export interface HostFacts {
   readonly appArmor: boolean;
   /** Whether the kernel can limit swap. */
   readonly swapLimit: boolean;
+  /** Whether the kernel can weigh and throttle block I/O. */
+  readonly blockIo: { readonly weight: boolean; readonly throttle: boolean };
   /** Every capability this kernel knows, `CAP_…`. */
   readonly capabilities: readonly string[];
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */

@@ -8,6 +8,9 @@ import { applySandbox } from './connect-network.ts';
 import type { Entry } from './entry.ts';
 import { releaseRun } from './exit.ts';
 import { watchExit } from './launch.ts';
+import { ownerOfLayer, unmountImages } from './image-mounts.ts';
+import { releaseIpc } from './ipc.ts';
+import { limitLog } from './logs.ts';
 import { removeLocked } from './remove.ts';
 import { scheduleRestart } from './restart-by-policy.ts';
 import { startsWithDaemon } from './restart-policy.ts';
@@ -48,7 +51,7 @@ async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer 
   }
   if (!isRunning(container.state)) {
     if (known !== undefined) await releaseRun(ctx, entry);
-    else await ctx.snapshots.unmount(entry.id);
+    else await releaseMounts(ctx, entry);
     if (!container.hostConfig.autoRemove || container.state.status === 'created')
       return known === undefined ? [] : [`undid the unfinished start of ${name}`];
     await cleanUp(name, ctx.log, () => withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: true })));
@@ -63,6 +66,13 @@ async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer 
   return [`recorded that ${name} ended meanwhile with exit code ${String(exit.exitCode)}`];
 }
 
+/** What a start that never came to the runtime may have left. */
+async function releaseMounts(ctx: Context, { id, container }: Entry): Promise<void> {
+  releaseIpc(ctx, container);
+  await unmountImages(ctx, container);
+  await ctx.snapshots.unmount(id);
+}
+
 /** It ran on. A stop that was under way has to be asked for again. */
 function adopt(ctx: Context, entry: Entry, known: RecoveredContainer, pid: number): string[] {
   const { container } = entry;
@@ -71,6 +81,7 @@ function adopt(ctx: Context, entry: Entry, known: RecoveredContainer, pid: numbe
     container.manuallyStopped = false;
     ctx.containers.save(entry);
   }
+  limitLog(ctx, entry);
   entry.run += 1;
   watchExit(ctx, entry);
   for (const exec of known.execs) void forgetExecOf(ctx, entry, exec.execId);
@@ -91,6 +102,7 @@ async function forgetExecOf(ctx: Context, entry: Entry, execId: string): Promise
 /** Everything was made and recorded, only the last word was missing. */
 async function finishStart(ctx: Context, entry: Entry, name: string, signal: AbortSignal): Promise<string[]> {
   try {
+    limitLog(ctx, entry);
     await ctx.runtime.start(entry.id, signal);
   } catch (err) {
     ctx.log.warn('an unfinished start could not be finished', { container: entry.id, error: err });
@@ -109,9 +121,10 @@ async function finishStart(ctx: Context, entry: Entry, name: string, signal: Abo
 async function removeOrphans(ctx: Context): Promise<string[]> {
   const removed: string[] = [];
   for (const key of ctx.snapshots.keys()) {
-    if (!isContainerId(key) || ctx.containers.get(key) !== undefined) continue;
+    const id = ownerOfLayer(key);
+    if (!isContainerId(id) || ctx.containers.get(id) !== undefined) continue;
     await cleanUp(`writable layer ${key}`, ctx.log, () => ctx.snapshots.remove(key));
-    removed.push(`removed the writable layer of container ${shortId(key)}, which was never finished`);
+    removed.push(`removed the writable layer of container ${shortId(id)}, which was never finished`);
   }
   for (const name of await directoryNames(ctx.options.dataDir)) {
     if (!isContainerId(name) || ctx.containers.get(name) !== undefined) continue;

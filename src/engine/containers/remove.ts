@@ -4,6 +4,7 @@ import { conflict, EngineError, kindOf, messageOf, notFound } from '#base/errors
 import { failpoint } from '#base/failpoint.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { releaseIpc } from './ipc.ts';
 import { releaseVolumes, unmountSources } from './mounts.ts';
 import { cancelRestart } from './pending-restart.ts';
 import type { RemoveOptions } from './service.ts';
@@ -72,6 +73,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
       () => failpoint('container.remove.layer'),
       () => ctx.snapshots.remove(id),
       () => unmountSources(ctx, container),
+      () => releaseIpc(ctx, container),
       () => failpoint('container.remove.process'),
       () => Promise.all([ctx.runtime.remove(id), ctx.networks.teardown(id)]),
     ]);

@@ -46,17 +46,18 @@ function cpuSpec(config: HostConfig): NonNullable<ResourcesSpec['cpu']> {
 }
 
 function blockIoSpec(config: HostConfig, host: HostFacts): NonNullable<ResourcesSpec['blockIO']> {
+  const { weight, throttle: throttles } = host.blockIo;
   const throttle = (rules: readonly ThrottleRule[]): ThrottleDevice[] =>
-    rules.map(rule => ({ ...blockDevice(rule.path, host), rate: rule.rate }));
+    (throttles ? rules : []).map(rule => ({ ...blockDevice(rule.path, host), rate: rule.rate }));
   const lists = {
     throttleReadBpsDevice: throttle(config.blkioDeviceReadBps),
     throttleWriteBpsDevice: throttle(config.blkioDeviceWriteBps),
     throttleReadIOPSDevice: throttle(config.blkioDeviceReadIops),
     throttleWriteIOPSDevice: throttle(config.blkioDeviceWriteIops),
-    weightDevice: config.blkioWeightDevice.map(device => ({ ...blockDevice(device.path, host), weight: device.weight })),
+    weightDevice: (weight ? config.blkioWeightDevice : []).map(device => ({ ...blockDevice(device.path, host), weight: device.weight })),
   };
   return {
-    ...(config.blkioWeight > 0 ? { weight: config.blkioWeight } : {}),
+    ...(weight && config.blkioWeight > 0 ? { weight: config.blkioWeight } : {}),
     ...Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0)),
   };
 }

@@ -73,7 +73,17 @@ export function parseSeccompProfile(text: string): SeccompProfile {
   if (typeof value !== 'object' || value === null || !('defaultAction' in value) || typeof value.defaultAction !== 'string') {
     throw invalidArgument('Decoding seccomp profile failed: it must be an object with a defaultAction, such as "SCMP_ACT_ERRNO"');
   }
-  return value as SeccompProfile;
+  const profile = value as SeccompProfile;
+  const bothWays = (one: string, other: string): Error =>
+    invalidArgument(`both '${one}' and '${other}' were specified in the seccomp profile, use either '${one}' or '${other}'`);
+  if ((profile.architectures ?? []).length > 0 && (profile.archMap ?? []).length > 0) throw bothWays('architectures', 'archMap');
+  for (const rule of profile.syscalls ?? []) {
+    if (rule.name !== undefined && rule.name !== '' && (rule.names ?? []).length > 0) throw bothWays('name', 'names');
+    if (typeof rule.action !== 'string') {
+      throw invalidArgument(`Decoding seccomp profile failed: the rule for ${(rule.names ?? [rule.name]).join(', ')} has no action`);
+    }
+  }
+  return profile;
 }
 
 /** Drops the rules whose conditions do not hold and turns the rest into what an OCI runtime takes. */
@@ -108,7 +118,7 @@ function applies(rule: SeccompRule, target: SeccompTarget): boolean {
 
 function toOciRule(rule: SeccompRule): SeccompSpec['syscalls'][number] {
   return {
-    names: rule.name === undefined ? [...(rule.names ?? [])] : [rule.name, ...(rule.names ?? [])],
+    names: rule.name === undefined || rule.name === '' ? [...(rule.names ?? [])] : [rule.name, ...(rule.names ?? [])],
     action: rule.action,
     ...(rule.errnoRet === undefined ? {} : { errnoRet: rule.errnoRet }),
     ...(rule.args === undefined || rule.args === null || rule.args.length === 0 ? {} : { args: rule.args.map(arg => ({ ...arg })) }),

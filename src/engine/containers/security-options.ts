@@ -2,7 +2,8 @@ import { invalidArgument } from '#base/errors.ts';
 
 /** What `--security-opt` says, taken apart. */
 export interface SecurityOptions {
-  readonly noNewPrivileges: boolean;
+  /** Undefined: the default. */
+  readonly noNewPrivileges: boolean | undefined;
   /** `unconfined`, `builtin`, or the text of a profile. Undefined: the default. */
   readonly seccomp: string | undefined;
   /** `unconfined` or a profile's name. Undefined: the default. */
@@ -13,7 +14,7 @@ export interface SecurityOptions {
 
 /** Reads `key=value` options (`key:value` in its old form). Rejects with InvalidArgument. */
 export function parseSecurityOptions(options: readonly string[]): SecurityOptions {
-  let noNewPrivileges = false;
+  let noNewPrivileges: boolean | undefined;
   let seccomp: string | undefined;
   let appArmor: string | undefined;
   let labelDisabled = false;

@@ -95,7 +95,7 @@ export function processLimits(
   return {
     capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities, inheritable: [], ambient: [] },
     rlimits: mergeUlimits(options.defaultUlimits, hostConfig.ulimits),
-    noNewPrivileges: security.noNewPrivileges,
+    noNewPrivileges: security.noNewPrivileges ?? options.noNewPrivileges,
     ...(host.appArmor && security.appArmor !== undefined ? { apparmorProfile: security.appArmor } : {}),
   };
 }
@@ -143,16 +143,17 @@ function sysctls({ container, network }: SpecInput): Record<string, string> {
   return { ...(hasOwnNetwork ? defaultSysctls : {}), ...hostConfig.sysctls };
 }
 
-function seccompOf({ container, host }: SpecInput): SeccompSpec | undefined {
+function seccompOf({ container, host, options }: SpecInput): SeccompSpec | undefined {
   const { hostConfig } = container;
-  const profile = parseSecurityOptions(hostConfig.securityOpt).seccomp;
-  if (profile === 'unconfined' || (hostConfig.privileged && profile === undefined)) return undefined;
+  const asked = parseSecurityOptions(hostConfig.securityOpt).seccomp;
+  const profile = asked ?? options.seccompProfile;
+  if (profile === 'unconfined' || (hostConfig.privileged && asked === undefined)) return undefined;
   const target = {
     capabilities: containerCapabilities(container, host),
     architecture: host.architecture,
     kernelVersion: host.kernelVersion,
   };
-  return profile === undefined || profile === 'builtin' ? defaultSeccomp(target) : resolveSeccomp(parseSeccompProfile(profile), target);
+  return profile === 'builtin' ? defaultSeccomp(target) : resolveSeccomp(parseSeccompProfile(profile), target);
 }
 
 function mounts(input: SpecInput): MountSpec[] {

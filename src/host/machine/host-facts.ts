@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { availableParallelism, release, totalmem } from 'node:os';
 import { isErrno } from '#base/errors.ts';
 
@@ -18,7 +18,12 @@ const capabilityNames =
   );
 
 /** What containers need to know about the machine; read once, except devices. `limits` come from the control groups. */
-export function readHostFacts(limits: { readonly version: 1 | 2; readonly swapLimit: boolean }) {
+export function readHostFacts(limits: {
+  readonly version: 1 | 2;
+  readonly swapLimit: boolean;
+  readonly blkioWeight: boolean;
+  readonly blkioThrottle: boolean;
+}) {
   const architecture = goArchitectures[process.arch] ?? process.arch;
   return {
     cpuCount: availableParallelism(),
@@ -30,6 +35,7 @@ export function readHostFacts(limits: { readonly version: 1 | 2; readonly swapLi
     cgroupVersion: limits.version,
     appArmor: readIfThere('/sys/module/apparmor/parameters/enabled') === 'Y',
     swapLimit: limits.swapLimit,
+    blockIo: { weight: limits.blkioWeight, throttle: limits.blkioThrottle },
     capabilities: knownCapabilities(),
     devices: (path: string) => devicesUnder(path),
   };
@@ -50,8 +56,16 @@ function knownCapabilities(): string[] {
   return capabilityNames.filter((_, bit) => ((bounding >> BigInt(bit)) & 1n) === 1n).map(name => `CAP_${name}`);
 }
 
-/** The device at a path, or every device below a directory. Links that lead nowhere are passed over; a missing path rejects with ENOENT. */
+/**
+ * The device that a path names, or every device below a directory; links among those are passed over, they name devices that are there already.
+ * A path that leads nowhere rejects with ENOENT.
+ */
 export function devicesUnder(path: string): HostDevice[] {
+  const real = realpathSync(path);
+  return devicesAt(real).map(device => ({ ...device, path: path + device.path.slice(real.length) }));
+}
+
+function devicesAt(path: string): HostDevice[] {
   const stat = lstatSync(path);
   if (!stat.isDirectory()) {
     if (!stat.isCharacterDevice() && !stat.isBlockDevice()) return [];
@@ -76,7 +90,7 @@ export function devicesUnder(path: string): HostDevice[] {
 
 function devicesIfThere(path: string): HostDevice[] {
   try {
-    return devicesUnder(path);
+    return devicesAt(path);
   } catch (err) {
     if (isErrno(err, 'ENOENT')) return [];
     throw err;
