@@ -1,9 +1,13 @@
-import { Database, type Statement } from 'bun:sqlite';
+import { Database, SQLiteError, type Statement } from 'bun:sqlite';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { resourceExhausted } from '#base/errors.ts';
 import type { RecordStore, RecordTable } from '#core/records.ts';
+import { reserveBlocks } from '#host/sys/allocate.ts';
 
 /**
  * Records in one SQLite database. WAL with `synchronous=NORMAL`: a write that returned survives the death of the daemon at any instant; a power cut
- * may take back the last moments but never leaves a half-written state.
+ * may take back the last moments but never leaves a half-written state. Blocks for coming writes are taken in advance: on a full disk containers must
+ * still be able to end, and what fills it must still be removable.
  */
 export function openSqliteRecords(path: string): RecordStore {
   const db = new Database(path, { create: true, strict: true });
@@ -21,6 +25,8 @@ export function openSqliteRecords(path: string): RecordStore {
     delete: db.query('DELETE FROM records WHERE noun = $noun AND key = $key'),
     list: db.query('SELECT key, value FROM records WHERE noun = $noun ORDER BY seq'),
   };
+  reserve(`${path}-wal`, walReserveBytes);
+  reserve(path, growthReserveBytes);
   let depth = 0;
   let open = true;
   return {
@@ -29,7 +35,7 @@ export function openSqliteRecords(path: string): RecordStore {
       if (depth > 0) return action();
       depth += 1;
       try {
-        return db.transaction(action)();
+        return explained(db.transaction(action));
       } finally {
         depth -= 1;
       }
@@ -40,6 +46,35 @@ export function openSqliteRecords(path: string): RecordStore {
       db.close(false);
     },
   };
+}
+
+/** SQLite writes its log from the beginning again after every 4 MB. */
+const walReserveBytes = 5 * 1024 * 1024;
+const growthReserveBytes = 1024 * 1024;
+
+function reserve(path: string, bytes: number): void {
+  try {
+    const fd = openSync(path, 'r+');
+    try {
+      reserveBlocks(fd, fstatSync(fd).size, bytes);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // Not every file system can; a disk that is full already cannot either.
+  }
+}
+
+/** A failure for want of space says so in the words of the system. */
+function explained<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    if (!(cause instanceof SQLiteError) || cause.code !== 'SQLITE_FULL') throw cause;
+    throw resourceExhausted('no space left on device while writing the database: remove unused images and containers or enlarge the disk', {
+      cause,
+    });
+  }
 }
 
 interface Statements {
@@ -55,8 +90,8 @@ function createTable<T>(noun: string, statements: Statements): RecordTable<T> {
       const row = statements.get.get({ noun, key });
       return row === null ? undefined : (JSON.parse(row.value) as T);
     },
-    put: (key, value) => void statements.put.run({ noun, key, value: JSON.stringify(value) }),
-    delete: key => statements.delete.run({ noun, key }).changes > 0,
+    put: (key, value) => void explained(() => statements.put.run({ noun, key, value: JSON.stringify(value) })),
+    delete: key => explained(() => statements.delete.run({ noun, key }).changes > 0),
     list: () => statements.list.all({ noun }).map(row => ({ key: row.key, value: JSON.parse(row.value) as T })),
   };
 }

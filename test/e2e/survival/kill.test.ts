@@ -206,7 +206,17 @@ async function removeTraces({ api }: TestDaemon): Promise<void> {
 /** With nothing left but one image, its folders hold nothing else. */
 async function checkFolders(daemon: TestDaemon): Promise<void> {
   await daemon.api.expect('DELETE', '/images/busybox:latest');
-  const folders = ['data/containers', 'data/volumes', 'data/tmp', 'data/layers', 'run/containers', 'run/netns', 'run/exits'];
+  const folders = [
+    'data/containers',
+    'data/volumes',
+    'data/tmp',
+    'data/layers',
+    'data/content/ingest',
+    'data/content/blobs/sha256',
+    'run/containers',
+    'run/netns',
+    'run/exits',
+  ];
   // What was removed is deleted in the background.
   await eventually('the folders are empty', () => {
     const files = folders.flatMap(path => below(join(daemon.folder, path)));
