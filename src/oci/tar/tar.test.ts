@@ -132,6 +132,8 @@ describe('readTar() of a damaged archive', () => {
     expect(String(await failure(unpack(flipped)))).toMatch(/wrong header checksum at byte 0/);
     const garbage = new Uint8Array(2048).fill(0x41);
     expect(kindOf(await failure(unpack(garbage)))).toBe('DataLoss');
+    const binary = new Uint8Array(2048).fill(0x99);
+    expect(String(await failure(unpack(binary)))).toMatch(/damaged tar archive: wrong header checksum at byte 0/);
   });
 
   test('refuses headers that claim absurd sizes', async () => {
