@@ -38,7 +38,7 @@ import type { DaemonOptions } from './daemon-options.ts';
 import { engineId } from './engine-id.ts';
 import { containerOptions, networkOptions } from './engine-options.ts';
 import { instanceFor } from './instance.ts';
-import { componentVersions, defaultRuntimeName, findRuntimes } from './programs.ts';
+import { componentVersions, defaultRuntimeName, findInit, findRuntimes } from './programs.ts';
 import { describeSettings } from './settings-facts.ts';
 import { productVersion } from './version.ts';
 
@@ -150,7 +150,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     machine: createMachine(log),
     cgroups: limits,
     settings: () => describeSettings(options(), runtimes()),
-    components: async () => await componentVersions(runtimes()),
+    components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,
     images,
     events,

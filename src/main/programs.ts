@@ -32,10 +32,14 @@ export function findInit(wanted: string | undefined): string | undefined {
 }
 
 /** Names and versions of what is installed, as the programs tell them. */
-export async function componentVersions(runtimes: ReadonlyMap<string, RuntimeBinary>): Promise<{ name: string; version: string }[]> {
+export async function componentVersions(
+  runtimes: ReadonlyMap<string, RuntimeBinary>,
+  init: string | undefined,
+): Promise<{ name: string; version: string }[]> {
   const programs: readonly (readonly [name: string, path: string | null])[] = [
     ['conmon', Bun.which('conmon')],
     ...[...runtimes.values()].map(runtime => [runtime.name, Bun.which(runtime.path)] as const),
+    ['init', init === undefined ? null : Bun.which(init)],
   ];
   const known = programs.flatMap(([name, path]) => (path === null ? [] : [{ name, path }]));
   return await Promise.all(known.map(async ({ name, path }) => ({ name, version: await versionOf(path) })));

@@ -33,12 +33,7 @@ test('versions outside the range, unknown paths and wrong methods are told in JS
   await using server = await serve();
   const answers = [
     ['GET', '/v1.99/info', 400, 'client version 1.99 is too new. Maximum supported API version is 1.51'],
-    [
-      'GET',
-      '/v1.10/info',
-      400,
-      'client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version',
-    ],
+    ['GET', '/v1.24.1/info', 400, 'invalid API version "1.24.1": expected two numbers such as 1.51'],
     ['GET', '/nowhere', 404, 'page not found'],
     ['PUT', '/containers/json', 404, 'page not found'],
     ['POST', '/v1.24/containers/prune', 400, 'POST /containers/prune requires minimum API version 1.25'],
@@ -49,6 +44,15 @@ test('versions outside the range, unknown paths and wrong methods are told in JS
     expect([response.status, response.headers.get('content-type')]).toEqual([status, 'application/json']);
     expect(await response.text()).toBe(`${JSON.stringify({ message })}\n`);
   }
+});
+
+test('clients from before 1.24 are told in plain text that they are too old', async () => {
+  await using server = await serve();
+  const response = await request(server, 'GET', '/v1.10/info');
+  expect([response.status, response.headers.get('content-type')]).toEqual([400, 'text/plain; charset=utf-8']);
+  expect(await response.text()).toBe(
+    'client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n',
+  );
 });
 
 test('errors keep their kind and their words, without escaping HTML', async () => {

@@ -17,6 +17,8 @@ export interface MachineFacts {
   readonly ipv4Forwarding: boolean;
   /** Descriptors this process has open. */
   readonly openFiles: number;
+  /** Threads of this process. */
+  readonly threads: number;
 }
 
 /** What limits the kernel's control groups can set. */

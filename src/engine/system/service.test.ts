@@ -24,6 +24,7 @@ const machine: MachineFacts = {
   memoryBytes: 1,
   ipv4Forwarding: true,
   openFiles: 3,
+  threads: 4,
 };
 
 test('a machine that lacks nothing gets no warning, a missing limit is named', () => {

@@ -13,4 +13,5 @@ test('this machine has a kernel, processors and memory', async () => {
   expect(facts.cpuCount).toBeGreaterThan(0);
   expect(facts.memoryBytes).toBeGreaterThan(0);
   expect(facts.openFiles).toBeGreaterThan(2);
+  expect(facts.threads).toBeGreaterThan(0);
 });

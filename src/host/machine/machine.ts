@@ -9,7 +9,12 @@ export function createMachine(log: Logger): { facts(): Promise<MachineFacts> } {
   return {
     async facts() {
       distribution ??= readDistribution();
-      const [{ name, version }, forwarding, openFiles] = await Promise.all([distribution, readForwarding(), countOpenFiles(log)]);
+      const [{ name, version }, forwarding, openFiles, threads] = await Promise.all([
+        distribution,
+        readForwarding(),
+        countOpenFiles(log),
+        countThreads(),
+      ]);
       return {
         kernelVersion: release(),
         operatingSystem: name,
@@ -20,6 +25,7 @@ export function createMachine(log: Logger): { facts(): Promise<MachineFacts> } {
         memoryBytes: totalmem(),
         ipv4Forwarding: forwarding,
         openFiles,
+        threads,
       };
     },
   };
@@ -35,6 +41,7 @@ export interface MachineFacts {
   readonly memoryBytes: number;
   readonly ipv4Forwarding: boolean;
   readonly openFiles: number;
+  readonly threads: number;
 }
 
 async function readDistribution(): Promise<{ name: string; version: string }> {
@@ -62,6 +69,10 @@ async function countOpenFiles(log: Logger): Promise<number> {
     return 0;
   }
 }
+
+/** proc_pid_status(5). */
+const countThreads = async (): Promise<number> =>
+  Number(/^Threads:\s*(\d+)/m.exec((await readIfThere('/proc/self/status')) ?? '')?.[1] ?? 0);
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {

@@ -41,7 +41,7 @@ export const unservedRoutes = (): Route[] => [
   ),
   ...unserved('registries are not searched', 'GET /images/search'),
   ...unserved('attestations are not read', 'GET /images/{name:.*}/attestations'),
-  ...unserved('images are not built', 'POST /build', 'POST /build/prune', 'POST /build/cancel', 'POST /session', 'POST /grpc'),
+  ...unserved('images are not built', 'POST /build', 'POST /build/cancel', 'POST /session', 'POST /grpc'),
   ...unserved('cluster volumes cannot be changed', 'PUT /volumes/{name:.*}'),
   ...unserved('this daemon does not form clusters', 'POST /swarm/init', 'POST /swarm/join'),
   ...notInSwarm(
@@ -74,8 +74,9 @@ export const unservedRoutes = (): Route[] => [
     'DELETE /configs/{id}',
     'POST /configs/{id}/update',
   ),
-  // A list of what there is none of is empty.
+  // Of what there is none, a list is empty and nothing is pruned.
   route('GET /plugins', () => json([])),
+  route('POST /build/prune', () => json({ CachesDeleted: null, SpaceReclaimed: 0 }), { since: '1.31' }),
   ...unserved(
     'there are no managed plugins',
     'GET /plugins/privileges',
