@@ -52,7 +52,7 @@ need_apt() {
 
 # The npm packages, exactly as package-lock.json says. Does nothing when they are there already.
 ensure_npm_packages() {
-  if ! command -v npm >/dev/null; then fail "npm is not installed" "Install Node 20 or newer with npm, for example: apt-get install nodejs npm"; fi
+  if ! command -v npm >/dev/null; then fail "npm is not installed" "Install Node 18 or newer with npm, for example: apt-get install nodejs npm"; fi
   if ! npm_packages_match; then
     say "installing the npm packages of package-lock.json"
     quietly "npm ci" npm ci --no-audit --no-fund
