@@ -4,6 +4,7 @@
 
 need_linux
 ensure_npm_packages
+say "building dist/berth"
 mkdir -p dist
 # --bytecode parses at build time instead of at every start; top-level await needs the ESM format with it. --splitting keeps each role and each
 # command in a chunk of its own, so that a short command reads little. A .env or bunfig.toml in the user's directory is not ours to read.
