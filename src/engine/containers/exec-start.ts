@@ -10,6 +10,7 @@ import { parseDetachKeys } from './detach-keys.ts';
 import type { Entry } from './entry.ts';
 import { execEnvironment } from './environment.ts';
 import type { Exec } from './exec.ts';
+import { linkedEnvironment } from './links.ts';
 import type { ExecConfig, ExecDetails, ExecStartOptions } from './service.ts';
 import { processLimits } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
@@ -156,7 +157,13 @@ function processOf(ctx: Context, entry: Entry, { config }: Exec, consoleSize: Ex
     ...(size === undefined ? {} : { consoleSize: { height: size.height, width: size.width } }),
     user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: [...user.additionalGids] } : {}) },
     args: [...config.cmd],
-    env: execEnvironment(container.config, container.config.hostname, user.home, config.tty, config.env),
+    env: execEnvironment(container.config, {
+      hostname: container.config.hostname,
+      home: user.home,
+      tty: config.tty,
+      env: config.env,
+      linked: linkedEnvironment(ctx, container),
+    }),
     cwd: config.workingDir === '' ? (container.config.workingDir === '' ? '/' : container.config.workingDir) : cleanPath(config.workingDir),
     ...limits,
     ...(config.privileged ? { capabilities: { bounding: all, effective: all, permitted: all, inheritable: [], ambient: [] } } : {}),

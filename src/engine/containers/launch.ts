@@ -11,7 +11,7 @@ import { prepareIpc, releaseIpc } from './ipc.ts';
 import { letGoOfLog, limitLog } from './logs.ts';
 import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
-import { linkedHosts } from './links.ts';
+import { linkedEnvironment, linkedHosts } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { errorOf, isRunning, noRun } from './state.ts';
 import { buildSpec, usesInit } from './spec.ts';
@@ -195,6 +195,7 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
     mountSources: root.sources,
     files: sandbox.files,
     user: root.user,
+    linkedEnvironment: linkedEnvironment(ctx, container),
     network: sandbox.namespace,
     joined: { ...(ipc.namespace === undefined ? {} : { ipc: ipc.namespace }), ...joinedPid(ctx, container) },
     options: ctx.options,

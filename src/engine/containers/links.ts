@@ -1,5 +1,6 @@
-import { failedPrecondition, invalidArgument, kindOf, messageOf } from '#base/errors.ts';
-import type { Context } from './context.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { failedPrecondition, invalidArgument, kindOf, messageOf, notFound } from '#base/errors.ts';
+import { type Context, containerDir } from './context.ts';
 import type { Entry } from './entry.ts';
 import type { Container } from './model.ts';
 import { defaultNetwork } from './network-request.ts';
@@ -30,6 +31,76 @@ export function linkedHosts(ctx: Context, container: Container): string[] {
     const names = [...new Set([alias, other.config.hostname, other.name])].join(' ');
     return address === '' ? [] : [`${names}:${address}`];
   });
+}
+
+/** The variables that tell a container what its links lead to: `DB_PORT`, `DB_PORT_5432_TCP_ADDR`, `DB_ENV_USER`, … Links that lead nowhere tell nothing. */
+export function linkedEnvironment(ctx: Context, container: Container): string[] {
+  return linksOf(container).flatMap(([target, alias]) => {
+    const other = find(ctx, target)?.container;
+    return other === undefined ? [] : describeLink(`/${container.name}/${alias}`, alias, other);
+  });
+}
+
+function describeLink(name: string, alias: string, { config, endpointStates, ports }: Container): string[] {
+  const prefix = alias.toUpperCase().replaceAll('-', '_');
+  const address = endpointStates[defaultNetwork]?.ipAddress ?? '';
+  const open = [...new Set([...config.exposedPorts, ...Object.keys(ports)])].map(parsePort).toSorted(byProtocolAndNumber);
+  const [first] = open;
+  return [
+    ...(first === undefined ? [] : [`${prefix}_PORT=${first.protocol}://${address}:${first.port}`]),
+    ...open.flatMap(({ port, protocol }) => {
+      const own = `${prefix}_PORT_${port}_${protocol.toUpperCase()}`;
+      return [`${own}=${protocol}://${address}:${port}`, `${own}_ADDR=${address}`, `${own}_PORT=${port}`, `${own}_PROTO=${protocol}`];
+    }),
+    `${prefix}_NAME=${name}`,
+    ...config.env.filter(variable => /^(?!HOME=|PATH=)[^=]+=/.test(variable)).map(variable => `${prefix}_ENV_${variable}`),
+  ];
+}
+
+interface OpenPort {
+  readonly port: string;
+  readonly protocol: string;
+}
+
+function parsePort(text: string): OpenPort {
+  const [port = '', protocol = 'tcp'] = text.split('/');
+  return { port, protocol };
+}
+
+/** TCP comes first: the first port is the one that the other container is known by. */
+const byProtocolAndNumber = (a: OpenPort, b: OpenPort): number =>
+  Number(b.protocol === 'tcp') - Number(a.protocol === 'tcp') || Number(a.port) - Number(b.port);
+
+/** As inspect shows them: `/db:/web/alias`. */
+export const shownLinks = (container: Container): readonly string[] =>
+  container.hostConfig.networkMode === defaultNetwork
+    ? linksOf(container).map(([target, alias]) => `/${target}:/${container.name}/${alias}`)
+    : container.hostConfig.links;
+
+/** Takes the link `parent/alias` away, from the parent's hosts file too when it runs. Rejects with InvalidArgument, NotFound. */
+export function removeLink(ctx: Context, ref: string): void {
+  const [parentName = '', alias = ''] = ref.replace(/^\//, '').split('/', 2);
+  if (alias === '') throw invalidArgument('Conflict, cannot remove the default link name of the container');
+  const parent = find(ctx, parentName);
+  if (parent === undefined) throw notFound(`Cannot get parent /${parentName} for link name /${parentName}/${alias}`);
+  const { container } = parent;
+  const at = linksOf(container).findIndex(([, own]) => own === alias);
+  if (at < 0) throw notFound(`No such container: ${ref}`);
+  container.hostConfig = { ...container.hostConfig, links: container.hostConfig.links.toSpliced(at, 1) };
+  ctx.containers.save(parent);
+  if (!isRunning(container.state)) return;
+  const file = `${containerDir(ctx, parent.id)}/hosts`;
+  const lines = readFileSync(file, 'utf8').split('\n');
+  writeFileSync(file, lines.filter(line => line.split(/\s+/)[1] !== alias).join('\n'));
+}
+
+function find(ctx: Context, target: string): Entry | undefined {
+  try {
+    return ctx.containers.find(target);
+  } catch (err) {
+    if (kindOf(err) === 'NotFound') return undefined;
+    throw err;
+  }
 }
 
 function linked(ctx: Context, target: string): Entry {

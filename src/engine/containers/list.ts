@@ -1,6 +1,7 @@
 import { kindOf } from '#base/errors.ts';
 import { type Context, containerDir } from './context.ts';
 import type { Entry } from './entry.ts';
+import { shownLinks } from './links.ts';
 import { compileFilters } from './list-filters.ts';
 import type { Container } from './model.ts';
 import type { ContainerDetails, ContainerSummary, ListOptions } from './service.ts';
@@ -62,7 +63,10 @@ export async function inspectContainer(ctx: Context, entry: Entry, withSize: boo
   const shared = mode.startsWith('container:') ? sharedDirectory(ctx, mode.slice('container:'.length)) : directory;
   const file = (name: string): string => (container.hasStarted && shared !== undefined ? `${shared}/${name}` : '');
   return {
-    container,
+    container:
+      container.hostConfig.links.length === 0
+        ? container
+        : { ...container, hostConfig: { ...container.hostConfig, links: shownLinks(container) } },
     resolvConfPath: file('resolv.conf'),
     hostnamePath: file('hostname'),
     hostsPath: file('hosts'),

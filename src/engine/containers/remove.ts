@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { undoAll } from '#base/dispose.ts';
-import { conflict, EngineError, kindOf, messageOf, notFound } from '#base/errors.ts';
+import { conflict, EngineError, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { removeLink } from './links.ts';
 import { releaseIpc } from './ipc.ts';
 import { releaseVolumes, unmountSources } from './mounts.ts';
 import { cancelRestart } from './pending-restart.ts';
@@ -12,8 +13,8 @@ import { exitCodeOf, finishedAtOf, isActive, isPaused, isRunning, startedAtOf } 
 import { killAndWait } from './terminate.ts';
 
 export async function removeContainer(ctx: Context, ref: string, options: RemoveOptions): Promise<void> {
+  if (options.link) return removeLink(ctx, ref);
   const entry = ctx.containers.find(ref);
-  if (options.link) throw notFound(`Cannot get parent for link ${ref}: containers find each other by name on a user-defined network`);
   if (entry.removing) throw conflict(`removal of container ${entry.id} is already in progress`);
   refuseActive(entry, options);
   entry.removing = true;

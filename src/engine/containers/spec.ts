@@ -23,6 +23,8 @@ export interface SpecInput {
   /** Files that are bound over those of the image, by destination. */
   readonly files: ReadonlyMap<string, string>;
   readonly user: ResolvedUser;
+  /** What links tell. */
+  readonly linkedEnvironment: readonly string[];
   readonly network: SandboxNamespace;
   /** Namespaces of other containers to join. */
   readonly joined: { readonly ipc?: string; readonly pid?: string };
@@ -68,7 +70,7 @@ export function buildSpec(input: SpecInput): RuntimeSpec {
   };
 }
 
-function processOf({ container, user, options, host }: SpecInput): ProcessSpec {
+function processOf({ container, user, linkedEnvironment, options, host }: SpecInput): ProcessSpec {
   const { config, hostConfig } = container;
   const args = [container.path, ...container.args];
   return {
@@ -76,7 +78,7 @@ function processOf({ container, user, options, host }: SpecInput): ProcessSpec {
     ...(hostConfig.consoleSize[0] > 0 ? { consoleSize: { height: hostConfig.consoleSize[0], width: hostConfig.consoleSize[1] } } : {}),
     user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: [...user.additionalGids] } : {}) },
     args: usesInit(container, options) ? [initDestination, '--', ...args] : args,
-    env: containerEnvironment(config, config.hostname, user.home),
+    env: containerEnvironment(config, config.hostname, user.home, linkedEnvironment),
     cwd: config.workingDir === '' ? '/' : config.workingDir,
     ...processLimits(container, options, host),
     oomScoreAdj: hostConfig.oomScoreAdj,

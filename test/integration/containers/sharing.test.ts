@@ -67,6 +67,30 @@ describe('what containers share', () => {
     await remove(daemon(), donor);
   });
 
+  test('a link tells where the other container is, in the hosts file and the environment, until it is removed', async () => {
+    const other = await start(daemon(), waiting({ ExposedPorts: { '5432/tcp': {}, '80/udp': {} }, Env: ['USER=me'] }), 'db');
+    const { stdout: address } = await execIn(daemon(), other, ['hostname', '-i']);
+    const web = await start(daemon(), waiting(host({ Links: ['db:data-base'] })), 'web');
+    const env = (await execIn(daemon(), web, ['env'])).stdout.split('\n');
+    const ip = address.trim();
+    for (const line of [
+      `DATA_BASE_PORT=tcp://${ip}:5432`,
+      `DATA_BASE_PORT_5432_TCP_ADDR=${ip}`,
+      `DATA_BASE_PORT_80_UDP=udp://${ip}:80`,
+      'DATA_BASE_NAME=/web/data-base',
+      'DATA_BASE_ENV_USER=me',
+    ])
+      expect(env).toContain(line);
+    const known = async (): Promise<string> => (await execIn(daemon(), web, ['grep', 'data-base', '/etc/hosts'])).stdout;
+    expect(await known()).toBe(`${ip}\tdata-base ${other.slice(0, 12)} db\n`);
+    const { HostConfig } = await daemon().api.expect<{ HostConfig: { Links: string[] } }>('GET', '/containers/web/json');
+    expect(HostConfig.Links).toEqual(['/db:/web/data-base']);
+    await daemon().api.expect('DELETE', '/containers/web/data-base?link=1', { status: 204 });
+    expect(await known()).toBe('');
+    await remove(daemon(), web);
+    await remove(daemon(), other);
+  });
+
   test('an image as a mount, read-only, whole or a part of it', async () => {
     const mount = { Type: 'image', Source: 'busybox', Target: '/other' };
     expect(await outputOf(daemon(), 'ls /other/bin/sh; touch /other/new 2>&1 || true', host({ Mounts: [mount] }))).toBe(
