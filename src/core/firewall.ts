@@ -43,7 +43,7 @@ export interface Firewall {
   publish(ports: readonly PortRule[]): void;
   /** Unknown ones are fine. Flows that a removed port had opened for a connectionless protocol are forgotten. */
   unpublish(ports: readonly PortRule[]): void;
-  /** Makes the rules exactly these; existing flows go on. Returns what was not as it should be, in words. */
+  /** Makes the rules exactly these, changing nothing that is right; existing flows go on. Returns what was not as it should be, in words. */
   reconcile(state: FirewallState): string[];
   /** Removes every rule. None there is fine. */
   remove(): void;

@@ -217,6 +217,47 @@ describe('a network service', () => {
     expect(tables()).not.toContain(stack.table);
   });
 
+  test('leaves packet rules alone that are right, and mends what is not, in words', async () => {
+    const stack = new NetworkStack();
+    const ports = {
+      '80/tcp': [
+        { hostIp: '', hostPort: '28092' },
+        { hostIp: '127.0.0.1', hostPort: '28093' },
+      ],
+      '99/sctp': [{ hostIp: '', hostPort: '28092' }],
+    };
+    await stack.service.recover(new Map());
+    await stack.createNetwork('inner', { internal: true, enableIpv6: true, options: { 'com.docker.network.bridge.enable_icc': 'false' } });
+    const member = await stack.start('m', { portBindings: ports });
+    const running = new Map([[member.request.containerId, ['bridge']]]);
+    const before = elementsOf(stack.table);
+    let next = stack.restarted();
+    expect((await next.service.recover(running)).repaired).toEqual([]);
+    // Handles are numbers the kernel never gives twice: nothing was made anew.
+    expect(elementsOf(stack.table)).toBe(before);
+    const spoilt = async (commands: string): Promise<readonly string[]> => {
+      using nftables = openNftables();
+      nftables.run(commands);
+      next = next.restarted();
+      const { repaired } = await next.service.recover(running);
+      return repaired;
+    };
+    const table = `inet ${stack.table}`;
+    expect(await spoilt(`delete element ${table} ports4 { tcp . 28092 }\nadd element ${table} ports4 { udp . 1 : 10.1.1.1 . 1 }`)).toEqual([
+      'packet rules: 1 for nothing that exists removed, 1 that were missing added',
+    ]);
+    const wrong = `delete element ${table} ports4 { tcp . 28092 }\nadd element ${table} ports4 { tcp . 28092 : 10.1.1.1 . 1 }`;
+    expect(await spoilt(wrong)).toHaveLength(1);
+    expect(withoutHandles(elementsOf(stack.table))).toBe(withoutHandles(before));
+    expect(await spoilt(`flush chain ${table} towards`)).toEqual(['the packet rules, which were not as this version makes them']);
+    expect(withoutHandles(elementsOf(stack.table))).toBe(withoutHandles(before));
+    expect(await spoilt(`delete table ${table}`)).toEqual(['the packet rules, which were gone']);
+    expect(withoutHandles(elementsOf(stack.table))).toBe(withoutHandles(before));
+    await next.service.teardown(member.request.containerId);
+    await next.service.remove('inner');
+    await next.close();
+  });
+
   test('takes a container off a network that it had not quite joined when the daemon died', async () => {
     const stack = new NetworkStack();
     await stack.service.recover(new Map());
@@ -267,6 +308,14 @@ function elementsOf(table: string): string {
   using nftables = openNftables();
   return JSON.stringify(nftables.list(`list table inet ${table}`));
 }
+
+/** Hash sets are listed in no order. */
+const withoutHandles = (listed: string): string =>
+  listed
+    .replaceAll(/"handle":\d+/g, '')
+    .split('')
+    .toSorted()
+    .join('');
 
 function tables(): string {
   using nftables = openNftables();

@@ -1,5 +1,5 @@
 import { conflict, invalidArgument } from '#base/errors.ts';
-import { isUnspecified, parseIp } from '#base/ip.ts';
+import { formatIp, isUnspecified, parseIp } from '#base/ip.ts';
 import type { PortRule } from '#core/firewall.ts';
 import type { HostListener } from '#core/host-ports.ts';
 import type { PortBinding, PortMap, Protocol, SandboxRequest } from '#core/network.ts';
@@ -103,7 +103,7 @@ function hostIpsOf(ctx: Context, text: string, protocol: Protocol): string[] {
   const address = parseIp(text.replace(/^\[(.*)\]$/, '$1'));
   if (address === undefined) throw invalidArgument(`invalid host IP address: ${text}`);
   if (isUnspecified(address)) return [address.family === 4 ? '0.0.0.0' : '::'];
-  return [text.replace(/^\[(.*)\]$/, '$1')];
+  return [formatIp(address)];
 }
 
 function candidatesOf(ctx: Context, text: string): { readonly candidates: Iterable<number>; readonly single: boolean } {

@@ -1,6 +1,7 @@
 import type { BridgeRules, Firewall, FirewallState, PortRule } from '#core/firewall.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
-import { createRuleset } from './ruleset.ts';
+import { createRuleset, signatureSet } from './ruleset.ts';
+import { comparable, readTable, type TableState } from './table-state.ts';
 
 /** What the table holds is remembered here: changes are differences, and what is gone already is not removed again. */
 export function createFirewall(options: {
@@ -20,6 +21,29 @@ export function createFirewall(options: {
   const run = (commands: () => string): void => {
     nftables.run(present ? commands() : ruleset.whole(state()));
     present = true;
+  };
+
+  /** Whoever changes rules or sets by hand changes what they look like. */
+  const fingerprintOf = ({ structure }: TableState): string =>
+    new Bun.CryptoHasher('sha256').update(ruleset.skeleton).update(structure).digest('hex').slice(0, 12);
+  const isSigned = (found: TableState): boolean => found.sets.get(signatureSet)?.elements.has(fingerprintOf(found)) === true;
+
+  /** A table whose rules are right needs only what its sets lack and have too much: no packet notices. */
+  const bringInLine = (found: TableState): string[] => {
+    const wanted = ruleset.contents(state());
+    const [missing, extra] = [new Map<string, string[]>(), new Map<string, string[]>()];
+    for (const [set, { elements }] of found.sets) {
+      if (set === signatureSet) continue;
+      const members = new Map((wanted.get(set) ?? []).map(member => [comparable(member), member]));
+      const lacking = [...members].filter(([key]) => !elements.has(key)).map(([, member]) => member);
+      const surplus = [...elements].filter(([key]) => !members.has(key)).map(([, { key }]) => key);
+      if (lacking.length > 0) missing.set(set, lacking);
+      if (surplus.length > 0) extra.set(set, surplus);
+    }
+    const count = (bySet: ReadonlyMap<string, readonly string[]>): number => [...bySet.values()].reduce((sum, all) => sum + all.length, 0);
+    if (count(missing) + count(extra) === 0) return [];
+    nftables.run(ruleset.changeElements('delete', extra) + ruleset.changeElements('add', missing));
+    return [`packet rules: ${String(count(extra))} for nothing that exists removed, ${String(count(missing))} that were missing added`];
   };
 
   return {
@@ -59,9 +83,17 @@ export function createFirewall(options: {
       ports.clear();
       for (const rules of wanted.bridges) bridges.set(rules.bridge, rules);
       for (const port of wanted.ports) ports.set(keyOf(port), port);
+      const found = readTable(nftables, table);
+      if (found !== undefined && isSigned(found)) {
+        present = true;
+        return bringInLine(found);
+      }
       present = false;
       run(() => '');
-      return [];
+      const made = readTable(nftables, table);
+      if (made !== undefined) nftables.run(ruleset.sign(fingerprintOf(made)));
+      if (found !== undefined) return ['the packet rules, which were not as this version makes them'];
+      return wanted.ports.length > 0 ? ['the packet rules, which were gone'] : [];
     },
     remove() {
       bridges.clear();

@@ -12,6 +12,11 @@ export interface Ruleset {
   readonly addPorts: (ports: readonly PortRule[]) => string;
   readonly removePorts: (ports: readonly PortRule[]) => string;
   readonly whole: (state: FirewallState) => string;
+  /** Every set with what it must hold. */
+  readonly contents: (state: FirewallState) => ReadonlyMap<string, readonly string[]>;
+  readonly changeElements: (verb: 'add' | 'delete', bySet: ReadonlyMap<string, readonly string[]>) => string;
+  /** Marks the table as the one that this text made. */
+  readonly sign: (fingerprint: string) => string;
   readonly removeTable: string;
 }
 
@@ -22,6 +27,13 @@ export function createRuleset(table: string): Ruleset {
   const skeleton = `table ${name} {\n${sets}\n${chains}\n}\n`;
   // Adding first makes the deletion good whether or not the table is there.
   const removeTable = `add table ${name}\ndelete table ${name}\n`;
+  const contents = (state: FirewallState): ReadonlyMap<string, readonly string[]> => {
+    const all = new Elements();
+    for (const bySet of [...state.bridges.map(bridgeElements), portElements(state.ports, true)]) {
+      for (const [set, members] of bySet) for (const member of members) all.add(set, member);
+    }
+    return all.bySet;
+  };
   const ruleset: Ruleset = {
     skeleton,
     addBridge: rules => elements('add', bridgeElements(rules)),
@@ -29,12 +41,19 @@ export function createRuleset(table: string): Ruleset {
     addPorts: ports => elements('add', portElements(ports, true)),
     removePorts: ports => elements('delete', portElements(ports, false)),
     whole: state => [removeTable, skeleton, ...state.bridges.map(ruleset.addBridge), ruleset.addPorts(state.ports)].join(''),
+    contents,
+    changeElements: elements,
+    sign: fingerprint => `add element ${name} ${signatureSet} { "${fingerprint}" }\n`,
     removeTable,
   };
   return ruleset;
 }
 
+/** Holds one word: what the table looked like when it was made. It is in no rule. */
+export const signatureSet = 'signature';
+
 const sets = `
+  set ${signatureSet} { type ifname; }
   set bridges { type ifname; }
   set within { type ifname . ifname; }
   set internal { type ifname; }
