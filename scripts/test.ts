@@ -17,7 +17,7 @@ interface Counts {
   skipped: number;
 }
 
-/** What a suite is called and where its tests are. `ok` and `build` come first: the rest needs a sound program. */
+/** What a suite is called and where its tests are. */
 const suites: readonly (readonly [name: string, path: string])[] = [
   ['unit', 'src'],
   ['integration', 'test/integration'],
@@ -39,10 +39,13 @@ const reports = await mkdtemp('/tmp/berth-reports-');
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
 const before = await machineState();
+let began = performance.now();
 
 if (chosen.length === 0) record('gate (format, types, lint, layers)', await step('gate', [bun, 'scripts/ok.ts', '--without-tests']));
-record('build', await step('build', ['sh', 'scripts/build.sh']));
-if (total.failed === 0) {
+const built = await step('build', ['sh', 'scripts/build.sh']);
+record('build', built);
+// A gate that fails says nothing about the rest; without a program there is nothing to test.
+if (built.failed === 0) {
   for (const [name, path] of suites) {
     if ((chosen.length === 0 || chosen.includes(name)) && existsSync(join(root, path))) record(name, await runSuite(name, path));
   }
@@ -94,11 +97,13 @@ async function compareWithBefore(): Promise<Counts> {
 }
 
 function record(name: string, counts: Counts): void {
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  began = performance.now();
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
   const { passed, failed, skipped } = counts;
   lines.push(
-    `${failed === 0 ? 'ok  ' : 'FAIL'} ${name}: ${String(passed)} of ${String(passed + failed + skipped)} passed, ${String(skipped)} skipped`,
+    `${failed === 0 ? 'ok  ' : 'FAIL'} ${name}: ${String(passed)} of ${String(passed + failed + skipped)} passed, ${String(skipped)} skipped, ${seconds} s`,
   );
 }
