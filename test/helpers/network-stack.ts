@@ -118,7 +118,7 @@ export class NetworkStack {
   async close(): Promise<void> {
     await this.service.close();
     this.#outside.removeSandbox('lan');
-    this.#outside.removeBridge(this.lanBridge);
+    await this.#outside.removeBridge(this.lanBridge);
     this.#outside[Symbol.dispose]();
     this.driver[Symbol.dispose]();
     this.#records.close();
