@@ -45,6 +45,8 @@ export interface Firewall {
   unpublish(ports: readonly PortRule[]): void;
   /** Makes the rules exactly these, changing nothing that is right; existing flows go on. Returns what was not as it should be, in words. */
   reconcile(state: FirewallState): string[];
+  /** What rules of others do to a bridge that ours cannot undo, in words that say what the operator can do about it. */
+  obstacles(bridge: string): string[];
   /** Removes every rule. None there is fine. */
   remove(): void;
 }

@@ -79,6 +79,7 @@ export async function createNetwork(ctx: Context, request: CreateNetwork): Promi
     throw err;
   }
   failpoint('network.create.done');
+  warnOfObstacles(ctx, network);
   publish(ctx, network, 'create');
   return network;
 }
@@ -89,6 +90,17 @@ function putInKernel(ctx: Context, network: Network): void {
   failpoint('network.create.bridge');
   const rules = bridgeRulesOf(network);
   if (rules !== undefined) ctx.firewall.putBridge(rules);
+}
+
+/** Whoever set those rules up has to decide: they are not ours to change. */
+export function warnOfObstacles(ctx: Context, { name, bridge, internal }: Network): void {
+  if (bridge === undefined || internal) return;
+  try {
+    for (const what of ctx.firewall.obstacles(bridge.name))
+      ctx.log.warn('a network is cut off by packet rules of others', { network: name, what });
+  } catch (err) {
+    ctx.log.debug('rules of others could not be read', { network: name, error: err });
+  }
 }
 
 /** The bridge without its packet rules. */

@@ -7,7 +7,7 @@ import type { Context } from './context.ts';
 import type { SandboxRecord } from './model.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
 import { disconnect } from './connect.ts';
-import { putBridge } from './create.ts';
+import { putBridge, warnOfObstacles } from './create.ts';
 import { listenerOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
 
@@ -46,6 +46,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
   }
   removed.push(...reconcileRules(ctx));
   removed.push(...(await ctx.hostPorts.reconcile(ctx.sandboxes.list().flatMap(listenersOf(ctx)))));
+  for (const network of ctx.networks.list()) warnOfObstacles(ctx, network);
   for (const sandbox of ctx.sandboxes.list()) {
     const { containerId } = sandbox.request;
     for (const networkId of strayNetworks(ctx, sandbox, running.get(containerId) ?? [])) {

@@ -1,5 +1,6 @@
 import type { BridgeRules, Firewall, FirewallState, PortRule } from '#core/firewall.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
+import { findObstacles } from './obstacles.ts';
 import { createRuleset, signatureSet } from './ruleset.ts';
 import { comparable, readTable, type TableState } from './table-state.ts';
 
@@ -95,6 +96,7 @@ export function createFirewall(options: {
       if (found !== undefined) return ['the packet rules, which were not as this version makes them'];
       return wanted.ports.length > 0 ? ['the packet rules, which were gone'] : [];
     },
+    obstacles: bridge => findObstacles(nftables, table, bridge),
     remove() {
       bridges.clear();
       ports.clear();
