@@ -57,15 +57,22 @@ function startOf(response: Response, offset: number, blob: Descriptor): number {
 async function* withStallLimit(response: Response, timeoutMs: number, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
-  const { promise: stalled, reject } = Promise.withResolvers<never>();
-  stalled.catch(() => undefined);
-  const giveUp = (): void => reject(unavailable(`no data for ${timeoutMs / 1000} seconds`));
-  const onAbort = (): void => reject(signal.reason);
+  // One promise per read: racing each with a common one would keep every chunk until the last has come.
+  let fail: (reason: unknown) => void = () => undefined;
+  const read = (): ReturnType<typeof reader.read> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof reader.read>>>();
+    fail = reject;
+    reader.read().then(resolve, reject);
+    return promise;
+  };
+  const giveUp = (): void => fail(unavailable(`no data for ${timeoutMs / 1000} seconds`));
+  const onAbort = (): void => fail(signal.reason);
   let timer = setTimeout(giveUp, timeoutMs);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     for (;;) {
-      const { done, value } = await Promise.race([reader.read(), stalled]);
+      signal.throwIfAborted();
+      const { done, value } = await read();
       if (done) return;
       // The reader may be slow: only waiting for the registry counts.
       clearTimeout(timer);
