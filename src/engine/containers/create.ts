@@ -13,7 +13,7 @@ import { checkLinks } from './links.ts';
 import type { Container, ContainerConfig, HostConfig, MountPoint } from './model.ts';
 import { acquireMount, checkSources, fillVolumes, releaseVolumes } from './mounts.ts';
 import { parseName, randomName } from './names.ts';
-import { normalizeNetworkMode, parseNetworkMode, requestedEndpoints } from './network-request.ts';
+import { discardedPorts, normalizeNetworkMode, parseNetworkMode, requestedEndpoints } from './network-request.ts';
 import { type PlannedMount, parseVolumesFrom, planMounts } from './plan-mounts.ts';
 import type { ResolvedImage } from './ports.ts';
 import type { CreateRequest, CreateResult } from './service.ts';
@@ -22,7 +22,7 @@ import { systemPaths } from './spec.ts';
 /** Everything is checked before anything is made; what is made is unmade when a later step fails. The record comes last: it makes the rest real. */
 export async function createContainer(ctx: Context, request: CreateRequest, signal: AbortSignal): Promise<CreateResult> {
   const asked = { ...request.hostConfig, networkMode: normalizeNetworkMode(request.hostConfig.networkMode) };
-  const warnings = checkRequest(request.config, asked, ctx.options, ctx.host);
+  const warnings = [...checkRequest(request.config, asked, ctx.options, ctx.host), ...discardedPorts(asked)];
   const wantedName = request.name === undefined || request.name === '' ? undefined : parseName(request.name);
   if (request.config.image === '') throw invalidArgument('no image specified: name the image to make the container from');
   const image = await ctx.images.resolve(request.config.image, request.platform);

@@ -13,6 +13,12 @@ export function parseNetworkMode(mode: string): NetworkMode {
   return { mode: 'networks' };
 }
 
+/** A container in the host's network has its ports anyway. Returns warnings. */
+export const discardedPorts = ({ networkMode, portBindings, publishAllPorts }: HostConfig): string[] =>
+  networkMode === 'host' && (publishAllPorts || Object.keys(portBindings).length > 0)
+    ? ['Published ports are discarded when using host network mode']
+    : [];
+
 /** The networks a new container joins: the one its mode names, and those it has endpoint settings for. */
 export function requestedEndpoints(
   hostConfig: HostConfig,
