@@ -6,7 +6,7 @@ need_linux
 ensure_npm_packages
 [ "${BERTH_NO_APT:-}" = 1 ] || need_apt
 
-ensure_debian_packages ca-certificates crun runc conmon nftables libnftables1 iproute2 tini busybox-static xz-utils zstd
+ensure_debian_packages ca-certificates crun runc conmon nftables libnftables1 iproute2 tini busybox-static bzip2 xz-utils zstd
 for tool in conmon nft ip busybox; do
   command -v "$tool" >/dev/null || fail "$tool is missing" "Install the package that has it, then run this again."
 done

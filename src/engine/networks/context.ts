@@ -6,6 +6,7 @@ import type { HostPorts } from '#core/host-ports.ts';
 import type { NameLookup, NameServer } from '#core/name-server.ts';
 import type { NetworkDriver } from '#core/network-driver.ts';
 import type { RecordStore } from '#core/records.ts';
+import { LingeringInterfaces } from './lingering.ts';
 import type { Network } from './model.ts';
 import { NetworkTable } from './network-table.ts';
 import type { HostFiles, NetworkOptions } from './options.ts';
@@ -30,6 +31,7 @@ export interface Context extends Omit<NetworkDependencies, 'createNameServer'> {
   readonly networks: NetworkTable;
   readonly sandboxes: SandboxTable;
   readonly ports: PortTable;
+  readonly lingering: LingeringInterfaces;
   /** Held per container while its sandbox changes. */
   readonly locks: KeyedLock;
   readonly nameServer: NameServer;
@@ -42,6 +44,7 @@ export function createContext(dependencies: NetworkDependencies, lookupIn: (ctx:
     networks: new NetworkTable(rest.records.table('networks')),
     sandboxes: new SandboxTable(rest.records.table('sandboxes')),
     ports: new PortTable(),
+    lingering: new LingeringInterfaces(rest.driver, rest.log),
     locks: new KeyedLock(),
   };
   ctx.nameServer = createNameServer(lookupIn(ctx as Context));

@@ -86,6 +86,7 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
     recover: running => recover(ctx, running),
     async close() {
       ctx.nameServer.close();
+      await cleanUp('interfaces of containers that ended', ctx.log, () => ctx.lingering.close());
       if (ctx.sandboxes.list().some(({ attachments }) => attachments.some(({ link }) => link !== undefined))) return;
       for (const network of ctx.networks.list()) {
         await cleanUp(`bridge of network ${network.name}`, ctx.log, () => takeFromKernel(ctx, network));

@@ -2,10 +2,7 @@ import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { publishingAttachment, releaseAttachment } from './attachments.ts';
 import { type Context, publish } from './context.ts';
-import type { Attachment } from './model.ts';
 import { portRulesOf, releasePorts } from './publish-ports.ts';
-
-const lingerMs = 2000;
 
 /**
  * The reverse of setup; the record goes last, so that a kill in between is finished by the next daemon. A step that fails does not keep the
@@ -28,23 +25,9 @@ export async function teardown(ctx: Context, containerId: string): Promise<void>
   for (const attachment of attachments) releaseAttachment(ctx, attachment);
   ctx.sandboxes.delete(containerId);
   failpoint('network.teardown.done');
-  removeLingering(ctx, attachments);
+  ctx.lingering.removeLater(attachments.flatMap(({ link }) => link?.hostName ?? []));
   for (const { networkId } of attachments) {
     const network = ctx.networks.byId(networkId);
     if (network !== undefined) publish(ctx, network, 'disconnect', { container: containerId });
   }
-}
-
-/**
- * Interfaces go with their namespace, without anybody waiting. A process that someone else put into the namespace keeps it, and them, alive: then
- * they are removed one by one, which takes the kernel long.
- */
-function removeLingering(ctx: Context, attachments: readonly Attachment[]): void {
-  const names = attachments.flatMap(({ link }) => link?.hostName ?? []);
-  if (names.length === 0) return;
-  const timer = setTimeout(() => {
-    const present = new Set(ctx.driver.linkNames());
-    for (const name of names) if (present.has(name)) void cleanUp(`interface ${name}`, ctx.log, () => ctx.driver.removeInterface(name));
-  }, lingerMs);
-  timer.unref();
 }
