@@ -16,6 +16,7 @@ import type {
 } from '#core/runtime.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
+import { CompiledFilters } from './compiled-filters.ts';
 import { MonitorFailure, type MonitorRequest, type StartedMonitor, startMonitor } from './conmon.ts';
 import { type Eraser, openEraser } from './erase.ts';
 import { describeFailure, lastLoggedError } from './failure.ts';
@@ -75,6 +76,7 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #log: Logger;
   readonly #eraser: Eraser;
   readonly #attachments = new Attachments();
+  readonly #filters = new CompiledFilters();
   readonly #containers = new Map<string, SupervisedContainer>();
 
   constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, cgroupParent: string, log: Logger) {
@@ -106,11 +108,13 @@ class ConmonRuntime implements OpenedRuntime {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => cleanUp(`container ${id}`, this.#log, late => this.#eraser.erase(id, facts, processes, late)));
     writeFileSync(`${directory}/${files.state}`, JSON.stringify(facts));
-    const complete = { ...spec, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
+    const filtered = program.kind === 'crun' ? this.#filters.withFilter(spec) : spec;
+    const complete = { ...filtered, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
     writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
     failpoint('runtime.create.bundle');
     const monitor = await this.#monitor('create', program, { directory, containerId: id, io, ...logOf(options) }, facts.command);
     failpoint('runtime.create.made');
+    if (program.kind === 'crun') this.#filters.learn(spec, `${this.#layout.runtimeRoot(program.name)}/${id}`);
     const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
     processes.push(main);
     signal.throwIfAborted();

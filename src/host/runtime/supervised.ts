@@ -106,6 +106,16 @@ export function readText(path: string): string | undefined {
   }
 }
 
+/** A small file's bytes; undefined when it is not there. */
+export function readBytes(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw err;
+  }
+}
+
 /** A JSON file of ours; undefined when it is not there or was cut off by a crash. */
 export function readJson(path: string): unknown {
   const text = readText(path);
