@@ -201,7 +201,7 @@ describe('published ports', () => {
     const id = await start(daemon(), publishing('sleep 1000', { '53/udp': [{ HostPort: String(port) }] }));
     const { Pid } = (await inspect(daemon(), id)).State;
     // No program of the image listens for datagrams; one of this machine does, inside the container's network.
-    const echo = Bun.spawn(['nsenter', '-t', String(Pid), '-n', 'socat', 'UDP-LISTEN:53,fork', 'EXEC:cat'], {
+    const echo = Bun.spawn(['nsenter', '-t', String(Pid), '-n', 'socat', 'UDP-LISTEN:53', 'PIPE'], {
       stdio: ['ignore', 'ignore', 'ignore'],
     });
     const socket = createSocket('udp4');
