@@ -78,6 +78,7 @@ describe('the life of a container', () => {
   test('a second start is 304, a start after the end runs it again with the same files', async () => {
     const id = await start(daemon(), sh('echo run >>/runs; cat /runs; [ $(wc -l </runs) -gt 1 ] || sleep 100', { HostConfig: {} }));
     expect((await daemon().api.post(`/containers/${id}/start`)).status).toBe(304);
+    await eventually('it has run once', async () => (await logsOf(daemon(), id)).stdout === 'run\n');
     await daemon().api.expect('POST', `/containers/${id}/kill`, { status: 204 });
     await waitForExit(daemon(), id);
     await daemon().api.expect('POST', `/containers/${id}/start`, { status: 204 });
