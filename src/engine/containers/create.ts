@@ -43,7 +43,10 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   using _name = ctx.containers.reserveName(name, id);
   await using undo = new AsyncDisposableStack();
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
-  defer('writable layer', () => ctx.snapshots.remove(id));
+  defer('writable layer', async () => {
+    await ctx.snapshots.remove(id);
+    await ctx.images.released(image.id);
+  });
   await ctx.snapshots.prepare(id, image.chainId);
   failpoint('container.create.layer');
   const directory = containerDir(ctx, id);

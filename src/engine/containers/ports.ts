@@ -13,6 +13,8 @@ export interface ImageResolver {
   idOf(nameOrId: string): string | undefined;
   /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */
   sizeOf(imageId: string): number | undefined;
+  /** Says that a writable layer on this image is gone: what a removed image had left only for it goes as well. */
+  released(imageId: string): Promise<void>;
 }
 
 export interface ResolvedImage {

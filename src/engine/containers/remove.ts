@@ -72,7 +72,10 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
       () => failpoint('container.remove.volumes'),
       () => releaseVolumes(ctx, container, options),
       () => failpoint('container.remove.layer'),
-      () => ctx.snapshots.remove(id),
+      async () => {
+        await ctx.snapshots.remove(id);
+        await ctx.images.released(container.imageId);
+      },
       () => unmountSources(ctx, container),
       () => releaseIpc(ctx, container),
       () => failpoint('container.remove.process'),

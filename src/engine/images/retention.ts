@@ -53,6 +53,11 @@ export class Retention {
     });
   }
 
+  /** Removes layers that nobody needs any more. */
+  async collectLayers(): Promise<void> {
+    await this.#lock.run('content', () => this.#snapshots.collect(this.#needed().chains));
+  }
+
   /** Removes every blob and layer that nobody needs: what a killed daemon left, or what containers of a removed image stood on. */
   async sweep(): Promise<{ readonly blobs: number; readonly freedBytes: number }> {
     return await this.#lock.run('content', async () => {

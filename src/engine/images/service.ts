@@ -54,6 +54,8 @@ export interface ImageService {
   idOf(nameOrId: string): string | undefined;
   /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */
   sizeOf(imageId: string): number | undefined;
+  /** Says that a writable layer on this image is gone: what a removed image had left only for it goes as well. */
+  released(imageId: string): Promise<void>;
   list(options: ListOptions): Promise<ImageSummary[]>;
   inspect(nameOrId: string): Promise<ImageDetails>;
   history(nameOrId: string): Promise<HistoryEntry[]>;
@@ -97,6 +99,9 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     resolve: (nameOrId, platform) => resolveImage(context, nameOrId, platform),
     idOf: nameOrId => store.lookUp(nameOrId)?.id,
     sizeOf: imageId => store.lookUp(imageId)?.sizeBytes,
+    async released(imageId) {
+      if (store.lookUp(imageId) === undefined) await retention.collectLayers();
+    },
     list: list => listImages(context, list),
     inspect: nameOrId => inspectImage(context, nameOrId),
     history: nameOrId => imageHistory(context, nameOrId),
