@@ -1,0 +1,127 @@
+import { expect } from 'bun:test';
+import { tempFolder, type TestDaemon, startDaemon } from '#test/helpers/daemon.ts';
+import { dockerCommand } from '#test/helpers/docker-cli.ts';
+import { needs } from '#test/helpers/needs.ts';
+import { freePort } from '#test/helpers/registry.ts';
+import { run, runOk, type RunResult } from '#test/helpers/run.ts';
+
+const { describe, test } = needs('root', 'conmon', 'nft', 'openssl');
+
+/** A folder with a certificate authority, and the certificates it signed, as --tlscacert, --tlscert and --tlskey take them. */
+class Authority implements AsyncDisposable {
+  readonly path: string;
+  readonly #folder: AsyncDisposable;
+
+  private constructor(folder: AsyncDisposable & { readonly path: string }) {
+    this.path = folder.path;
+    this.#folder = folder;
+  }
+
+  static async make(): Promise<Authority> {
+    const authority = new Authority(await tempFolder());
+    await authority.#openssl('ca', '/CN=authority', []);
+    return authority;
+  }
+
+  async sign(name: string): Promise<{ readonly ca: string; readonly cert: string; readonly key: string }> {
+    const ca = this.file('ca.pem');
+    await this.#openssl(name, `/CN=${name}`, ['-CA', ca, '-CAkey', this.file('ca-key.pem'), '-addext', 'subjectAltName=IP:127.0.0.1']);
+    return { ca, cert: this.file(`${name}.pem`), key: this.file(`${name}-key.pem`) };
+  }
+
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  async #openssl(name: string, subject: string, more: readonly string[]): Promise<void> {
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+    await runOk([
+      'openssl',
+      'req',
+      '-x509',
+      ...kind,
+      '-subj',
+      subject,
+      ...more,
+      '-keyout',
+      this.file(`${name}-key.pem`),
+      '-out',
+      this.file(`${name}.pem`),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+type Files = Awaited<ReturnType<Authority['sign']>>;
+const tlsFlags = ({ ca, cert, key }: Files): string[] => ['--tlsverify', '--tlscacert', ca, '--tlscert', cert, '--tlskey', key];
+
+const docker = async (port: number, files: Files | undefined, ...args: readonly string[]): Promise<RunResult> =>
+  await run([...dockerCommand(), '-H', `tcp://127.0.0.1:${String(port)}`, ...(files === undefined ? [] : tlsFlags(files)), ...args], {
+    env: { DOCKER_HOST: undefined, DOCKER_TLS_VERIFY: undefined },
+  });
+
+/** Why a daemon with these flags ended instead of listening. */
+async function refusal(...args: readonly string[]): Promise<string> {
+  await using folder = await tempFolder();
+  const daemon: TestDaemon | string = await startDaemon({ args, busybox: false, dataRoot: `${folder.path}/data` }).catch(String);
+  if (typeof daemon === 'string') return daemon;
+  await daemon[Symbol.asyncDispose]();
+  return 'it started';
+}
+
+describe('a daemon on TCP', () => {
+  test('with --tlsverify lets in who has a certificate of its authority, and nobody else', async () => {
+    await using ours = await Authority.make();
+    await using theirs = await Authority.make();
+    const [server, client, stranger] = [await ours.sign('server'), await ours.sign('client'), await theirs.sign('client')];
+    const port = await freePort();
+    await using daemon = await startDaemon({ args: ['-H', `tcp://127.0.0.1:${String(port)}`, ...tlsFlags(server)] });
+
+    const ran = await docker(port, client, 'run', '-i', '--rm', 'busybox', 'echo', 'over TLS');
+    expect(ran).toMatchObject({ exitCode: 0, stdout: 'over TLS\n' });
+
+    const wrongAuthority = await docker(port, { ...stranger, ca: client.ca }, 'ps');
+    expect(wrongAuthority.exitCode).toBe(1);
+    expect(wrongAuthority.stderr).toContain('error during connect');
+    const wrongServer = await docker(port, { ...client, ca: stranger.ca }, 'ps');
+    expect(wrongServer.stderr).toContain('certificate');
+    const none = await fetch(`https://127.0.0.1:${String(port)}/_ping`, { tls: { rejectUnauthorized: false } }).then(
+      response => response.status,
+      () => 'refused',
+    );
+    expect(none).toBe('refused');
+    const plain = await fetch(`http://127.0.0.1:${String(port)}/_ping`).then(
+      response => response.status,
+      () => 'refused',
+    );
+    expect(plain).not.toBe(200);
+
+    // Whoever was refused has not hurt anybody.
+    expect((await docker(port, client, 'ps', '-q')).exitCode).toBe(0);
+    expect((await daemon.api.get('/_ping')).text).toBe('OK');
+  }, 30_000);
+
+  test('without TLS is refused, unless the operator insists', async () => {
+    const port = await freePort();
+    const host = `tcp://127.0.0.1:${String(port)}`;
+    const why = await refusal('-H', host);
+    expect(why).toContain('without TLS whoever can connect is root on this machine');
+    expect(why).toContain('--allow-insecure-tcp');
+    await using daemon = await startDaemon({ args: ['-H', host, '--allow-insecure-tcp'], busybox: false });
+    expect((await docker(port, undefined, 'version', '--format', '{{.Server.Os}}')).stdout).toBe('linux\n');
+    expect(await daemon.log()).toContain('listening on TCP without TLS');
+  }, 30_000);
+
+  test('names the certificate file that it cannot read, and the address that is in use', async () => {
+    const host = 'tcp://127.0.0.1:0';
+    expect(await refusal('-H', host, '--tlsverify', '--tlscacert', '/no/ca', '--tlscert', '/no/cert', '--tlskey', '/no/key')).toContain(
+      '/no/cert',
+    );
+    using blocker = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => undefined } });
+    const taken = `tcp://127.0.0.1:${String(blocker.port)}`;
+    expect(await refusal('-H', taken, '--allow-insecure-tcp')).toContain(`cannot listen on ${taken}: the address is in use`);
+  }, 60_000);
+});
