@@ -16,6 +16,7 @@ import type {
 } from '#core/runtime.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
+import { MigrationStarter } from '#host/cgroups/migration.ts';
 import { CompiledFilters } from './compiled-filters.ts';
 import { MonitorFailure, type MonitorRequest, type StartedMonitor, startMonitor } from './conmon.ts';
 import { type Eraser, openEraser } from './erase.ts';
@@ -77,15 +78,21 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #eraser: Eraser;
   readonly #attachments = new Attachments();
   readonly #filters = new CompiledFilters();
+  readonly #migrations: MigrationStarter;
   readonly #containers = new Map<string, SupervisedContainer>();
 
   constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, cgroupParent: string, log: Logger) {
     this.#layout = layout;
     this.#conmonPath = conmonPath;
     this.cgroups = cgroups;
+    this.#migrations = new MigrationStarter(cgroups.hierarchies);
     this.#cgroupParent = cgroupParent;
     this.#log = log;
     this.#eraser = openEraser(layout, cgroups.hierarchies);
+  }
+
+  expectStart(): void {
+    void this.#migrations.begin();
   }
 
   async create(options: CreateContainer, signal: AbortSignal): Promise<{ readonly pid: number }> {
