@@ -8,7 +8,7 @@ import { logDrivers } from './settings-facts.ts';
 
 export function networkOptions(options: DaemonOptions, engineId: string, bridgeName: string): NetworkOptions {
   return {
-    bridgeName,
+    bridgeName: bridgeName === 'none' ? undefined : bridgeName,
     bip: options.bip,
     fixedCidr: options.fixedCidr,
     mtu: options.mtu ?? 1500,

@@ -53,7 +53,7 @@ export class NetworkStack {
       events: { publish: event => void this.events.push(event) },
       log: silentLogger,
       options: {
-        bridgeName: this.bridge,
+        bridgeName: this.bridge as string | undefined,
         bip: undefined,
         fixedCidr: undefined,
         mtu: 1500,
@@ -111,8 +111,8 @@ export class NetworkStack {
   }
 
   /** The daemon that comes after one that was killed: the same data, nothing else. */
-  restarted(): NetworkStack {
-    return new NetworkStack({}, this.dir);
+  restarted(options: Partial<NetworkOptions> = {}): NetworkStack {
+    return new NetworkStack(options, this.dir);
   }
 
   async close(): Promise<void> {
@@ -144,12 +144,33 @@ export class Member {
   }
 
   /** Answers every TCP connection with `name peer-address`. */
-  serve(port: number): void {
+  serve(port: number, hostname = '0.0.0.0'): void {
     const { containerName } = this.request;
     const answer = (socket: Bun.Socket): void => void socket.end(`${containerName} ${socket.remoteAddress}`);
-    this.#servers.push(
-      runInNamespace(this.path, () => Bun.listen({ hostname: '0.0.0.0', port, socket: { open: answer, data: () => undefined } })),
+    this.#servers.push(runInNamespace(this.path, () => Bun.listen({ hostname, port, socket: { open: answer, data: () => undefined } })));
+  }
+
+  /** Sends every datagram back with its name before it. */
+  async echo(port: number): Promise<void> {
+    const { containerName } = this.request;
+    const opening = runInNamespace(this.path, () =>
+      Bun.udpSocket({
+        hostname: '0.0.0.0',
+        port,
+        socket: { data: (socket, data, peerPort, peer) => void socket.send(`${containerName} ${data.toString()}`, peerPort, peer) },
+      }),
     );
+    const socket = await opening;
+    this.#servers.push({ stop: () => socket.close() });
+  }
+
+  alsoStops(stop: () => void): void {
+    this.#servers.push({ stop });
+  }
+
+  /** IPv6. */
+  get address6(): string {
+    return Object.values(this.sandbox.endpoints)[0]?.globalIpv6Address ?? '';
   }
 
   stop(): void {

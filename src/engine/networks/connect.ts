@@ -98,7 +98,8 @@ function checkJoin(ctx: Context, { request, attachments }: SandboxRecord, networ
   if (request.mode.mode === 'host' || network.driver === 'host') {
     throw permissionDenied('container cannot be disconnected from host network or connected to host network');
   }
-  if (request.mode.mode !== 'networks' || network.driver === 'null') {
+  const isPrivate = attachments.some(({ networkId }) => ctx.networks.byId(networkId)?.driver === 'null');
+  if (request.mode.mode !== 'networks' || isPrivate || network.driver === 'null') {
     throw permissionDenied('container cannot be connected to multiple networks with one of the networks in private (none) mode');
   }
   if (attachments.some(attachment => attachment.networkId === network.id)) {

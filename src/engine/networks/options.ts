@@ -1,8 +1,8 @@
 import type { AddressPoolSource } from './subnets.ts';
 
 export interface NetworkOptions {
-  /** Interface of the default bridge network. */
-  readonly bridgeName: string;
+  /** Interface of the default bridge network; undefined: there is no such network, and who asks for it gets a loopback interface only. */
+  readonly bridgeName: string | undefined;
   /** Address and prefix length of the default bridge; undefined: chosen from the pools. */
   readonly bip: string | undefined;
   /** Part of the default bridge's subnet that containers get addresses from. */

@@ -6,6 +6,7 @@ import { optionName } from './bridge-options.ts';
 import { bridgeMac, subnetsInUse } from './kernel-state.ts';
 import type { IpamPool, Network } from './model.ts';
 import { firstAddress } from './address-pool.ts';
+import { takeFromKernel } from './remove.ts';
 import { chooseSubnet, defaultAddressPools } from './subnets.ts';
 
 /** Names that no other network can have; `default` means the default bridge. */
@@ -19,7 +20,16 @@ export function ensurePredefined(ctx: Context): void {
   ] as const) {
     if (ctx.networks.byName(name) === undefined) ctx.networks.put(plainNetwork(name, driver));
   }
-  ctx.networks.put(defaultBridge(ctx, ctx.networks.byName('bridge')));
+  const { bridgeName } = ctx.options;
+  if (bridgeName !== undefined) ctx.networks.put(defaultBridge(ctx, bridgeName, ctx.networks.byName('bridge')));
+}
+
+/** Takes the default bridge away when the operator has turned it off and the last container has left it. */
+export async function retireDefaultBridge(ctx: Context): Promise<void> {
+  const bridge = ctx.networks.byName('bridge');
+  if (ctx.options.bridgeName !== undefined || bridge === undefined || ctx.sandboxes.on(bridge.id).length > 0) return;
+  await takeFromKernel(ctx, bridge);
+  ctx.networks.delete(bridge);
 }
 
 function plainNetwork(name: string, driver: 'host' | 'null'): Network {
@@ -40,8 +50,8 @@ function plainNetwork(name: string, driver: 'host' | 'null'): Network {
   };
 }
 
-function defaultBridge(ctx: Context, before: Network | undefined): Network {
-  const { bridgeName, bip, fixedCidr, mtu, icc, masquerade, hostBinding } = ctx.options;
+function defaultBridge(ctx: Context, bridgeName: string, before: Network | undefined): Network {
+  const { bip, fixedCidr, mtu, icc, masquerade, hostBinding } = ctx.options;
   const id = before?.id ?? newId();
   const pool = poolOf(ctx, before?.ipam.pools[0], bip, fixedCidr);
   return {

@@ -8,6 +8,7 @@ import type { SandboxRecord } from './model.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
 import { disconnect } from './connect.ts';
 import { putBridge, warnOfObstacles } from './create.ts';
+import { retireDefaultBridge } from './predefined.ts';
 import { listenerOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
 
@@ -37,6 +38,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
       removed.push(`network sandbox of container ${containerId.slice(0, 12)}, which no longer runs`);
     }
   }
+  await retireDefaultBridge(ctx);
   for (const network of ctx.networks.list()) {
     try {
       putBridge(ctx, network);

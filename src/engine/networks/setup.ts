@@ -29,10 +29,9 @@ export function wantedNetworks(ctx: Context, mode: NetworkMode, endpoints: Reado
   if (mode.mode === 'container') return [];
   if (mode.mode !== 'networks') return [{ network: ctx.networks.find(mode.mode), config: endpoints[mode.mode] ?? {} }];
   const entries = Object.entries(endpoints);
-  const wanted: Wanted[] = (entries.length === 0 ? [['bridge', {}] as const] : entries).map(([ref, config]) => ({
-    network: ctx.networks.find(ref),
-    config,
-  }));
+  const asked = (entries.length === 0 ? [['bridge', {}] as const] : entries).filter(([ref]) => !isTurnedOff(ctx, ref));
+  if (asked.length === 0) return [{ network: ctx.networks.find('none'), config: {} }];
+  const wanted: Wanted[] = asked.map(([ref, config]) => ({ network: ctx.networks.find(ref), config }));
   const ids = new Set(wanted.map(({ network }) => network.id));
   if (ids.size < wanted.length) throw invalidArgument('Container cannot be connected to the same network twice');
   for (const { network, config } of wanted) {
@@ -43,6 +42,10 @@ export function wantedNetworks(ctx: Context, mode: NetworkMode, endpoints: Reado
   }
   return wanted.toSorted((a, b) => (b.config.gwPriority ?? 0) - (a.config.gwPriority ?? 0) || (a.network.name < b.network.name ? -1 : 1));
 }
+
+/** The default bridge where the operator wants none. */
+const isTurnedOff = (ctx: Context, ref: string): boolean =>
+  ctx.options.bridgeName === undefined && (ref === 'bridge' || ref === 'default') && ctx.networks.byName('bridge') === undefined;
 
 /**
  * Order: addresses → host ports → record → namespace and interfaces → packet rules → names. The record comes before anything in the kernel, so
