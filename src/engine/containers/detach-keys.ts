@@ -30,14 +30,14 @@ export class DetachScanner {
     if (this.#matched === 0 && !chunk.includes(this.#keys[0] ?? -1)) return { pass: chunk, detached: false };
     const pass: number[] = [];
     for (const byte of chunk) {
-      if (byte === this.#keys[this.#matched]) {
-        this.#matched += 1;
-        if (this.#matched === this.#keys.length) return { pass: Uint8Array.from(pass), detached: true };
-        continue;
+      const held = [...this.#keys.subarray(0, this.#matched), byte];
+      // What is held may begin with none of it, or with a shorter beginning of the sequence further on.
+      while (held.some((each, at) => each !== this.#keys[at])) pass.push(held.shift() ?? byte);
+      this.#matched = held.length;
+      if (this.#matched === this.#keys.length) {
+        this.#matched = 0;
+        return { pass: Uint8Array.from(pass), detached: true };
       }
-      pass.push(...this.#keys.subarray(0, this.#matched));
-      this.#matched = byte === this.#keys[0] ? 1 : 0;
-      if (this.#matched === 0) pass.push(byte);
     }
     return { pass: Uint8Array.from(pass), detached: false };
   }

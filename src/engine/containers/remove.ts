@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
 import { undoAll } from '#base/dispose.ts';
 import { conflict, EngineError, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
@@ -67,7 +67,8 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
   entry.hub?.close();
   try {
     await undoAll(`container ${id} could not be removed completely`, [
-      () => rm(containerDir(ctx, id), { recursive: true, force: true }),
+      // A few small files: the log, which may be large, has gone.
+      () => rmSync(containerDir(ctx, id), { recursive: true, force: true }),
       () => ctx.logs.remove(id),
       () => failpoint('container.remove.volumes'),
       () => releaseVolumes(ctx, container, options),
