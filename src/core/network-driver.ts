@@ -54,8 +54,8 @@ export interface NetworkDriver {
   setGateways(key: string, gateways: readonly string[]): void;
   /** Networks that the host reaches already, in CIDR form, except through these links. */
   routedNetworks(exceptLinks: ReadonlySet<string | undefined>): string[];
-  /** Lets the host pass packets between its interfaces. True when it did not before. */
-  enableForwarding(family: 4 | 6): boolean;
+  /** Lets the host pass packets between its interfaces. Returns the kernel settings that it changed for that, as `name=value`. */
+  enableForwarding(family: 4 | 6): string[];
   /** The host's own addresses that others can use to reach it. */
   hostAddresses(): string[];
 }

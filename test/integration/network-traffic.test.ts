@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect } from 'bun:test';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { PortMap, Sandbox } from '#core/network.ts';
 import { openNftables } from '#host/sys/nftables.ts';
 import { eventually } from '#test/helpers/eventually.ts';
+import { mountsBelow, processesNaming } from '#test/helpers/machine.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { fetchTcp, type Member, NetworkStack } from '#test/helpers/network-stack.ts';
 
@@ -180,17 +181,29 @@ describe('traffic of containers', () => {
 });
 
 describe('a network service', () => {
-  test('leaves nothing when its last container has gone', async () => {
+  test('leaves nothing when its last container has gone: no interface, rule, namespace, process or setting', async () => {
+    const settings = hostSettings();
     const stack = new NetworkStack();
     await stack.service.recover(new Map());
-    const member = await stack.start('a', {
-      portBindings: { '80/tcp': [{ hostIp: '', hostPort: '' }], '53/udp': [{ hostIp: '', hostPort: '' }] },
-    });
+    await stack.createNetwork('own', { enableIpv6: true });
+    const ports = { '80/tcp': [{ hostIp: '', hostPort: '' }], '53/udp': [{ hostIp: '', hostPort: '' }] };
+    const member = await stack.start('a', { endpoints: { own: {} }, portBindings: ports });
+    // The proxy that holds the ports runs a moment later.
+    await eventually('the port proxy runs', () => processesNaming(stack.dir).length > 0);
+    await stack.service.connect({ ...member.request, endpoints: { own: {}, bridge: {} } }, 'bridge', AbortSignal.timeout(5000));
+    await stack.service.disconnect(member.request.containerId, 'own');
     await stack.service.teardown(member.request.containerId);
+    await stack.service.remove('own');
+    const bridges = stack.service.list({}).flatMap(({ bridge }) => bridge?.name ?? []);
     await stack.close();
     expect(existsSync(stack.dir)).toBe(false);
     expect(tables()).not.toContain(stack.table);
-    await eventually('interfaces are gone', () => !Bun.spawnSync(['ip', '-br', 'link']).stdout.toString().includes(stack.bridge));
+    const links = (): string => Bun.spawnSync(['ip', '-br', 'link']).stdout.toString();
+    for (const name of [stack.bridge, ...bridges]) expect(links()).not.toContain(name);
+    await eventually('interfaces are gone', () => !links().includes(member.sandbox.endpoints.own?.macAddress ?? ''));
+    await eventually('the port proxy has ended', () => processesNaming(stack.dir).length === 0);
+    expect(mountsBelow(stack.dir)).toEqual([]);
+    expect(hostSettings()).toEqual(settings);
   });
 
   test('keeps the sandbox of a running container over a restart, and removes those of others in words', async () => {
@@ -302,6 +315,32 @@ async function spawned(path: string, resolver: string, script: string, name: str
     stdout: 'pipe',
   });
   return (await new Response(child.stdout).text()).trim();
+}
+
+/** Kernel settings of the network that are for the whole host, except forwarding, which stays on. */
+function hostSettings(): Record<string, string> {
+  const folders = [
+    'ipv4',
+    'ipv4/conf/all',
+    'ipv4/conf/default',
+    'ipv4/conf/lo',
+    'ipv6/conf/all',
+    'ipv6/conf/default',
+    'ipv6/conf/lo',
+    'core',
+    'netfilter',
+  ];
+  const files = folders.flatMap(folder => [...new Bun.Glob(`${folder}/*`).scanSync({ cwd: '/proc/sys/net', onlyFiles: false })]);
+  const kept = files.filter(file => !/forward|_count|conf.(all|default).mc_|stable_secret/.test(file));
+  return Object.fromEntries(
+    kept.flatMap(file => {
+      try {
+        return [[file, readFileSync(`/proc/sys/net/${file}`, 'utf8')]];
+      } catch {
+        return [];
+      }
+    }),
+  );
 }
 
 function elementsOf(table: string): string {

@@ -114,9 +114,14 @@ export function putBridge(ctx: Context, network: Network): void {
 function enableForwarding(ctx: Context, network: Network): void {
   for (const family of [4, 6] as const) {
     if (family === 6 && !network.enableIpv6) continue;
-    if (ctx.driver.enableForwarding(family)) {
-      ctx.log.info(`turned on IPv${String(family)} forwarding of this host, which containers need to reach other hosts; it stays on`);
-    }
+    const settings = ctx.driver.enableForwarding(family);
+    if (settings.length === 0) continue;
+    ctx.log.info(
+      'changed settings of this host that containers need to reach other hosts; they stay, because others may rely on them then',
+      {
+        settings: settings.join(' '),
+      },
+    );
   }
 }
 

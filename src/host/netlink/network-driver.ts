@@ -120,9 +120,9 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
       );
     },
     enableForwarding(family) {
-      if (family === 4) return putSysctl('net/ipv4/ip_forward', '1');
-      keepRouterAdvertisements();
-      return putSysctl('net/ipv6/conf/all/forwarding', '1');
+      const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
+      const kept = family === 6 ? keepRouterAdvertisements() : [];
+      return [...kept, ...(putSysctl(name, '1') ? [`${name.replaceAll('/', '.')}=1`] : [])];
     },
     hostAddresses: () =>
       listAddresses(host)
@@ -181,11 +181,15 @@ function contains({ address, length }: InterfaceAddress, other: { readonly famil
 }
 
 /** A host that forwards IPv6 stops listening to its router unless told otherwise, and would lose its own address and route. */
-function keepRouterAdvertisements(): void {
-  for (const link of readdirSync('/proc/sys/net/ipv6/conf')) {
+function keepRouterAdvertisements(): string[] {
+  if (!existsSync('/proc/sys/net/ipv6/conf') || readFileSync('/proc/sys/net/ipv6/conf/all/forwarding', 'utf8').trim() === '1') return [];
+  return readdirSync('/proc/sys/net/ipv6/conf').flatMap(link => {
+    if (link === 'all' || link === 'default' || link === 'lo') return [];
     const path = `/proc/sys/net/ipv6/conf/${link}/accept_ra`;
-    if (readFileSync(path, 'utf8').trim() === '1') writeFileSync(path, '2');
-  }
+    if (readFileSync(path, 'utf8').trim() !== '1') return [];
+    writeFileSync(path, '2');
+    return [`net.ipv6.conf.${link}.accept_ra=2`];
+  });
 }
 
 /** Writes a kernel setting of the thread's network namespace if it differs; true when it did. IPv6 may not be there at all. */
