@@ -1,4 +1,3 @@
-import { messageOf } from '#base/errors.ts';
 import type { Client } from '#client/client.ts';
 import { Cli, type Program } from './cli.ts';
 import type { AnyCommand, Entry } from './command.ts';
@@ -7,6 +6,7 @@ import { bool, type FlagValues, list, text } from './flags/flag.ts';
 import { parseFlags } from './flags/parse.ts';
 import type { GlobalOptions } from './global-options.ts';
 import type { Output } from './output/terminal.ts';
+import { problem } from './output/problem.ts';
 import { commands, commonCommands } from './registry.ts';
 
 const globalFlags = {
@@ -165,7 +165,7 @@ async function report(cli: Cli, err: unknown, path: string, usage: string): Prom
   }
   // Whoever read our output has gone: there is nobody to tell.
   if (err instanceof Error && 'code' in err && err.code === 'EPIPE') return 1;
-  cli.err.line(messageOf(err));
+  cli.err.line(problem(err));
   if (cli.options.debug && err instanceof Error && err.stack !== undefined) cli.err.line(err.stack);
   return 1;
 }

@@ -11,7 +11,8 @@ import type {
   ContainerWaitResponse,
   FilesystemChange,
 } from '#api/types/container.ts';
-import type { Connection } from './connection.ts';
+import { isBefore } from '#api/versions.ts';
+import { type Connection, parseVersion } from './connection.ts';
 import { encodeFilters, type Filters } from './filters.ts';
 import type { HijackedStream } from './hijack.ts';
 import { readJsonLines } from './json-stream.ts';
@@ -78,7 +79,8 @@ export class Containers {
     request: ContainerCreateRequest,
     { name, platform, signal }: { name?: string | undefined; platform?: string | undefined } & Signalled = {},
   ): Promise<ContainerCreateResponse> {
-    return await this.#connection.json('POST', '/containers/create', { query: { name, platform }, json: request, signal });
+    const json = forVersion(request, await this.#connection.apiVersion(signal));
+    return await this.#connection.json('POST', '/containers/create', { query: { name, platform }, json, signal });
   }
 
   async inspect(id: string, { size, signal }: { size?: boolean } & Signalled = {}): Promise<ContainerInspect> {
@@ -253,3 +255,26 @@ function pathStat(response: Response): ContainerPathStat {
 }
 
 export const bodyOf = (response: Response): ReadableStream<Uint8Array> => response.body ?? new Blob([]).stream();
+
+/** The request as daemons of this version expect it: the MAC address belongs to a network since 1.44, to the container before. */
+function forVersion(request: ContainerCreateRequest, version: string): ContainerCreateRequest {
+  const { MacAddress, HostConfig, ...rest } = request;
+  const before144 = isBefore(parseVersion(version), '1.44');
+  return {
+    ...rest,
+    ...(before144 && MacAddress !== undefined ? { MacAddress } : {}),
+    ...(HostConfig === undefined || HostConfig === null
+      ? {}
+      : { HostConfig: { ...HostConfig, CapAdd: inFull(HostConfig.CapAdd), CapDrop: inFull(HostConfig.CapDrop) } }),
+  };
+}
+
+/** Capabilities by their names in full, each once, so that equal sets are equal requests. */
+function inFull(capabilities: readonly string[] | null | undefined): string[] | null {
+  if (capabilities === null || capabilities === undefined) return null;
+  const names = capabilities.map(name => {
+    const upper = name.trim().toUpperCase();
+    return upper === 'ALL' || upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
+  });
+  return [...new Set(names)].toSorted();
+}

@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { isErrno, messageOf } from '#base/errors.ts';
 import { ExitError } from '../errors.ts';
+import { problem } from '../output/problem.ts';
 import type { GlobalOptions } from '../global-options.ts';
 
 export interface StoredAuth {
@@ -87,7 +88,7 @@ export function loadConfigFile(options: GlobalOptions, warn: (text: string) => v
     text = readFileSync(path, 'utf8');
   } catch (err) {
     if (isErrno(err, 'ENOENT', 'ENOTDIR')) return new ConfigFile(path, {});
-    warn(`WARNING: Error loading config file: ${path}: ${messageOf(err)}`);
+    warn(`WARNING: Error loading config file: ${problem(err)}`);
     return new ConfigFile(path, {});
   }
   try {

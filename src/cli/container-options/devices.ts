@@ -11,7 +11,7 @@ export const isCdiDevice = (text: string): boolean => /^[A-Za-z][\w.-]*\/[A-Za-z
 export function parseDevice(text: string): DeviceMapping {
   const parts = text.split(':');
   const [source = '', second, third] = parts;
-  if (parts.length > 3 || source === '') throw new Error(`invalid device specification: ${text}`);
+  if (parts.length > 3 || source === '') throw new Error(`bad format for path: ${text}`);
   const target = second === undefined || (third === undefined && isDeviceMode(second)) ? source : second;
   const mode = third ?? (second !== undefined && isDeviceMode(second) ? second : 'rwm');
   if (!isDeviceMode(mode)) throw new Error(`bad mode specified: ${mode}`);

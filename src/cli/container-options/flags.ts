@@ -3,7 +3,6 @@ import { bool, flagOf, int, int64, list, map, text, uint16, uint64 } from '../fl
 import { bytes, cpus, duration, swapBytes } from '../flags/units.ts';
 import { checkAttach, checkDnsSearch, checkExtraHost, checkIpAddress, checkLink, checkSysctl } from './checks.ts';
 import { checkCgroupRule, parseGpus, parseThrottleBytes, parseThrottleIops, parseUlimit, parseWeightDevice } from './devices.ts';
-import { isIP } from './addresses.ts';
 import { checkEnv, checkLabel } from './key-values.ts';
 import { parseMount } from './mounts.ts';
 import { parseNetworkOption } from './networks.ts';
@@ -11,19 +10,6 @@ import { parseNetworkOption } from './networks.ts';
 /** A flag that may be used several times, each value read by `parse`. */
 const each = <T>(hint: string, parse: (value: string) => T, usage: string, options: FlagOptions<readonly T[]> = {}): Flag<readonly T[]> =>
   flagOf({ hint, initial: [], parse: (value: string, current: readonly T[]) => [...current, parse(value)] }, usage, options);
-
-const address = (usage: string): Flag<string> =>
-  flagOf(
-    {
-      hint: 'ip',
-      initial: '',
-      parse(value) {
-        if (!isIP(value.trim())) throw new Error(`failed to parse IP: ${JSON.stringify(value)}`);
-        return value.trim();
-      },
-    },
-    usage,
-  );
 
 /** The flags of `create` and `run`. */
 export const containerFlags = {
@@ -75,8 +61,8 @@ export const containerFlags = {
   interactive: bool('Keep stdin open even when not attached', { short: 'i' }),
   'io-maxbandwidth': bytes('Limit of I/O of the system drive, in bytes each second (Windows only)', { hidden: true }),
   'io-maxiops': uint64('Limit of I/O operations of the system drive each second (Windows only)', { hidden: true }),
-  ip: address('IPv4 address on the network (172.30.100.104)'),
-  ip6: address('IPv6 address on the network (2001:db8::33)'),
+  ip: text('IPv4 address on the network (172.30.100.104)'),
+  ip6: text('IPv6 address on the network (2001:db8::33)'),
   ipc: text('IPC namespace to use'),
   isolation: text('Isolation technology'),
   'kernel-memory': bytes('Limit of kernel memory', { hidden: true }),
@@ -119,7 +105,7 @@ export const containerFlags = {
   tmpfs: list('Mount a tmpfs directory'),
   tty: bool('Give it a terminal', { short: 't' }),
   ulimit: each('ulimit', parseUlimit, 'Resource limits of its processes (name=soft[:hard])'),
-  'use-api-socket': bool("Mount the daemon's socket and this user's registry credentials", { hidden: true }),
+  'use-api-socket': bool("Mount the daemon's socket", { hidden: true }),
   user: text('User name or id, and group (name|uid[:group|gid])', { short: 'u' }),
   userns: text('User namespace to use'),
   uts: text('UTS namespace to use'),

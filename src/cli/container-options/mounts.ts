@@ -153,16 +153,16 @@ export interface ParsedVolumes {
   readonly anonymous: Record<string, object>;
 }
 
-/** Reads every `-v`: `path`, `name:path[:mode]` or `/host/path:path[:mode]`. A host path that begins with a dot is relative to this directory. */
+/**
+ * Reads every `-v`: `path`, `name:path[:mode]` or `/host/path:path[:mode]`. A host path that begins with a dot is relative to this directory. What
+ * makes no sense is the daemon's to refuse.
+ */
 export function parseVolumes(specs: readonly string[]): ParsedVolumes {
   const parsed: ParsedVolumes = { binds: [], anonymous: {} };
   for (const spec of specs) {
     if (spec === '') throw new Error('invalid empty volume spec');
-    const parts = spec.split(':');
-    if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
-    if (parts.length > 1 && parts.some(part => part === '')) throw new Error(`invalid spec: ${spec}: empty section between colons`);
-    const [source = '', ...rest] = parts;
-    if (rest.length === 0) parsed.anonymous[source] = {};
+    const [source = '', ...rest] = spec.split(':');
+    if (source === '' || rest.length === 0) parsed.anonymous[spec] = {};
     else parsed.binds.push([source.startsWith('.') ? resolve(source) : source, ...rest].join(':'));
   }
   return parsed;

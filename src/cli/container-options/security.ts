@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { messageOf } from '#base/errors.ts';
+import { problem } from '../output/problem.ts';
 
 export interface ParsedSecurity {
   readonly options: string[];
@@ -28,7 +29,7 @@ function readProfile(path: string): string {
   try {
     text = readFileSync(path, 'utf8');
   } catch (err) {
-    throw new Error(`opening seccomp profile (${path}) failed: ${messageOf(err)}`, { cause: err });
+    throw new Error(`opening seccomp profile (${path}) failed: ${problem(err)}`, { cause: err });
   }
   try {
     return JSON.stringify(JSON.parse(text));

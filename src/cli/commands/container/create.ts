@@ -1,7 +1,7 @@
-import { messageOf } from '#base/errors.ts';
 import { defineCommand, minArgs } from '../../command.ts';
 import { containerFlags } from '../../container-options/flags.ts';
 import { ExitError } from '../../errors.ts';
+import { problem } from '../../output/problem.ts';
 import { buildRequest, createContainer } from './create-container.ts';
 
 export const command = defineCommand({
@@ -18,7 +18,7 @@ export const command = defineCommand({
       cli.out.line(await createContainer(cli, client, request, parsed.flags));
     } catch (err) {
       if (err instanceof ExitError) throw err;
-      throw new ExitError(1, messageOf(err), { cause: err });
+      throw new ExitError(1, problem(err), { cause: err });
     }
   },
 });
