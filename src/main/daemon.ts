@@ -7,6 +7,7 @@ import { type DaemonOptions, resolveDaemonOptions } from './daemon-options.ts';
 import { openEngine } from './engine.ts';
 import { claimPidfile, claimRoots } from './instance.ts';
 import { listenAddresses, socketOwner } from './listen-addresses.ts';
+import { checkDefaultRuntime } from './programs.ts';
 import { reloadableKeys, reloadOptions } from './reload.ts';
 import { productVersion } from './version.ts';
 
@@ -16,9 +17,14 @@ export async function main(argv: readonly string[]): Promise<void> {
     const flags = parseDaemonFlags(argv);
     if (flags.help) return void process.stdout.write(daemonHelp());
     if (flags.version) return void process.stdout.write(`Berth version ${productVersion}\n`);
-    const options = resolveDaemonOptions(flags);
+    const resolve = (): DaemonOptions => {
+      const options = resolveDaemonOptions(flags);
+      checkDefaultRuntime(options.defaultRuntime, options.runtimes);
+      return options;
+    };
+    const options = resolve();
     if (flags.validate) return void process.stdout.write('configuration OK\n');
-    await serve(options, () => resolveDaemonOptions(flags));
+    await serve(options, resolve);
   } catch (err) {
     process.stderr.write(`berth daemon: ${messageOf(err)}\n`);
     process.exitCode = 1;

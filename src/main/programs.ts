@@ -1,3 +1,4 @@
+import { invalidArgument } from '#base/errors.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 
 /** Programs of the host that the engine stands on: what is installed decides what is offered. */
@@ -6,7 +7,7 @@ import type { RuntimeBinary } from '#core/runtime.ts';
 const knownRuntimes = ['crun', 'runc'] as const;
 const knownInits = ['tini-static', 'tini', 'docker-init'] as const;
 
-/** By name: those the operator added and the known ones that are installed. */
+/** By name: those the operator added and the known ones that are installed. With none at all crun is named, so that the error says what to install. */
 export function findRuntimes(added: readonly RuntimeBinary[]): Map<string, RuntimeBinary> {
   const found = new Map<string, RuntimeBinary>();
   for (const name of knownRuntimes) {
@@ -14,12 +15,24 @@ export function findRuntimes(added: readonly RuntimeBinary[]): Map<string, Runti
     if (path !== null) found.set(name, { name, path, args: [] });
   }
   for (const runtime of added) found.set(runtime.name, runtime);
+  if (found.size === 0) found.set('crun', { name: 'crun', path: 'crun', args: [] });
   return found;
 }
 
-/** The runtime of containers that name none. With none installed crun is named, so that the error says what to install. */
+/** The runtime of containers that name none. */
 export function defaultRuntimeName(wanted: string | undefined, runtimes: ReadonlyMap<string, RuntimeBinary>): string {
   return wanted ?? knownRuntimes.find(name => runtimes.has(name)) ?? 'crun';
+}
+
+/** Rejects with InvalidArgument a default runtime that containers could not be run by. */
+export function checkDefaultRuntime(wanted: string | undefined, added: readonly RuntimeBinary[]): void {
+  if (wanted === undefined) return;
+  const found = findRuntimes(added);
+  if (found.has(wanted)) return;
+  const known = knownRuntimes.some(name => name === wanted);
+  throw invalidArgument(
+    `specified default runtime '${wanted}' does not exist; ${known ? `install the package ${wanted}` : `add it with --add-runtime ${wanted}=path`}, or choose one of: ${[...found.keys()].join(', ')}`,
+  );
 }
 
 export function findInit(wanted: string | undefined): string | undefined {

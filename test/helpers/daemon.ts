@@ -15,6 +15,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Load the busybox image as soon as it listens. Default: true. */
   readonly busybox?: boolean;
+  /** A process whose network and mount namespaces the daemon shall live in. */
+  readonly besideProcess?: number;
   /** Folder of the data root; default: in the daemon's own temporary folder. */
   readonly dataRoot?: string;
 }
@@ -101,7 +103,9 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Starts it without waiting: for daemons that are expected to end by themselves. */
   spawn(env: Readonly<Record<string, string>> = {}): void {
+    const beside = this.#options.besideProcess;
     const command = [
+      ...(beside === undefined ? [] : ['nsenter', `--target=${String(beside)}`, '--net', '--mount', `--wd=${projectRoot}`]),
       ...[...berthCommand(), 'daemon'],
       ...['-H', this.host, '--data-root', this.dataRoot, '--exec-root', this.execRoot, '--pidfile', join(this.folder, 'berth.pid')],
       ...['--bip', this.#bip, '-D', ...(this.#options.args ?? [])],
