@@ -1,5 +1,5 @@
 import { invalidArgument } from '#base/errors.ts';
-import type { ContainerConfig, ContainerCreateRequest, ContainerInspect, ContainerSummary, Mount } from '#api/types/container.ts';
+import type { ContainerCreateRequest, ContainerInspect, ContainerSummary, Mount } from '#api/types/container.ts';
 import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
 import type { Network } from '#api/types/network.ts';
 import type { SystemInfo } from '#api/types/system.ts';
@@ -116,26 +116,6 @@ export const inspectShims: readonly Shim<ContainerInspect>[] = [
   },
 ];
 
-const emptyConfig = (): ContainerConfig => ({
-  Hostname: '',
-  Domainname: '',
-  User: '',
-  AttachStdin: false,
-  AttachStdout: false,
-  AttachStderr: false,
-  Tty: false,
-  OpenStdin: false,
-  StdinOnce: false,
-  Env: null,
-  Cmd: null,
-  Image: '',
-  Volumes: null,
-  WorkingDir: '',
-  Entrypoint: null,
-  OnBuild: null,
-  Labels: null,
-});
-
 const unnamed = '<none>';
 
 /** Each image of GET /system/df, on its way out. */
@@ -162,10 +142,10 @@ export const imageSummaryShims: readonly Shim<ImageSummary>[] = [
 export const imageInspectShims: readonly Shim<ImageInspect>[] = [
   {
     before: '1.45',
-    why: 'the container that an image was committed from was told; older compose reads its configuration without looking whether it is there',
+    why: 'the container that an image was committed from was told; compose 1 carries the volumes of its configuration over to a new container',
     apply: image => {
       image.Container = '';
-      image.ContainerConfig = emptyConfig();
+      if (image.Config !== null) image.ContainerConfig = image.Config;
     },
   },
   {

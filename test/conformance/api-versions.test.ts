@@ -214,7 +214,7 @@ describe('API versions', () => {
       expect((await aliasesAt('1.45')).aliases ?? []).not.toContain(old.short);
     });
     await daemon().api.expect('DELETE', '/networks/named', { status: 204 });
-    expect((await get('1.44', '/images/busybox/json')).ContainerConfig).toMatchObject({ Cmd: null, Volumes: null });
+    expect((await get('1.44', '/images/busybox/json')).ContainerConfig).toMatchObject({ Cmd: ['sh'] });
     expect(await get('1.45', '/images/busybox/json')).not.toHaveProperty('ContainerConfig');
   });
 

@@ -15,6 +15,7 @@ const checks = {
   mkfs: () => tool('mkfs.ext4'),
   python3: () => tool('python3'),
   openssl: () => tool('openssl'),
+  'docker-compose': () => tool('docker-compose'),
   cgroup1: () => (existsSync('/sys/fs/cgroup/memory') ? undefined : 'cgroup v1 controllers are not mounted'),
   cgroup2: () => (existsSync('/sys/fs/cgroup/cgroup.controllers') ? undefined : 'the unified cgroup hierarchy is not at /sys/fs/cgroup'),
   ipv6: () => (existsSync('/proc/net/if_inet6') ? undefined : 'the kernel has no IPv6'),

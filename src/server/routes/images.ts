@@ -1,5 +1,6 @@
 import { filterKeys, parseFilters } from '#api/filters.ts';
 import { isBefore } from '#api/versions.ts';
+import type { ApiVersion } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
 import { hostPlatform, parsePlatform } from '#oci/platform.ts';
 import type { Platform } from '#oci/platform.ts';
@@ -53,7 +54,7 @@ export function imageRoutes({ images }: Services): Route[] {
     route('GET /images/{name:.*}/json', async request => {
       const details = await images.inspect(request.param('name'));
       requirePlatform(details, request.param('name'), platformSince(request, '1.49'));
-      return json(shim(imageInspectShims, request.version, toWireImageInspect(details)));
+      return json(shim(imageInspectShims, inspectVersion(request), toWireImageInspect(details)));
     }),
     route('GET /images/{name:.*}/history', async request => {
       const name = request.param('name');
@@ -96,6 +97,10 @@ export function imageRoutes({ images }: Services): Route[] {
 /** Older clients do not know the parameter, so what they send there is not one. */
 const platformSince = (request: ApiRequest, since: '1.46' | '1.48' | '1.49') =>
   isBefore(request.version, since) ? undefined : parsePlatformJson(request.query.optional('platform'));
+
+/** Compose 1 speaks the newest version that it is offered, but cannot do without what went with 1.45. */
+const inspectVersion = (request: ApiRequest): ApiVersion =>
+  isBefore('1.44', request.version) && request.header('user-agent')?.startsWith('docker-compose/1.') === true ? '1.44' : request.version;
 
 /** Some clients join names with commas. */
 const splitNames = (names: string): string[] => names.split(',').filter(name => name !== '');
