@@ -7,7 +7,7 @@ import { parseFlags } from './flags/parse.ts';
 import type { GlobalOptions } from './global-options.ts';
 import type { Output } from './output/terminal.ts';
 import { problem } from './output/problem.ts';
-import { commands, commonCommands } from './registry.ts';
+import { commands, commonCommands, laterCommands } from './registry.ts';
 
 const globalFlags = {
   config: text('Directory of the client\'s settings (default "~/.docker")'),
@@ -102,6 +102,7 @@ async function dispatch(cli: Cli, argv: readonly string[], word: string, rest: r
     const { runPlugin } = await import('./plugins.ts');
     const code = await runPlugin(cli, argv, word, rest);
     if (code !== undefined) return code;
+    if (laterCommands.includes(word)) throw notYet(cli, word);
     throw new ExitError(1, `${cli.name}: unknown command: ${cli.name} ${word}\n\nRun '${cli.name} --help' for more information`);
   }
   const { path, entry } = found;
@@ -110,12 +111,16 @@ async function dispatch(cli: Cli, argv: readonly string[], word: string, rest: r
   return await runCommand(cli, path, command, found.rest);
 }
 
+const notYet = (cli: Cli, word: string): ExitError =>
+  new ExitError(1, `${cli.name}: the command "${word}" is not part of Berth ${cli.version} yet; '${cli.name} --help' lists those that are`);
+
 async function runGroup(cli: Cli, { path, entry, rest }: Found): Promise<number> {
   try {
     const parsed = parseFlags({}, rest, { interspersed: false });
     for (const notice of parsed.notices) cli.err.line(notice);
     const [unknown] = parsed.args;
     if (unknown !== undefined && !parsed.help) {
+      if (laterCommands.includes(unknown)) throw notYet(cli, unknown);
       throw new ExitError(
         1,
         `${cli.name}: unknown command: ${path} ${unknown}\n\nUsage:  ${path}\n\nRun '${path} --help' for more information`,
@@ -125,7 +130,7 @@ async function runGroup(cli: Cli, { path, entry, rest }: Found): Promise<number>
     (parsed.help ? cli.out : cli.err).write(groupHelp(path, entry));
     return 0;
   } catch (err) {
-    return await report(cli, err, path, '');
+    return await report(cli, err, path, 'COMMAND');
   }
 }
 
@@ -181,6 +186,11 @@ async function showHelpOf(cli: Cli, words: readonly string[]): Promise<number> {
   const [word, ...rest] = words;
   if (word === undefined) return await showRootHelp(cli, cli.out);
   const found = findCommand(cli.name, word, rest);
+  if (found === undefined) {
+    const { runPlugin } = await import('./plugins.ts');
+    const code = await runPlugin(cli, [word, ...rest, '--help'], word, [...rest, '--help']);
+    if (code !== undefined) return code;
+  }
   if (found === undefined || (found.entry.commands !== undefined && found.rest.length > 0)) {
     throw new ExitError(1, `unknown help topic: ${words.join(' ')}`);
   }

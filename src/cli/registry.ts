@@ -126,3 +126,9 @@ export const commands: Commands = {
 
 /** The commands shown first. */
 export const commonCommands = ['run', 'exec', 'ps', 'pull', 'push', 'images', 'login', 'logout', 'search', 'version', 'info'];
+
+/** Words of Docker's that this version does not answer to. */
+export const laterCommands: readonly string[] = [
+  ...['build', 'builder', 'buildx', 'checkpoint', 'commit', 'compose', 'config', 'cp', 'diff', 'export', 'manifest', 'node', 'plugin'],
+  ...['secret', 'service', 'stack', 'stats', 'swarm', 'trust'],
+];

@@ -177,6 +177,15 @@ export class Connection {
     }
   }
 
+  #tlsProblem(err: unknown): string | undefined {
+    if (this.endpoint.kind !== 'tcp' || this.endpoint.tls === undefined) return undefined;
+    if (isErrno(err, 'EPROTO')) {
+      const wants = this.endpoint.tls.cert === undefined ? 'a client certificate (--tlscert and --tlskey)' : 'another client certificate';
+      return `the TLS handshake failed: the daemon may want ${wants}, or not speak TLS on this port`;
+    }
+    return /certificate/.test(messageOf(err)) ? `${messageOf(err)} (--tlscacert names the authority to trust)` : undefined;
+  }
+
   async #resolveTarget(): Promise<FetchTarget> {
     const { endpoint } = this;
     // Without this, a stream that says nothing for five minutes ends.
@@ -220,9 +229,12 @@ export class Connection {
     } catch (cause) {
       return connectionError(address.host, this.endpoint.kind === 'ssh' ? err : cause);
     }
-    if (isErrno(err, 'ECONNRESET', 'ConnectionClosed'))
-      return connectionErrorText(address.host, 'the daemon closed the connection before it answered', err);
-    return connectionErrorText(address.host, messageOf(err), err);
+    if (isErrno(err, 'ECONNRESET', 'ConnectionClosed')) {
+      const plain = this.endpoint.kind === 'tcp' && this.endpoint.tls === undefined;
+      const hint = plain ? ' (does it expect TLS? then use --tlsverify)' : '';
+      return connectionErrorText(address.host, `the daemon closed the connection before it answered${hint}`, err);
+    }
+    return connectionErrorText(address.host, this.#tlsProblem(err) ?? messageOf(err), err);
   }
 }
 

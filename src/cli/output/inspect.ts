@@ -1,16 +1,18 @@
 import { messageOf } from '#base/errors.ts';
 import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
+import { escapeHtml } from './text.ts';
 
 /**
  * Prints what is known about each of many objects: an indented JSON array, one line of JSON, or a template for each. What was found is printed also
- * when something was not; the reasons come afterwards with exit code 1.
+ * when something was not; the reasons come afterwards with exit code 1. Docker escapes JSON for HTML in some places: `escaped` says so.
  */
 export async function inspectEach(
   cli: Cli,
   names: readonly string[],
   format: string,
   get: (name: string) => Promise<unknown>,
+  { escaped = false }: { readonly escaped?: boolean } = {},
 ): Promise<number> {
   const render = format === '' || format === 'json' ? undefined : await compile(format);
   const found: unknown[] = [];
@@ -25,13 +27,12 @@ export async function inspectEach(
       failures.push(messageOf(err));
     }
   }
-  if (render === undefined) cli.out.line(format === 'json' ? JSON.stringify(found) : escapeless(found));
+  const text = JSON.stringify(found, null, format === 'json' ? 0 : 4);
+  if (render === undefined) cli.out.line(escaped ? escapeHtml(text) : text);
   else if (found.length === 0 && failures.length === names.length) cli.out.line();
   if (failures.length > 0) throw new ExitError(1, failures.join('\n'));
   return 0;
 }
-
-const escapeless = (found: readonly unknown[]): string => JSON.stringify(found, null, 4);
 
 async function compile(format: string): Promise<(value: unknown) => string> {
   const [{ compileTemplate }, { TemplateError }, { isOptionalField }] = await Promise.all([

@@ -1,3 +1,5 @@
+import { escapeHtml } from '../output/text.ts';
+
 /** What a template can reach through a dot when it is not plain JSON: named fields, and methods that take arguments. */
 export class Struct {
   /** The name of the Go type that errors speak of. */
@@ -94,5 +96,5 @@ export function toJson(value: unknown): string {
     typeof inner === 'bigint' ? Number(inner) : inner,
   );
   if (!(value instanceof Struct)) return text;
-  return text.replace(/[<>&\u2028\u2029]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escapeHtml(text);
 }

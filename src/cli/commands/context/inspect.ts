@@ -14,7 +14,7 @@ export const command = defineCommand({
   flags: { format: text(formatUsage('object'), { short: 'f' }) },
   async run(cli, { flags, args }) {
     const names = args.length === 0 ? [await currentContext(cli)] : args;
-    return await inspectEach(cli, names, flags.format, async name => describe(cli, name));
+    return await inspectEach(cli, names, flags.format, async name => describe(cli, name), { escaped: true });
   },
 });
 

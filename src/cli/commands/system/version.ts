@@ -136,8 +136,8 @@ function describeServer(server: SystemVersion): string {
     }
     out += line('  ', 'API version', `${details.ApiVersion ?? ''} (minimum version ${details.MinAPIVersion ?? ''})`);
     if ((details.GoVersion ?? '') !== '') out += line('  ', 'Go version', details.GoVersion ?? '');
-    out += line('  ', 'Git commit', details.GitCommit ?? '');
-    out += line('  ', 'Built', reformatDate(details.BuildTime ?? ''));
+    if ((details.GitCommit ?? '') !== '') out += line('  ', 'Git commit', details.GitCommit ?? '');
+    if ((details.BuildTime ?? '') !== '') out += line('  ', 'Built', reformatDate(details.BuildTime ?? ''));
     out += line('  ', 'OS/Arch', `${details.Os ?? ''}/${details.Arch ?? ''}`);
     out += line('  ', 'Experimental', details.Experimental ?? 'false');
   }
