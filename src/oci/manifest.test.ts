@@ -15,6 +15,17 @@ const index = (...manifests: object[]): ImageIndex =>
   parseManifest(bytes({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests })) as ImageIndex;
 
 describe('parseManifest()', () => {
+  test('encodeManifest() never mixes the names of Docker and OCI', () => {
+    const typesFor = (...types: readonly string[]): string[] => {
+      const layers = types.map(mediaType => ({ mediaType, digest: sha256(mediaType), size: 1 }));
+      const manifest = parseManifest(encodeManifest({ digest: sha256('config'), size: 5 }, layers));
+      return [manifest.mediaType, ...('layers' in manifest ? manifest.layers.map(layer => layer.mediaType) : [])];
+    };
+    const { ociLayerGzip, ociLayerZstd, dockerLayerGzip, dockerManifest, ociManifest } = mediaTypes;
+    expect(typesFor(ociLayerGzip, dockerLayerGzip)).toEqual([dockerManifest, dockerLayerGzip, dockerLayerGzip]);
+    expect(typesFor(ociLayerZstd, dockerLayerGzip)).toEqual([ociManifest, ociLayerZstd, ociLayerGzip]);
+  });
+
   test('reads what encodeManifest() writes', () => {
     const layer = { mediaType: mediaTypes.dockerLayerGzip, digest: sha256('layer'), size: 7 };
     expect(parseManifest(encodeManifest({ digest: sha256('config'), size: 5 }, [layer]))).toEqual({

@@ -143,13 +143,27 @@ export function selectManifest(index: ImageIndex, wanted: Platform): Descriptor 
 /** True for a layer whose bytes registries do not keep (Docker's `foreign`, OCI's `nondistributable`). */
 export const isForeignLayer = (layer: Descriptor): boolean => /\.foreign\.|\.nondistributable\./.test(layer.mediaType);
 
-/** A Docker schema 2 manifest as bytes, for images that came without one. */
+/**
+ * A manifest as bytes, for layers that come from several places: Docker schema 2, or OCI where a layer is in a format that only OCI has a name for.
+ * The layers' media types become those of the manifest's own family, because readers refuse a mixture.
+ */
 export function encodeManifest(config: { readonly digest: Digest; readonly size: number }, layers: readonly Descriptor[]): Uint8Array {
+  const isOci = layers.some(layer => layer.mediaType.endsWith('zstd'));
   const manifest = {
     schemaVersion: 2,
-    mediaType: mediaTypes.dockerManifest,
-    config: { mediaType: mediaTypes.dockerConfig, size: config.size, digest: config.digest },
-    layers: layers.map(({ mediaType, size, digest }) => ({ mediaType, size, digest })),
+    mediaType: isOci ? mediaTypes.ociManifest : mediaTypes.dockerManifest,
+    config: { mediaType: isOci ? mediaTypes.ociConfig : mediaTypes.dockerConfig, size: config.size, digest: config.digest },
+    layers: layers.map(({ mediaType, size, digest }) => ({ mediaType: layerTypeIn(isOci, mediaType), size, digest })),
   };
   return new TextEncoder().encode(JSON.stringify(manifest, undefined, 3));
+}
+
+const layerTypes: readonly (readonly [oci: string, docker: string])[] = [
+  [mediaTypes.ociLayer, mediaTypes.dockerLayer],
+  [mediaTypes.ociLayerGzip, mediaTypes.dockerLayerGzip],
+];
+
+function layerTypeIn(isOci: boolean, mediaType: string): string {
+  const [oci, docker] = layerTypes.find(names => names.includes(mediaType)) ?? [mediaType, mediaType];
+  return isOci ? oci : docker;
 }

@@ -3,7 +3,7 @@ import { sharedDaemon } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { type Registry, startRegistry } from '#test/helpers/registry.ts';
-import { runOk } from '#test/helpers/run.ts';
+import { run, runOk } from '#test/helpers/run.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'docker-registry', 'skopeo');
 const skopeo = (...args: string[]): Promise<string> => runOk(['skopeo', '--insecure-policy', ...args]);
@@ -90,12 +90,11 @@ describe('real registries', () => {
     expect(await daemon().log()).not.toContain('secret');
   });
 
-  test('skopeo reads and writes through the daemon as well', async () => {
+  test('skopeo asks the daemon itself with an API older than any that Docker serves today, and is told so', async () => {
     await using folder = await tempFolder();
-    const host = `--src-daemon-host=${daemon().host}`;
-    await skopeo('copy', '-q', host, 'docker-daemon:busybox:latest', `oci:${folder.path}/layout:busybox`);
-    await skopeo('copy', '-q', `--dest-daemon-host=${daemon().host}`, `oci:${folder.path}/layout:busybox`, 'docker-daemon:from-skopeo:1');
-    expect(await ok('run', '--rm', 'from-skopeo:1', 'echo', 'hello')).toBe('hello');
-    await ok('rmi', 'from-skopeo:1');
+    const source = [`--src-daemon-host=${daemon().host}`, 'docker-daemon:busybox:latest'];
+    const { exitCode, stderr } = await run(['skopeo', '--insecure-policy', 'copy', '-q', ...source, `oci:${folder.path}/layout:busybox`]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('client version 1.22 is too old. Minimum supported API version is 1.24');
   });
 });

@@ -190,7 +190,10 @@ export class TestDaemon implements AsyncDisposable {
       ...mountsBelow(this.folder).map(mount => `mount ${mount}`),
       ...processesNaming(this.folder).map(line => `process ${line}`),
     ];
-    if (this.#before !== undefined) found.push(...compareMachines(this.#before, await machineState()));
+    if (this.#before !== undefined) {
+      // Registries are peers of a test, which ends them before or after its daemon.
+      found.push(...compareMachines(this.#before, await machineState()).filter(line => !line.includes('docker-registry serve')));
+    }
     return found;
   }
 

@@ -90,7 +90,8 @@ async function manifestFor(
   const manifest = parseManifest(bytes);
   if (layers.every((layer, index) => layer.digest === image.layers[index]?.digest)) return { bytes, mediaType: manifest.mediaType };
   const config = await context.content.info(image.id);
-  return { bytes: encodeManifest({ digest: image.id, size: config?.sizeBytes ?? 0 }, layers), mediaType: mediaTypes.dockerManifest };
+  const made = encodeManifest({ digest: image.id, size: config?.sizeBytes ?? 0 }, layers);
+  return { bytes: made, mediaType: parseManifest(made).mediaType };
 }
 
 async function pushSmallBlob(context: RegistryContext, repository: RegistryRepository, digest: Digest, signal: AbortSignal): Promise<void> {
