@@ -5,6 +5,7 @@ import { startServer } from '#server/server.ts';
 import { daemonHelp, parseDaemonFlags } from './daemon-flags.ts';
 import { type DaemonOptions, resolveDaemonOptions } from './daemon-options.ts';
 import { openEngine } from './engine.ts';
+import { releaseMemoryWhenIdle } from './idle-memory.ts';
 import { claimPidfile, claimRoots } from './instance.ts';
 import { listenAddresses, socketOwner } from './listen-addresses.ts';
 import { checkDefaultRuntime } from './programs.ts';
@@ -75,6 +76,7 @@ async function serve(initial: DaemonOptions, reread: () => DaemonOptions): Promi
       listening: server.addresses,
       startMs: Math.round(performance.now() - startedAt),
     });
+    using _memory = releaseMemoryWhenIdle(log);
     const signal = await stop;
     log.info('shutting down, containers run on', { signal });
     await server.close(options.shutdownTimeoutSeconds < 0 ? undefined : options.shutdownTimeoutSeconds * 1000);

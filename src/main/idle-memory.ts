@@ -1,0 +1,44 @@
+import type { Logger } from '#base/log.ts';
+import { releaseProgramPages } from '#host/sys/memory.ts';
+
+const afterStartMs = 250;
+const checkMs = 4_000;
+/** Less work than this between two looks is no work. */
+const idleCpuMicros = 10_000;
+
+/**
+ * Gives memory back when there is nothing to do: soon after the start, most of whose code is never needed again, and whenever work has ended.
+ * Garbage would otherwise wait for the work that makes more of it.
+ */
+export function releaseMemoryWhenIdle(log: Logger): Disposable {
+  let last = 0;
+  let released = 0;
+  const used = (): number => {
+    const { user, system } = process.cpuUsage();
+    return user + system;
+  };
+  const release = (): void => {
+    try {
+      Bun.gc(true);
+      releaseProgramPages();
+    } catch (err) {
+      log.debug('memory could not be given back', { error: err });
+    }
+    last = released = used();
+  };
+  const first = setTimeout(release, afterStartMs);
+  const timer = setInterval(() => {
+    const now = used();
+    const isIdle = now - last < idleCpuMicros;
+    last = now;
+    if (isIdle && now - released > idleCpuMicros) release();
+  }, checkMs);
+  first.unref();
+  timer.unref();
+  return {
+    [Symbol.dispose]: () => {
+      clearTimeout(first);
+      clearInterval(timer);
+    },
+  };
+}
