@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect } from 'bun:test';
 import { create, inspect, outputOf, remove, sh, sharedDaemon } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
@@ -113,5 +114,17 @@ describe('volumes', () => {
     const refused = await daemon().api.post<{ message: string }>('/containers/create', { Image: 'busybox', HostConfig: { Mounts: twice } });
     expect(refused.status).toBe(400);
     expect(refused.json.message).toContain('Duplicate mount point: /same');
+  });
+
+  test('a file is mounted read-only, by either runtime', async () => {
+    for (const Runtime of ['crun', 'runc'].filter(name => Bun.which(name) !== null)) {
+      for (const more of [
+        { Binds: ['/etc/hostname:/file:ro'] },
+        { Mounts: [{ Type: 'bind', Source: '/etc/hostname', Target: '/file', ReadOnly: true }] },
+      ])
+        expect(await outputOf(daemon(), 'cat /file; ! echo x 2>/dev/null >/file', { HostConfig: { Runtime, ...more } })).toBe(
+          readFileSync('/etc/hostname', 'utf8').trim(),
+        );
+    }
   });
 });

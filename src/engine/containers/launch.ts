@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { cleanUp } from '#base/dispose.ts';
 import { conflict, EngineError, failedPrecondition, internal, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
@@ -194,6 +194,7 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
     container,
     rootPath: root.path,
     mountSources: root.sources,
+    singleFiles: singleFiles(container),
     files: sandbox.files,
     user: root.user,
     linkedEnvironment: linkedEnvironment(ctx, container),
@@ -203,6 +204,12 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
     host: ctx.host,
     shmPath: ipc.shmPath,
   });
+}
+
+function singleFiles({ mounts }: Container): ReadonlySet<string> {
+  const binds = mounts.filter(mount => mount.type === 'bind' && !mount.readWrite);
+  const files = binds.filter(({ source }) => statSync(source, { throwIfNoEntry: false })?.isDirectory() === false);
+  return new Set(files.map(mount => mount.destination));
 }
 
 function joinedPid(ctx: Context, { hostConfig: { pidMode } }: Container): { pid?: string } {

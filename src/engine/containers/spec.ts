@@ -20,6 +20,8 @@ export interface SpecInput {
   readonly rootPath: string;
   /** Host paths of the mounts, by destination. */
   readonly mountSources: ReadonlyMap<string, string>;
+  /** Destinations of read-only binds of something that is no directory. */
+  readonly singleFiles: ReadonlySet<string>;
   /** Files that are bound over those of the image, by destination. */
   readonly files: ReadonlyMap<string, string>;
   readonly user: ResolvedUser;
@@ -189,12 +191,14 @@ function fileMount(destination: string, source: string, { container }: SpecInput
   return { destination, type: 'bind', source, options: ['rbind', container.hostConfig.readonlyRootfs ? 'ro' : 'rw', 'rprivate'] };
 }
 
-function mountSpec(mount: MountPoint, { container, mountSources, host }: SpecInput): MountSpec {
+function mountSpec(mount: MountPoint, { container, mountSources, singleFiles, host }: SpecInput): MountSpec {
   if (mount.type === 'tmpfs') {
     const request = container.hostConfig.mounts.find(asked => asked.type === 'tmpfs' && asked.target === mount.destination);
     return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: tmpfsMountOptions(request) };
   }
-  const recursive = mount.type === 'bind' && mount.recursiveReadOnly && !mount.nonRecursive && hasRecursiveReadOnly(host.kernelVersion);
+  // Below a file there is nothing to be recursive about, and crun 1.8 refuses it there.
+  const hasBelow = mount.type === 'bind' && !mount.nonRecursive && !singleFiles.has(mount.destination);
+  const recursive = hasBelow && mount.recursiveReadOnly && hasRecursiveReadOnly(host.kernelVersion);
   return {
     destination: mount.destination,
     type: 'bind',
