@@ -61,6 +61,19 @@ describe('traffic of containers', () => {
     expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
   });
 
+  test('the very first packet between two new containers arrives', async () => {
+    for (let round = 0; round < 8; round++) {
+      const [c, d] = [await stack.start('c'), await stack.start('d')];
+      c.serve(80);
+      // A lost packet is sent again after a second.
+      expect(await fetchTcp(d.path, c.address, 80, 500)).toBe(`c ${d.address}`);
+      for (const member of [c, d]) {
+        member.stop();
+        await stack.service.teardown(member.request.containerId);
+      }
+    }
+  });
+
   test('a container reaches published ports of its host, its own among them', async () => {
     expect(await fetchTcp(a.path, '10.214.0.1', port)).toStartWith('b ');
     expect(await fetchTcp(a.path, b.sandbox.endpoints.bridge?.gateway ?? '', port)).toStartWith('b ');
@@ -205,6 +218,28 @@ describe('a network service', () => {
     expect(mountsBelow(stack.dir)).toEqual([]);
     expect(hostSettings()).toEqual(settings);
   });
+
+  test('lets go of thousands of ports at once', async () => {
+    const stack = new NetworkStack();
+    await stack.service.recover(new Map());
+    const ports = Array.from({ length: 1500 }, (_, index) => 26_000 + index);
+    const portBindings = Object.fromEntries(
+      ports.flatMap(port => ['tcp', 'udp'].map(protocol => [`${String(port)}/${protocol}`, [{ hostIp: '', hostPort: String(port) }]])),
+    );
+    const member = await stack.start('many', { portBindings });
+    member.serve(27_499);
+    expect(await fetchTcp(undefined, '127.0.0.1', 27_499)).toStartWith('many ');
+    expect(await fetchTcp(undefined, '::1', 27_499, 5000)).toStartWith('many ');
+    member.stop();
+    await stack.service.teardown(member.request.containerId);
+    for (const port of [26_000, 26_700, 27_499]) {
+      using tcp = Bun.listen({ hostname: '::', port, socket: { data: () => undefined } });
+      expect(tcp.port).toBe(port);
+      const udp = await Bun.udpSocket({ hostname: '::', port });
+      udp.close();
+    }
+    await stack.close();
+  }, 20_000);
 
   test('keeps the sandbox of a running container over a restart, and removes those of others in words', async () => {
     const stack = new NetworkStack();

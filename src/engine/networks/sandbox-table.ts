@@ -5,10 +5,12 @@ import type { Attachment, SandboxRecord } from './model.ts';
 export class SandboxTable {
   readonly #records: RecordTable<SandboxRecord>;
   readonly #byContainer = new Map<string, SandboxRecord>();
+  /** By network, then by container. */
+  readonly #onNetwork = new Map<string, Map<string, SandboxUse>>();
 
   constructor(records: RecordTable<SandboxRecord>) {
     this.#records = records;
-    for (const { key, value } of records.list()) this.#byContainer.set(key, value);
+    for (const { value } of records.list()) this.#remember(value);
   }
 
   get(containerId: string): SandboxRecord | undefined {
@@ -17,12 +19,13 @@ export class SandboxTable {
 
   put(record: SandboxRecord): void {
     this.#records.put(record.request.containerId, record);
-    this.#byContainer.set(record.request.containerId, record);
+    this.#forget(record.request.containerId);
+    this.#remember(record);
   }
 
   delete(containerId: string): void {
     this.#records.delete(containerId);
-    this.#byContainer.delete(containerId);
+    this.#forget(containerId);
   }
 
   list(): SandboxRecord[] {
@@ -30,9 +33,30 @@ export class SandboxTable {
   }
 
   /** Who is on a network. */
-  on(networkId: string): { readonly sandbox: SandboxRecord; readonly attachment: Attachment }[] {
-    return this.list().flatMap(sandbox =>
-      sandbox.attachments.filter(attachment => attachment.networkId === networkId).map(attachment => ({ sandbox, attachment })),
-    );
+  on(networkId: string): SandboxUse[] {
+    return [...(this.#onNetwork.get(networkId)?.values() ?? [])];
   }
+
+  #remember(sandbox: SandboxRecord): void {
+    const { containerId } = sandbox.request;
+    this.#byContainer.set(containerId, sandbox);
+    for (const attachment of sandbox.attachments) {
+      const users = this.#onNetwork.get(attachment.networkId) ?? new Map<string, SandboxUse>();
+      this.#onNetwork.set(attachment.networkId, users.set(containerId, { sandbox, attachment }));
+    }
+  }
+
+  #forget(containerId: string): void {
+    for (const { networkId } of this.#byContainer.get(containerId)?.attachments ?? []) {
+      const users = this.#onNetwork.get(networkId);
+      users?.delete(containerId);
+      if (users?.size === 0) this.#onNetwork.delete(networkId);
+    }
+    this.#byContainer.delete(containerId);
+  }
+}
+
+export interface SandboxUse {
+  readonly sandbox: SandboxRecord;
+  readonly attachment: Attachment;
 }

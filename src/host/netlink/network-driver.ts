@@ -31,6 +31,10 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
     setLink(host, outer, { up: true });
     const inner = getLink(inside, added.name).index;
     setLink(inside, inner, { up: true });
+    // The kernel lets the end that went up first carry packets only when a worker of its has seen that the other is up, which may take a while
+    // on a busy host: a first packet would be lost and sent again after a second. Being asked about a link makes it look at once.
+    getLink(host, added.hostName);
+    getLink(host, added.bridge);
     for (const address of added.addresses) addAddress(inside, { link: inner, ...interfaceAddress(address) });
   };
 

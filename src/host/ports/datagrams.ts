@@ -19,19 +19,26 @@ interface Session {
   lastUsedMs: number;
 }
 
+/** What is read is passed on before anything else is read. */
+const buffer = new Uint8Array(64 * 1024);
+
+interface SessionEvents {
+  /** With the descriptor of a new session, and what to do when it is readable. */
+  began(fd: number, ready: () => boolean): void;
+  ended(fd: number): void;
+}
+
 /** One published UDP port: a socket of its own towards the container for each client, by which answers find back. */
 export class DatagramRelay {
   readonly fd: number;
   #target: Endpoint;
   readonly #byClient = new Map<string, Session>();
-  readonly #buffer = new Uint8Array(64 * 1024);
-  /** Called with the descriptor of each new session, and what to do when it is readable. */
-  readonly #watch: (fd: number, ready: () => boolean) => void;
+  readonly #sessionEvents: SessionEvents;
 
-  constructor(fd: number, ipv6: boolean, target: Endpoint, watch: (fd: number, ready: () => boolean) => void) {
+  constructor(fd: number, ipv6: boolean, target: Endpoint, sessionEvents: SessionEvents) {
     this.fd = fd;
     this.#target = target;
-    this.#watch = watch;
+    this.#sessionEvents = sessionEvents;
     if (ipv6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
   }
@@ -77,7 +84,7 @@ export class DatagramRelay {
     try {
       const session = { fd: connectTo('udp', this.#target), client: packet.from, answerFrom, lastUsedMs: performance.now() };
       this.#byClient.set(key, session);
-      this.#watch(session.fd, () => this.#answer(key, session));
+      this.#sessionEvents.began(session.fd, () => this.#answer(key, session));
       return session;
     } catch {
       // No way to the container now: the datagram is lost, as datagrams may be.
@@ -89,10 +96,10 @@ export class DatagramRelay {
   #answer(key: string, session: Session): boolean {
     try {
       for (let count = 0; count < packetsAtOnce; count++) {
-        const length = receive(session.fd, this.#buffer);
+        const length = receive(session.fd, buffer);
         if (length === undefined) return false;
         session.lastUsedMs = performance.now();
-        const data = this.#buffer.subarray(0, length);
+        const data = buffer.subarray(0, length);
         sendPacket(this.fd, data, { to: session.client, ...(session.answerFrom === undefined ? {} : { control: session.answerFrom }) });
       }
       return true;
@@ -104,7 +111,9 @@ export class DatagramRelay {
   }
 
   #end(key: string, session: Session): void {
-    if (this.#byClient.delete(key)) closeSync(session.fd);
+    if (!this.#byClient.delete(key)) return;
+    this.#sessionEvents.ended(session.fd);
+    closeSync(session.fd);
   }
 }
 

@@ -31,6 +31,9 @@ export class PortProxy {
   readonly #ready = new Map<number, () => boolean>();
   readonly #held = new Map<string, Held>();
   #daemons = 0;
+  /** Relays with clients that may have gone silent. */
+  readonly #active = new Set<DatagramRelay>();
+  #nextSweepMs = 0;
 
   constructor(control: number, controlPath: string) {
     this.#control = control;
@@ -43,14 +46,24 @@ export class PortProxy {
     // The daemon that started this process connected before: its connection waits to be accepted.
     let serving = true;
     while (serving) {
-      const hasSessions = [...this.#held.values()].some(({ datagrams }) => (datagrams?.sessions ?? 0) > 0);
-      const ready = this.#poller.wait(busy.size > 0 ? 0 : hasSessions ? sweepMs : -1);
+      const ready = this.#poller.wait(busy.size > 0 ? 0 : this.#active.size > 0 ? sweepMs : -1);
       const turn = new Set([...busy, ...ready]);
       busy = new Set([...turn].filter(fd => this.#ready.get(fd)?.() === true));
-      if (hasSessions) for (const { datagrams } of this.#held.values()) datagrams?.endIdle();
+      this.#endIdle();
       serving = this.#daemons > 0 || this.#held.size > 0;
     }
     rmSync(this.#controlPath, { force: true });
+  }
+
+  /** Not at every turn: a busy proxy has thousands in a second. */
+  #endIdle(): void {
+    const now = performance.now();
+    if (now < this.#nextSweepMs) return;
+    this.#nextSweepMs = now + sweepMs;
+    for (const relay of this.#active) {
+      relay.endIdle();
+      if (relay.sessions === 0) this.#active.delete(relay);
+    }
   }
 
   #watch(fd: number, ready: () => boolean, options: { readonly writable?: boolean } = {}): void {
@@ -126,8 +139,13 @@ export class PortProxy {
       this.#watch(fd, () => this.#acceptClients(held));
       return;
     }
-    const watch = (session: number, ready: () => boolean): void => this.#watch(session, ready);
-    const datagrams = new DatagramRelay(fd, listener.hostIp.includes(':'), target, watch);
+    const datagrams: DatagramRelay = new DatagramRelay(fd, listener.hostIp.includes(':'), target, {
+      began: (session, ready) => {
+        this.#active.add(datagrams);
+        this.#watch(session, ready);
+      },
+      ended: session => this.#forget(session),
+    });
     this.#held.set(key, { listener, fd, datagrams });
     this.#watch(fd, () => datagrams.advance());
   }
@@ -148,7 +166,10 @@ export class PortProxy {
     this.#held.delete(key);
     this.#forget(held.fd);
     if (held.datagrams === undefined) closeSync(held.fd);
-    else held.datagrams.close();
+    else {
+      this.#active.delete(held.datagrams);
+      held.datagrams.close();
+    }
   }
 
   #acceptClients(held: Held): boolean {

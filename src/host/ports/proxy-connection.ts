@@ -9,6 +9,8 @@ import { decodePacket, encodePacket, type ProxyAnswer, type ProxyRequest } from 
 
 const retryMs = 5;
 const startDelayMs = 50;
+/** So that a packet stays well below what the socket's buffer takes. */
+const keysAtOnce = 500;
 
 interface Waiting {
   readonly listeners: HostListener[];
@@ -87,7 +89,10 @@ export class ProxyConnection {
   }
 
   async release(keys: readonly string[]): Promise<void> {
-    await this.#ask(number => ({ type: 'release', number, keys }));
+    const parts = Array.from({ length: Math.ceil(keys.length / keysAtOnce) }, (_, part) =>
+      keys.slice(part * keysAtOnce, (part + 1) * keysAtOnce),
+    );
+    await Promise.all(parts.map(part => this.#ask(number => ({ type: 'release', number, keys: part }))));
   }
 
   list(): Promise<HostListener[]> {
