@@ -5,7 +5,10 @@ export function libc<T extends Symbols>(functions: T & Record<string, FFIFunctio
   return dlopen('libc.so.6', functions).symbols;
 }
 
-const { __errno_location } = libc({ __errno_location: { args: [], returns: 'ptr' } });
+const { __errno_location, strerror } = libc({
+  __errno_location: { args: [], returns: 'ptr' },
+  strerror: { args: ['i32'], returns: 'cstring' },
+});
 
 /** The errno of the last call on this thread. Read it before anything else runs: no `await` in between. */
 export function errno(): number {
@@ -57,6 +60,9 @@ const names: Readonly<Record<number, string>> = {
   122: 'EDQUOT',
 };
 
+/** `no space left on device`: in lower case, as clients of Docker look for them. */
+const wordsOf = (number: number): string => String(strerror(number)).replace(/^[A-Z](?=[a-z ])/, first => first.toLowerCase());
+
 /** A failed system call: like Node's system errors it has `code`, `errno` and `syscall`. */
 export class SystemError extends Error {
   readonly code: string;
@@ -65,7 +71,7 @@ export class SystemError extends Error {
 
   constructor(syscall: string, number: number, subject?: string) {
     const code = names[number] ?? `E${String(number)}`;
-    super(`${syscall}${subject === undefined ? '' : ` ${subject}`}: ${code}`);
+    super(`${code}: ${wordsOf(number)}, ${syscall}${subject === undefined ? '' : ` ${subject}`}`);
     this.name = 'SystemError';
     this.code = code;
     this.errno = number;
