@@ -35,6 +35,7 @@ export function planMounts(config: ContainerConfig, hostConfig: HostConfig, inhe
   const asked = [...hostConfig.binds.map(bind => parseBind(bind, hostConfig.volumeDriver)), ...hostConfig.mounts.map(planMount)];
   const taken = new Set<string>();
   for (const [path, options] of Object.entries(hostConfig.tmpfs)) {
+    if (path !== '' && !path.startsWith('/')) throw invalidArgument(`invalid mount path: '${path}' mount path must be absolute`);
     const destination = checkDestination(path, 'tmpfs');
     checkTmpfsOptions(options);
     if (taken.has(destination)) throw invalidArgument(`Duplicate mount point: ${destination}`);

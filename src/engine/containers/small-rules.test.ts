@@ -87,7 +87,7 @@ test('toStartFailure(): exit codes as clients know them', () => {
   expect(code('exec: "/etc": is a directory')).toBe(126);
   expect(code('exec format error')).toBe(126);
   expect(code('address already in use')).toBe(128);
-  expect(toStartFailure(new Error('mount /a to /b: not a directory')).error.message).toContain(
+  expect(toStartFailure(new Error('OCI runtime create failed: mount /a to /b: not a directory')).error.message).toContain(
     'Are you trying to mount a directory onto a file',
   );
 });

@@ -17,7 +17,7 @@ export function toStartFailure(err: unknown): StartFailure {
   }
   if (/permission denied|is a directory|exec format error/.test(words))
     return { error: failedPrecondition(words, { cause: err }), exitCode: 126 };
-  if (/not a directory/.test(words)) {
+  if (/OCI runtime.*not a directory/.test(words)) {
     const hint =
       'Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type';
     return { error: failedPrecondition(`${words}: ${hint}`, { cause: err }), exitCode: 127 };

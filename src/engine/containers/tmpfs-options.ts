@@ -14,7 +14,12 @@ export function checkTmpfsOptions(text: string): void {
   for (const option of text.split(',').filter(part => part !== '')) {
     const [key = '', value] = option.split('=', 2);
     if (value === undefined ? flags.has(option) : keys.has(key) && value !== '') continue;
-    throw invalidArgument(`invalid tmpfs option "${option}"`);
+    throw invalidArgument(
+      `invalid tmpfs option [${option
+        .split('=')
+        .map(part => `"${part}"`)
+        .join(' ')}]`,
+    );
   }
 }
 

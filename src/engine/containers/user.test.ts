@@ -10,28 +10,28 @@ const user = (spec: string, groups: string[] = []) => resolveUser(spec, groups, 
 
 describe('resolveUser()', () => {
   test('nobody named is root', () => {
-    expect(user('')).toEqual({ uid: 0, gid: 0, additionalGids: [], home: '/root' });
-    expect(resolveUser('', [], () => undefined)).toEqual({ uid: 0, gid: 0, additionalGids: [], home: '/' });
+    expect(user('')).toEqual({ uid: 0, gid: 0, additionalGids: [0], home: '/root' });
+    expect(resolveUser('', [], () => undefined)).toEqual({ uid: 0, gid: 0, additionalGids: [0], home: '/' });
   });
 
   test('by name: own group, the groups that list it, home', () => {
-    expect(user('web')).toEqual({ uid: 33, gid: 44, additionalGids: [50, 6], home: '/srv/web' });
+    expect(user('web')).toEqual({ uid: 33, gid: 44, additionalGids: [44, 50, 6], home: '/srv/web' });
     expect(user('homeless').home).toBe('/');
   });
 
   test('by number, listed or not', () => {
-    expect(user('33')).toEqual({ uid: 33, gid: 44, additionalGids: [50, 6], home: '/srv/web' });
-    expect(user('1234')).toEqual({ uid: 1234, gid: 0, additionalGids: [], home: '/' });
+    expect(user('33')).toEqual({ uid: 33, gid: 44, additionalGids: [44, 50, 6], home: '/srv/web' });
+    expect(user('1234')).toEqual({ uid: 1234, gid: 0, additionalGids: [0], home: '/' });
   });
 
   test('a group that is named replaces the user’s own and those that list it', () => {
-    expect(user('web:logs')).toMatchObject({ gid: 50, additionalGids: [] });
-    expect(user('web:77')).toMatchObject({ gid: 77, additionalGids: [] });
+    expect(user('web:logs')).toMatchObject({ gid: 50, additionalGids: [50] });
+    expect(user('web:77')).toMatchObject({ gid: 77, additionalGids: [77] });
     expect(user(':logs')).toMatchObject({ uid: 0, gid: 50 });
   });
 
   test('more groups, by name and number, each once', () => {
-    expect(user('web', ['logs', '99', '99'])).toMatchObject({ additionalGids: [50, 6, 99] });
+    expect(user('web', ['logs', '99', '99'])).toMatchObject({ additionalGids: [44, 50, 6, 99] });
   });
 
   test('who or what is not there', () => {

@@ -4,6 +4,7 @@ import { failedPrecondition } from '#base/errors.ts';
 export interface ResolvedUser {
   readonly uid: number;
   readonly gid: number;
+  /** The first is `gid`: a program that drops its group must not keep those of whoever started it. */
   readonly additionalGids: readonly number[];
   readonly home: string;
 }
@@ -26,7 +27,7 @@ export function resolveUser(spec: string, groupAdd: readonly string[], read: Rea
   const listed = groupText === '' && user.name !== undefined ? groups.filter(group => group.members.includes(user.name ?? '')) : [];
   const gid = groupText === '' ? user.gid : findGroup(groupText, groups);
   const added = groupAdd.map(group => findGroup(group, groups));
-  return { uid: user.uid, gid, additionalGids: [...new Set([...listed.map(group => group.gid), ...added])], home: user.home };
+  return { uid: user.uid, gid, additionalGids: [...new Set([gid, ...listed.map(group => group.gid), ...added])], home: user.home };
 }
 
 interface User {

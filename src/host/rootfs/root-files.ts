@@ -57,7 +57,7 @@ function makeIn(rootFd: number, parent: string, name: string, path: string): voi
   try {
     makeDirectory(directory.fd, name, 0o755);
   } catch (err) {
-    if (isErrno(err, 'EEXIST')) throw invalidArgument(`cannot mkdir: ${path} is not a directory`, { cause: err });
+    if (isErrno(err, 'EEXIST')) throw invalidArgument(`Cannot mkdir: ${path} is not a directory`, { cause: err });
     throw err;
   }
 }
