@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '#base/id.ts';
@@ -17,6 +17,7 @@ import { createHostPorts } from '#host/ports/host-ports.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { openNftables } from '#host/sys/nftables.ts';
+import { eventually } from './eventually.ts';
 
 const suffix = process.pid.toString(16).padStart(6, '0').slice(-6);
 
@@ -32,6 +33,7 @@ export class NetworkStack {
   /** What another machine on the host's network would be: a namespace behind a bridge that the daemon knows nothing of. */
   readonly #outside: ReturnType<typeof createNetworkDriver>;
   readonly service: ReturnType<typeof createNetworkService>;
+  #lan: string | undefined;
 
   constructor(options: Partial<NetworkOptions> = {}, dir = mkdtempSync(join(tmpdir(), 'berth-net-'))) {
     this.dir = dir;
@@ -105,7 +107,13 @@ export class NetworkStack {
 
   /** A neighbour of the host, whose address for it is 10.214.0.1. */
   lanHost(): string {
+    return (this.#lan ??= this.#makeLan());
+  }
+
+  #makeLan(): string {
     this.#outside.putBridge({ name: this.lanBridge, mac: '02:00:00:00:0f:01', mtu: 1500, addresses: ['10.214.0.1/24'] });
+    // An interface that the daemon did not make has the kernel's default.
+    writeFileSync(`/proc/sys/net/ipv4/conf/${this.lanBridge}/route_localnet`, '0');
     const link = { hostName: `vl${suffix}`, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };
     return this.#outside.createSandbox('lan', [{ ...link, addresses: ['10.214.0.2/24'], hairpin: false, isolated: false }], ['10.214.0.1']);
   }
@@ -119,6 +127,8 @@ export class NetworkStack {
     await this.service.close();
     this.#outside.removeSandbox('lan');
     await this.#outside.removeBridge(this.lanBridge);
+    // The kernel takes interfaces away some time after their namespace, and the next stack's have the same names.
+    await eventually('no interface is left', () => !this.#outside.linkNames().some(name => name.endsWith(suffix)));
     this.#outside[Symbol.dispose]();
     this.driver[Symbol.dispose]();
     this.#records.close();
@@ -162,6 +172,18 @@ export class Member {
     );
     const socket = await opening;
     this.#servers.push({ stop: () => socket.close() });
+  }
+
+  /** Every datagram that arrives at these ports. */
+  async collect(...ports: readonly number[]): Promise<string[]> {
+    const got: string[] = [];
+    for (const port of ports) {
+      const socket = { data: (_socket: unknown, data: Buffer) => void got.push(data.toString()) };
+      const opening = runInNamespace(this.path, () => Bun.udpSocket({ hostname: '0.0.0.0', port, socket }));
+      const opened = await opening;
+      this.#servers.push({ stop: () => opened.close() });
+    }
+    return got;
   }
 
   alsoStops(stop: () => void): void {

@@ -151,6 +151,24 @@ describe('protocols of container networks', () => {
     for (const socket of [loopback, bridge]) socket.close();
     await end(a);
   });
+
+  test('a neighbour of the host does not reach what is published on loopback addresses by sending packets for them to the host', async () => {
+    const lan = stack.lanHost();
+    const bindings = { '53/udp': [{ hostIp: '127.0.0.1', hostPort: '28161' }], '54/udp': [{ hostIp: '', hostPort: '28162' }] };
+    const a = await start('a', { portBindings: bindings });
+    const got = await a.collect(53, 54);
+    const send = (address: string, port: number, text: string): void => {
+      const sent = Bun.spawnSync(['nsenter', `--net=${lan}`, 'python3', '-c', sendRaw, '10.214.0.1', address, String(port), text]);
+      expect(sent.stderr.toString()).toBe('');
+    };
+    send('127.0.0.1', 28_161, 'to loopback');
+    send('127.0.0.1', 28_162, 'to loopback too');
+    send('10.214.0.1', 28_161, 'to an address where it is not published');
+    send('10.214.0.1', 28_162, 'to the host');
+    await eventually('what may come has come', () => got.length > 0);
+    expect(got).toEqual(['to the host']);
+    await end(a);
+  });
 });
 
 test('without a default bridge containers that ask for it have a loopback interface only, and networks work', async () => {
