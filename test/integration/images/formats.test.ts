@@ -5,10 +5,12 @@ import { $ } from 'bun';
 import { zstdCompressSync } from 'node:zlib';
 import { sha256 } from '#oci/digest.ts';
 import { writeTar, type NewTarFile } from '#oci/tar/writer.ts';
+import { architecture } from '../../../scripts/docker-archive.ts';
 import { sharedDaemon } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { startDockerd } from '#test/helpers/dockerd.ts';
 import { type MadeImage, oldArchive } from '#test/helpers/make-image.ts';
+import { dockerCommand } from '#test/helpers/docker-cli.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { publishImage } from '#test/helpers/publish-image.ts';
 import { runOk } from '#test/helpers/run.ts';
@@ -28,7 +30,7 @@ function imageOf(layers: readonly Uint8Array[], compress: (data: Uint8Array) => 
   const diffIds = layers.map(layer => sha256(layer));
   const config = new TextEncoder().encode(
     JSON.stringify({
-      architecture: 'amd64',
+      architecture,
       os: 'linux',
       config: { Env: ['PATH=/bin'], Cmd: ['sh'] },
       rootfs: { type: 'layers', diff_ids: diffIds },
@@ -104,17 +106,22 @@ describe('images of many makes', () => {
     const image = imageOf(await builtLayers(), data => new Uint8Array(zstdCompressSync(data)));
     const digest = publishImage(registry, 'multi', 'plain', image, 'application/vnd.oci.image.layer.v1.tar+zstd');
     const mediaType = 'application/vnd.oci.image.index.v1+json';
-    const entry = (architecture: string, variant?: string, of = digest): object => ({
+    const entry = (processor: string, variant?: string, of = digest): object => ({
       mediaType: 'application/vnd.oci.image.manifest.v1+json',
       digest: of,
       size: registry.manifests.get(`multi@${digest}`)?.bytes.length,
-      platform: { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) },
+      platform: { os: 'linux', architecture: processor, ...(variant === undefined ? {} : { variant }) },
     });
     const nowhere = sha256('nowhere');
     const index = {
       schemaVersion: 2,
       mediaType,
-      manifests: [entry('arm', 'v7', nowhere), entry('amd64'), entry('arm64', undefined, nowhere), entry('unknown', undefined, nowhere)],
+      manifests: [
+        entry('arm', 'v7', nowhere),
+        entry('ppc64le', undefined, nowhere),
+        entry(architecture),
+        entry('unknown', undefined, nowhere),
+      ],
     };
     registry.manifests.set('multi:1', { bytes: new TextEncoder().encode(JSON.stringify(index)), mediaType });
     const name = `${registry.address}/multi:1`;
@@ -173,7 +180,7 @@ describe('images of many makes', () => {
       await using folder = await tempFolder();
       await using dockerd = await startDockerd({ busybox: false });
       const theirs = async (...args: string[]): Promise<string> =>
-        (await runOk(['docker', ...args], { env: { DOCKER_HOST: dockerd.host } })).trim();
+        (await runOk([...dockerCommand(), ...args], { env: { DOCKER_HOST: dockerd.host } })).trim();
       await Bun.write(
         join(folder.path, 'built.tar'),
         oldArchive([{ image: imageOf(await builtLayers({ linksToLowerLayers: false })), tags: ['built:1', 'also:2'] }]),
