@@ -121,8 +121,8 @@ export async function unmountSources(ctx: Context, container: Container): Promis
   await unmountImages(ctx, container);
   for (const mount of container.mounts.toReversed()) {
     if (mount.type !== 'volume') continue;
-    await ctx.volumes.unmount(mount.name, container.id);
-    publishAs(ctx, 'volume', mount.name, 'unmount', { container: container.id, driver: mount.driver });
+    const was = await ctx.volumes.unmount(mount.name, container.id);
+    if (was) publishAs(ctx, 'volume', mount.name, 'unmount', { container: container.id, driver: mount.driver });
   }
 }
 

@@ -73,7 +73,8 @@ export interface ContainerVolumes {
   removeIfUnused(name: string): Promise<void>;
   /** Makes the volume's path usable (mounts a device or tmpfs for drivers that need it) and returns it. */
   mount(name: string, containerId: string): Promise<string>;
-  unmount(name: string, containerId: string): Promise<void>;
+  /** False when it was not mounted for this container. */
+  unmount(name: string, containerId: string): Promise<boolean>;
   /** After a daemon start: forgets uses by containers that are gone, unmounts what none of the running ones uses. Returns what it did, in words. */
   recover(containers: readonly { readonly id: string; readonly running: boolean }[]): Promise<string[]>;
 }

@@ -42,7 +42,7 @@ export interface VolumeService {
   release(name: string, containerId: string): void;
   removeIfUnused(name: string): Promise<void>;
   mount(name: string, containerId: string): Promise<string>;
-  unmount(name: string, containerId: string): Promise<void>;
+  unmount(name: string, containerId: string): Promise<boolean>;
   recover(containers: readonly { readonly id: string; readonly running: boolean }[]): Promise<string[]>;
 }
 

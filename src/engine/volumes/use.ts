@@ -63,15 +63,16 @@ export class VolumeUse {
     });
   }
 
-  /** The last container out unmounts. */
-  async unmount(name: string, containerId: string): Promise<void> {
-    await this.#ctx.locks.run(name, async () => {
+  /** The last container out unmounts. False when this one had not mounted it. */
+  async unmount(name: string, containerId: string): Promise<boolean> {
+    return await this.#ctx.locks.run(name, async () => {
       const mountedFor = this.#mountedOf(name);
-      mountedFor.delete(containerId);
-      if (mountedFor.size > 0) return;
+      const had = mountedFor.delete(containerId);
+      if (mountedFor.size > 0) return had;
       this.#mountedFor.delete(name);
       const volume = this.#ctx.table.get(name);
       if (volume !== undefined) await driverOf(this.#ctx, volume.driver).unmount(volume);
+      return had;
     });
   }
 

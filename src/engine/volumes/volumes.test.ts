@@ -143,8 +143,8 @@ describe('in use', () => {
     await volumes.mount('data', 'c2');
     await volumes.unmount('data', 'c1');
     expect(local.mounted.has('data')).toBe(true);
-    await volumes.unmount('data', 'c2');
-    await volumes.unmount('data', 'c2');
+    expect(await volumes.unmount('data', 'c2')).toBe(true);
+    expect(await volumes.unmount('data', 'c2')).toBe(false);
     expect(local.mounted.has('data')).toBe(false);
   });
 

@@ -1,3 +1,5 @@
-/** The words of a command line in which double quotes keep words together. */
+/** The words of a command line in which double or single quotes keep words together. */
 export const splitWords = (line: string): string[] =>
-  [...line.matchAll(/(?:"([^"]*)"|[^\s"]+)+/g)].map(([word]) => word.replaceAll('"', ''));
+  [...line.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g)].map(([word]) =>
+    word.replace(/"([^"]*)"|'([^']*)'/g, (_quoted, double?: string, single?: string) => double ?? single ?? ''),
+  );
