@@ -66,7 +66,7 @@ function globalOptions(flags: FlagValues<typeof globalFlags>, changed: ReadonlyS
 
 function checkLogLevel(level: string): void {
   if (!['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic'].includes(level.toLowerCase())) {
-    throw new ExitError(1, `unable to parse logging level: ${level}; use debug, info, warn, error or fatal`);
+    throw new ExitError(1, `Unable to parse logging level: ${level}; use debug, info, warn, error or fatal`);
   }
 }
 

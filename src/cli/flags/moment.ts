@@ -1,8 +1,8 @@
 import { ExitError } from '../errors.ts';
 import { parseDuration } from './units.ts';
 
-/** A duration ago (`42m`), a date as RFC 3339 or a part of it in the zone of this machine, or seconds since 1970: the latter, with a fraction. */
-export function toTimestamp(value: string, flag: string, nowMs = Date.now()): string {
+/** A duration ago (`42m`), a date as RFC 3339 or a part of it in the zone of this machine, or seconds since 1970: the latter, with a fraction. `what` begins errors. */
+export function toTimestamp(value: string, what: string, nowMs = Date.now()): string {
   const ago = tryDuration(value);
   if (ago !== undefined) return seconds(BigInt(nowMs) * 1_000_000n - ago);
   if (/^\d+(\.\d{1,9})?$/.test(value)) return value;
@@ -10,10 +10,7 @@ export function toTimestamp(value: string, flag: string, nowMs = Date.now()): st
   const time = date?.[2] ?? '00';
   const full = date === null ? Number.NaN : Date.parse(`${date[1]}T${time.padEnd(8, ':00:00'.slice(time.length - 2))}${date[4] ?? ''}`);
   if (date === null || Number.isNaN(full))
-    throw new ExitError(
-      1,
-      `invalid value for ${JSON.stringify(flag)}: failed to parse value as time or duration: ${JSON.stringify(value)}`,
-    );
+    throw new ExitError(1, `${what}failed to parse value as time or duration: ${JSON.stringify(value)}`);
   return `${Math.floor(full / 1000)}.${(date[3] ?? '').padEnd(9, '0')}`;
 }
 

@@ -14,7 +14,7 @@ export async function inspectEach(
   get: (name: string) => Promise<unknown>,
   { escaped = false }: { readonly escaped?: boolean } = {},
 ): Promise<number> {
-  const render = format === '' || format === 'json' ? undefined : await compile(format);
+  const render = format === '' || format === 'json' ? undefined : await compile(cli, format);
   const found: unknown[] = [];
   const failures: string[] = [];
   for (const name of names) {
@@ -34,17 +34,19 @@ export async function inspectEach(
   return 0;
 }
 
-async function compile(format: string): Promise<(value: unknown) => string> {
-  const [{ compileTemplate }, { TemplateError }, { isOptionalField }] = await Promise.all([
+async function compile(cli: Cli, format: string): Promise<(value: unknown) => string> {
+  const [{ compileTemplate }, { TemplateError }, { isOptionalField }, { rememberShapes }] = await Promise.all([
     import('../template/evaluate.ts'),
     import('../template/node.ts'),
     import('../template/optional-fields.ts'),
+    import('../template/shapes.ts'),
   ]);
   const guard = <T>(action: () => T): T => {
     try {
       return action();
     } catch (err) {
       if (!(err instanceof TemplateError)) throw err;
+      cli.out.line();
       throw new ExitError(1, `template parsing error: ${err.message}`, { cause: err });
     }
   };
@@ -55,5 +57,8 @@ async function compile(format: string): Promise<(value: unknown) => string> {
     if (!(err instanceof TemplateError)) throw err;
     throw new ExitError(64, `template parsing error: ${err.message}`, { cause: err });
   }
-  return value => `${guard(() => template.execute(value))}\n`;
+  return value => {
+    rememberShapes(value);
+    return `${guard(() => template.execute(value))}\n`;
+  };
 }

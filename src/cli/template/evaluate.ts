@@ -1,6 +1,7 @@
 import { callFunction, type FunctionTable, valueFunctions } from './functions.ts';
 import { type Call, type Expression, type Node, type Pipe, printCall, printExpression, type Template, TemplateError } from './node.ts';
 import { lineOf, parseTemplate } from './parser.ts';
+import { wireName, zeroOf } from './shapes.ts';
 import { isMap, isTrue, printValue, Struct, typeOf } from './value.ts';
 
 export interface TemplateOptions {
@@ -252,7 +253,11 @@ class Evaluator {
     }
     if (!isMap(value)) return fail(`can't evaluate field ${name} in type ${typeOf(value)}`);
     if (args.length > 0) return fail(`${name} is not a method but has arguments`);
-    if (Object.hasOwn(value, name)) return value[name];
+    const key = wireName(value, name);
+    const known = (Object.hasOwn(value, key) ? value[key] : undefined) ?? zeroOf(value, name);
+    if (known !== undefined) return known;
+    // Null says nothing of the type behind it, as if nothing were there.
+    if (Object.hasOwn(value, key)) return undefined;
     if (this.#options.isOptional?.(path) === true || this.#options.missingKey !== 'error') return undefined;
     return fail(`map has no entry for key ${JSON.stringify(name)}`);
   }

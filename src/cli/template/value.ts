@@ -1,4 +1,5 @@
 import { escapeHtml } from '../output/text.ts';
+import { structFields, zeroOf } from './shapes.ts';
 
 /** What a template can reach through a dot when it is not plain JSON: named fields, and methods that take arguments. */
 export class Struct {
@@ -42,9 +43,9 @@ export class Struct {
 export const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Struct);
 
-/** A value as Go's `%v` prints it. */
+/** A value as Go's `%v` prints it. Null is a pointer to nothing, undefined what is not there at all. */
 export function printValue(value: unknown): string {
-  if (value === undefined || value === null) return '<no value>';
+  if (value === undefined) return '<no value>';
   return printInner(value);
 }
 
@@ -55,10 +56,18 @@ function printInner(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(printInner).join(' ')}]`;
   if (value instanceof Struct) return `{${Object.values(value.toJSON()).map(printInner).join(' ')}}`;
   if (isMap(value)) {
+    const fields = structFields(value);
+    if (fields !== undefined) return `{${fields.map(name => printField(value, name)).join(' ')}}`;
     const entries = Object.keys(value).toSorted();
     return `map[${entries.map(key => `${key}:${printInner(value[key])}`).join(' ')}]`;
   }
   return String(value);
+}
+
+/** A field of a struct. One that JSON leaves out is empty, false or 0: which of them nobody can tell, so it prints as nothing. */
+function printField(owner: Readonly<Record<string, unknown>>, name: string): string {
+  const value = owner[name] ?? zeroOf(owner, name);
+  return value === undefined ? '' : printInner(value);
 }
 
 function printNumber(value: number): string {

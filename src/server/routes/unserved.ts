@@ -1,4 +1,4 @@
-import { notImplemented, unavailable } from '#base/errors.ts';
+import { notFound, notImplemented, unavailable } from '#base/errors.ts';
 import { json } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
@@ -76,13 +76,15 @@ export const unservedRoutes = (): Route[] => [
   ),
   // Of what there is none, a list is empty and nothing is pruned.
   route('GET /plugins', () => json([])),
+  route('GET /plugins/{name:.*}/json', request => {
+    throw notFound(`plugin ${JSON.stringify(request.param('name'))} not found`);
+  }),
   route('POST /build/prune', () => json({ CachesDeleted: null, SpaceReclaimed: 0 }), { since: '1.31' }),
   ...unserved(
     'there are no managed plugins',
     'GET /plugins/privileges',
     'POST /plugins/pull',
     'POST /plugins/create',
-    'GET /plugins/{name:.*}/json',
     'DELETE /plugins/{name:.*}',
     'POST /plugins/{name:.*}/enable',
     'POST /plugins/{name:.*}/disable',

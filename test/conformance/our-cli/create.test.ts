@@ -73,7 +73,7 @@ function withoutEmpty(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-const unordered = new Set(['Env', 'Ulimits']);
+const unordered = new Set(['Binds', 'Env', 'Ulimits']);
 const byText = (a: unknown, b: unknown): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
 
 const isEmpty = (value: unknown): boolean =>

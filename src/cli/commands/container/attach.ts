@@ -17,7 +17,7 @@ export const command = defineCommand({
     const { containers } = await cli.client();
     const container = await containers.inspect(args[0] ?? '');
     const { State: state, Config: config, Id: id } = container;
-    if (!state.Running) throw new ExitError(1, 'cannot attach to a stopped container, start it first');
+    if (!state.Running) throw new ExitError(1, 'You cannot attach to a stopped container, start it first');
     if (state.Paused) throw new ExitError(1, 'cannot attach to a paused container, unpause it first');
     if (state.Restarting) throw new ExitError(1, 'cannot attach to a restarting container, wait until it is running');
     const [{ runSession, isInputTerminal }, { parseDetachKeys }, { forwardSignals, followTerminalSize }] = await Promise.all([

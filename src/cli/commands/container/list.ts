@@ -32,7 +32,8 @@ export const command = defineCommand({
     const containers = await client.containers.list({
       all: given.all,
       limit,
-      size: given.size || /\.Size\b/.test(format),
+      // A template that makes JSON of everything shows the sizes too.
+      size: given.size || /\.Size\b|\bjson \.(?!\w)/.test(format),
       filters: given.filter,
     });
     const view = containerView(!given['no-trunc'], given.size);

@@ -21,8 +21,8 @@ export const command = defineCommand({
     const body = await containers.logs(Id, {
       stdout: true,
       stderr: true,
-      since: flags.since === '' ? undefined : toTimestamp(flags.since, 'since'),
-      until: flags.until === '' ? undefined : toTimestamp(flags.until, 'until'),
+      since: flags.since === '' ? undefined : toTimestamp(flags.since, 'invalid value for "since": '),
+      until: flags.until === '' ? undefined : toTimestamp(flags.until, 'invalid value for "until": '),
       timestamps: flags.timestamps,
       details: flags.details,
       follow: flags.follow,

@@ -18,7 +18,7 @@ export const command = defineCommand({
     for (const name of args) {
       try {
         if (name === 'default') throw new Error('context "default" cannot be removed');
-        if (!flags.force) store.read(name);
+        if (!flags.force && !store.has(name)) throw new Error(`context ${JSON.stringify(name)} does not exist`);
         if (name === current && !flags.force) throw new Error(`context ${JSON.stringify(name)} is in use, set -f flag to force remove`);
         store.remove(name);
         if (name === current) await forgetCurrent(cli);

@@ -21,8 +21,8 @@ export const command = defineCommand({
     const { system } = await cli.client();
     const nowMs = Date.now();
     const events = await system.events({
-      since: flags.since === '' ? undefined : toTimestamp(flags.since, 'since', nowMs),
-      until: flags.until === '' ? undefined : toTimestamp(flags.until, 'until', nowMs),
+      since: flags.since === '' ? undefined : toTimestamp(flags.since, '', nowMs),
+      until: flags.until === '' ? undefined : toTimestamp(flags.until, '', nowMs),
       filters: flags.filter,
     });
     const render = await renderer(flags.format);
