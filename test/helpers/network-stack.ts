@@ -17,9 +17,9 @@ import { createHostPorts } from '#host/ports/host-ports.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { openNftables } from '#host/sys/nftables.ts';
-import { eventually } from './eventually.ts';
 
 const suffix = process.pid.toString(16).padStart(6, '0').slice(-6);
+const lanLink = `vl${suffix}`;
 
 /** The network service with the real kernel under it, on names and addresses of its own. */
 export class NetworkStack {
@@ -114,7 +114,7 @@ export class NetworkStack {
     this.#outside.putBridge({ name: this.lanBridge, mac: '02:00:00:00:0f:01', mtu: 1500, addresses: ['10.214.0.1/24'] });
     // An interface that the daemon did not make has the kernel's default.
     writeFileSync(`/proc/sys/net/ipv4/conf/${this.lanBridge}/route_localnet`, '0');
-    const link = { hostName: `vl${suffix}`, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };
+    const link = { hostName: lanLink, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };
     return this.#outside.createSandbox('lan', [{ ...link, addresses: ['10.214.0.2/24'], hairpin: false, isolated: false }], ['10.214.0.1']);
   }
 
@@ -126,9 +126,9 @@ export class NetworkStack {
   async close(): Promise<void> {
     await this.service.close();
     this.#outside.removeSandbox('lan');
+    // An open socket of this process keeps the neighbour's namespace, and with it the interface, whose name the next neighbour has as well.
+    if (this.#outside.linkNames().includes(lanLink)) await this.#outside.removeInterface(lanLink);
     await this.#outside.removeBridge(this.lanBridge);
-    // The kernel takes interfaces away some time after their namespace, and the next stack's have the same names.
-    await eventually('no interface is left', () => !this.#outside.linkNames().some(name => name.endsWith(suffix)));
     this.#outside[Symbol.dispose]();
     this.driver[Symbol.dispose]();
     this.#records.close();
