@@ -36,22 +36,22 @@ export interface CapabilityRequest {
  * or one that this kernel lacks.
  */
 export function resolveCapabilities(request: CapabilityRequest, known: readonly string[]): string[] {
-  const add = request.add.map(name => parseCapability(name, known));
-  const drop = new Set(request.drop.map(name => parseCapability(name, known)));
+  const add = request.add.map(name => parseCapability('CapAdd', name, known));
+  const drop = new Set(request.drop.map(name => parseCapability('CapDrop', name, known)));
   if (request.privileged) return [...known];
   if (add.includes('ALL')) return known.filter(name => !drop.has(name));
   if (drop.has('ALL')) return [...new Set(add)];
   return [...new Set([...defaultCapabilities.filter(name => known.includes(name)), ...add])].filter(name => !drop.has(name));
 }
 
-function parseCapability(text: string, known: readonly string[]): string {
+function parseCapability(list: 'CapAdd' | 'CapDrop', text: string, known: readonly string[]): string {
   const upper = text.toUpperCase();
   if (upper === 'ALL') return upper;
   const name = upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
-  if (!all.includes(name)) throw invalidArgument(`invalid capability: unknown capability: "${name}"`);
+  if (!all.includes(name)) throw invalidArgument(`invalid ${list}: unknown capability: "${name}"`);
   if (!known.includes(name)) {
     throw invalidArgument(
-      `invalid capability: capability not supported by your kernel or not available in the current environment: "${name}"`,
+      `invalid ${list}: capability not supported by your kernel or not available in the current environment: "${name}"`,
     );
   }
   return name;

@@ -31,7 +31,7 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, op
   }
   checkLogConfig(hostConfig, options);
   if (hostConfig.isolation !== '' && hostConfig.isolation !== 'default') {
-    throw invalidArgument(`invalid isolation '${hostConfig.isolation}' on linux`);
+    throw invalidArgument(`Invalid isolation: "${hostConfig.isolation}" - linux only supports 'default'`);
   }
   if (hostConfig.deviceRequests.length > 0) {
     const [request] = hostConfig.deviceRequests;
@@ -40,7 +40,7 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, op
     );
   }
   if (Object.keys(hostConfig.storageOpt).length > 0) {
-    throw invalidArgument('--storage-opt is not supported by the overlay2 storage driver: remove it');
+    throw invalidArgument("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
   }
   return checkResources(hostConfig, host);
 }
@@ -168,7 +168,7 @@ function checkMode(what: string, mode: string, words: readonly string[], mayJoin
 function checkLogConfig(hostConfig: HostConfig, options: ContainerOptions): void {
   const { type } = hostConfig.logConfig;
   if (type !== '' && !options.logDrivers.includes(type)) {
-    throw invalidArgument(`logger: no log driver named '${type}' is registered`);
+    throw invalidArgument(`error looking up logging plugin ${type}: plugin "${type}" not found`);
   }
   checkLogOptions(type === '' ? { type: options.defaultLog.type, config: hostConfig.logConfig.config } : hostConfig.logConfig);
 }

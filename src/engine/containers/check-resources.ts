@@ -48,8 +48,8 @@ function checkMemory(config: HostConfig, host: HostFacts): string[] {
 
 function checkCpu(config: HostConfig, host: HostFacts): void {
   const { nanoCpus, cpuPeriod, cpuQuota, cpuRealtimePeriod, cpuRealtimeRuntime } = config;
-  if (nanoCpus !== 0 && cpuPeriod !== 0) throw invalidArgument('Conflicting options: Nano CPUs and CPU Period cannot both be set.');
-  if (nanoCpus !== 0 && cpuQuota !== 0) throw invalidArgument('Conflicting options: Nano CPUs and CPU Quota cannot both be set.');
+  if (nanoCpus !== 0 && cpuPeriod !== 0) throw invalidArgument('Conflicting options: Nano CPUs and CPU Period cannot both be set');
+  if (nanoCpus !== 0 && cpuQuota !== 0) throw invalidArgument('Conflicting options: Nano CPUs and CPU Quota cannot both be set');
   if (nanoCpus < 0 || nanoCpus > host.cpuCount * 1e9 || (nanoCpus > 0 && nanoCpus < 1e7)) {
     const count = String(host.cpuCount);
     throw invalidArgument(`range of CPUs is from 0.01 to ${count}.00, as there are only ${count} CPUs available`);
@@ -66,7 +66,7 @@ function checkCpu(config: HostConfig, host: HostFacts): void {
 function checkCpuset(name: 'cpus' | 'mems', what: string, wanted: string, available: string): void {
   if (wanted === '') return;
   const numbers = parseNumberList(wanted);
-  if (numbers === undefined) throw invalidArgument(`Invalid value ${wanted} for cpuset ${name}`);
+  if (numbers === undefined) throw invalidArgument(`Invalid value ${wanted} for cpuset ${name}: invalid format: ${wanted}`);
   const present = new Set(parseNumberList(available));
   if (numbers.some(number => !present.has(number))) {
     throw invalidArgument(`Requested ${what} are not available - requested ${wanted}, available: ${available}`);
@@ -87,7 +87,7 @@ const throttleRules = [
 /** Limits that the kernel cannot enforce are left out when the container starts. */
 function checkBlockIo(config: HostConfig, { blockIo }: HostFacts): string[] {
   const weights = [config.blkioWeight, ...config.blkioWeightDevice.map(device => device.weight)];
-  if (weights.some(weight => weight !== 0 && (weight < 10 || weight > 1000))) {
+  if (blockIo.weight && weights.some(weight => weight !== 0 && (weight < 10 || weight > 1000))) {
     throw invalidArgument('Range of blkio weight is from 10 to 1000');
   }
   const missing = [...(blockIo.weight ? [] : weightRules), ...(blockIo.throttle ? [] : throttleRules)];

@@ -1,4 +1,4 @@
-import { constants, fstatSync, type Stats } from 'node:fs';
+import { constants, fstatSync, readlinkSync, type Stats } from 'node:fs';
 import { invalidArgument, isErrno, notFound } from '#base/errors.ts';
 import { makeDirectory, readSome } from '#host/sys/fs.ts';
 import { openInRoot, openRoot, ownedFd, pathOfFd, pathOnly } from '#host/sys/rooted.ts';
@@ -42,22 +42,50 @@ function ensureDirectory(root: string, path: string): void {
   using rootFd = ownedFd(openRoot(root));
   const there = openIfThere(rootFd.fd, path, pathOnly | O_DIRECTORY);
   if (there !== undefined) return ownedFd(there)[Symbol.dispose]();
+  const names = namesOf(path);
   let parent = '/';
-  for (const name of path.split('/').filter(part => part !== '')) {
-    const child = `${parent}${name}`;
-    makeIn(rootFd.fd, parent, name, child);
-    parent = `${child}/`;
+  for (let links = 0, name = names.shift(); name !== undefined; name = names.shift()) {
+    if (name === '..') {
+      parent = parent.replace(/[^/]+\/$/, '');
+      continue;
+    }
+    const target = makeIn(rootFd.fd, parent, name);
+    if (target === undefined) {
+      parent = `${parent}${name}/`;
+      continue;
+    }
+    if (++links > mostLinks) throw invalidArgument(`Cannot mkdir: ${path} leads through too many links`);
+    names.unshift(...namesOf(target));
+    if (target.startsWith('/')) parent = '/';
   }
 }
 
-function makeIn(rootFd: number, parent: string, name: string, path: string): void {
+const mostLinks = 40;
+const namesOf = (path: string): string[] => path.split('/').filter(part => part !== '' && part !== '.');
+
+/** Makes one directory where there is none. Returns where to make it instead when a link that leads nowhere has its name. */
+function makeIn(rootFd: number, parent: string, name: string): string | undefined {
+  const path = `${parent}${name}`;
   const there = openIfThere(rootFd, path, pathOnly | O_DIRECTORY);
-  if (there !== undefined) return ownedFd(there)[Symbol.dispose]();
+  if (there !== undefined) return void ownedFd(there)[Symbol.dispose]();
   using directory = ownedFd(openInRoot(rootFd, parent, O_RDONLY | O_DIRECTORY));
   try {
     makeDirectory(directory.fd, name, 0o755);
   } catch (err) {
-    if (isErrno(err, 'EEXIST')) throw invalidArgument(`Cannot mkdir: ${path} is not a directory`, { cause: err });
+    if (!isErrno(err, 'EEXIST')) throw err;
+    const target = readLink(directory.fd, name);
+    if (target === undefined) throw invalidArgument(`Cannot mkdir: ${path} is not a directory`, { cause: err });
+    return target;
+  }
+  return undefined;
+}
+
+/** What a link says; undefined when it is none. */
+function readLink(directory: number, name: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${String(directory)}/${name}`);
+  } catch (err) {
+    if (isErrno(err, 'EINVAL', 'ENOENT')) return undefined;
     throw err;
   }
 }
