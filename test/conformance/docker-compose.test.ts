@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { sharedDaemon } from '#test/helpers/containers.ts';
+import { dockerCommand } from '#test/helpers/docker-cli.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { run, runOk } from '#test/helpers/run.ts';
@@ -41,7 +42,9 @@ describe('docker-compose 1', () => {
     await Bun.write(join(folder, 'docker-compose.yml'), project);
   });
   afterAll(async () => await rm(folder, { recursive: true, force: true }));
-  const options = () => ({ env: { DOCKER_HOST: daemon().host }, cwd: folder });
+  // Its `exec` calls `docker`.
+  const PATH = `${dirname(dockerCommand()[0] ?? '')}:${process.env.PATH ?? ''}`;
+  const options = () => ({ env: { DOCKER_HOST: daemon().host, PATH }, cwd: folder });
   const compose = async (...args: string[]) => (await runOk(['docker-compose', '-p', 'demo', ...args], options())).trim();
 
   test('a project from up to down', async () => {

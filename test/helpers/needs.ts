@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'bun:test';
+import { dockerCommand } from './docker-cli.ts';
 import { cached } from './paths.ts';
 
 /** What a test may ask of the machine. Each answers with undefined, or with what is missing, in words. */
@@ -25,6 +26,10 @@ const checks = {
       : 'there is no ::1 on the loopback interface',
   loop: () => (existsSync('/dev/loop-control') ? undefined : 'there are no loop devices'),
   dockerd: () => unpacked('docker/usr/sbin/dockerd'),
+  'docker-cli-28': () => {
+    const version = /version (\d+)/.exec(stockVersion())?.[1] ?? 'unknown';
+    return Number(version) >= 28 ? undefined : `the stock docker command line is of version ${version}, not 28`;
+  },
   'docker-registry': () => unpacked('docker/usr/bin/docker-registry'),
   'vm-kernel': () =>
     existsSync(cached('kernel/boot')) && readdirSync(cached('kernel/boot')).some(name => name.startsWith('vmlinuz'))
@@ -34,6 +39,14 @@ const checks = {
 } as const satisfies Record<string, () => string | undefined>;
 
 export type Need = keyof typeof checks;
+
+function stockVersion(): string {
+  try {
+    return Bun.spawnSync([...dockerCommand(), '--version']).stdout.toString();
+  } catch {
+    return '';
+  }
+}
 
 const missing = (what: string): string => `.cache/${what} is missing: run sh scripts/setup.sh tests`;
 const tool = (name: string): string | undefined => (Bun.which(name) === null ? `${name} is not installed` : undefined);

@@ -1,11 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, expect } from 'bun:test';
 import { join } from 'node:path';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { dockerCommand } from '#test/helpers/docker-cli.ts';
+import { needs } from '#test/helpers/needs.ts';
 import { run } from '#test/helpers/run.ts';
 import { createCases, refusedCases } from './create-cases.ts';
 import { linkedAsDocker } from './our-docker.ts';
 import { splitWords } from './words.ts';
+
+// Older ones know fewer flags.
+const { describe, test } = needs('docker-cli-28');
 
 interface Sent {
   readonly query: string;
