@@ -2,7 +2,9 @@ import type { Logger } from '#base/log.ts';
 import { releaseProgramPages } from '#host/sys/memory.ts';
 
 const afterStartMs = 250;
-const checkMs = 4_000;
+const checkMs = 3_000;
+/** The collector works on for a moment, and touches program pages that are then not needed any more. */
+const collectMs = 500;
 /** Less work than this between two looks is no work. */
 const idleCpuMicros = 10_000;
 
@@ -17,27 +19,33 @@ export function releaseMemoryWhenIdle(log: Logger): Disposable {
     const { user, system } = process.cpuUsage();
     return user + system;
   };
-  const release = (): void => {
+  const releasePages = (): void => {
     try {
-      Bun.gc(true);
       releaseProgramPages();
     } catch (err) {
       log.debug('memory could not be given back', { error: err });
     }
     last = released = used();
   };
-  const first = setTimeout(release, afterStartMs);
+  let next: NodeJS.Timeout;
+  const release = (): void => {
+    Bun.gc(true);
+    last = released = used();
+    next = setTimeout(releasePages, collectMs);
+    next.unref();
+  };
+  next = setTimeout(release, afterStartMs);
   const timer = setInterval(() => {
     const now = used();
     const isIdle = now - last < idleCpuMicros;
     last = now;
     if (isIdle && now - released > idleCpuMicros) release();
   }, checkMs);
-  first.unref();
+  next.unref();
   timer.unref();
   return {
     [Symbol.dispose]: () => {
-      clearTimeout(first);
+      clearTimeout(next);
       clearInterval(timer);
     },
   };
