@@ -105,7 +105,8 @@ export class Images {
     { quiet, platforms, signal }: { quiet?: boolean; platforms?: readonly Platform[] } & Signalled = {},
   ): Promise<{ json: boolean; body: ReadableStream<Uint8Array> }> {
     const response = await this.#connection.send('POST', '/images/load', {
-      query: { quiet: quiet === true ? true : undefined, platform: platforms?.map(platform => JSON.stringify(platform)) },
+      // Daemons that hear nothing of it say little.
+      query: { quiet: quiet === true, platform: platforms?.map(platform => JSON.stringify(platform)) },
       headers: { 'Content-Type': 'application/x-tar' },
       body: input,
       signal,
