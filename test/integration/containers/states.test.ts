@@ -1,5 +1,17 @@
 import { expect } from 'bun:test';
-import { create, execIn, inspect, outputOf, remove, sharedDaemon, sh, start, waiting, waitForExit } from '#test/helpers/containers.ts';
+import {
+  create,
+  execIn,
+  inspect,
+  logsOf,
+  outputOf,
+  remove,
+  sharedDaemon,
+  sh,
+  start,
+  waiting,
+  waitForExit,
+} from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { mountsBelow } from '#test/helpers/machine.ts';
@@ -51,11 +63,18 @@ describe('kill and restart policies', () => {
   const always = (script: string) => sh(script, { HostConfig: { RestartPolicy: { Name: 'always' } } });
 
   test('a signal that is not the stop signal does not keep it down; SIGKILL and the stop signal do', async () => {
-    const id = await start(daemon(), always('trap "exit 3" HUP; trap "exit 0" TERM; while :; do sleep 100 & wait $!; done'));
+    const id = await start(daemon(), always('trap "exit 3" HUP; trap "exit 0" TERM; echo ready; while :; do sleep 100 & wait $!; done'));
+    // Before its traps are set, process 1 ignores these signals.
+    let runs = 0;
+    const untilReady = async (): Promise<void> => {
+      runs += 1;
+      await eventually('its traps are set', async () => (await logsOf(daemon(), id)).stdout === 'ready\n'.repeat(runs));
+    };
+    await untilReady();
     await daemon().api.expect('POST', `/containers/${id}/kill?signal=HUP`);
     await eventually('it came back', async () => (await inspect(daemon(), id)).RestartCount === 1);
-    await eventually('it runs', async () => (await inspect(daemon(), id)).State.Status === 'running');
     for (const signal of ['KILL', 'TERM']) {
+      await untilReady();
       await daemon().api.expect('POST', `/containers/${id}/kill?signal=${signal}`);
       await eventually('it is down', async () => (await inspect(daemon(), id)).State.Status === 'exited');
       await daemon().api.expect('POST', `/containers/${id}/start`, { status: 204 });
