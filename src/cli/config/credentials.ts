@@ -20,21 +20,24 @@ const helperFor = (config: ConfigFile, registry: string): string | undefined => 
   return name === '' ? undefined : name;
 };
 
-async function askHelper(name: string, action: 'get' | 'store' | 'erase', input: string): Promise<string | undefined> {
+const gerunds = { get: 'getting', store: 'storing', erase: 'erasing' } as const;
+
+async function askHelper(name: string, action: keyof typeof gerunds, input: string): Promise<string | undefined> {
   const program = `docker-credential-${name}`;
   let child: Bun.Subprocess<Uint8Array, 'pipe', 'inherit'>;
   try {
     child = Bun.spawn([program, action], { stdin: Buffer.from(input), stdout: 'pipe', stderr: 'inherit' });
   } catch (err) {
-    throw new ExitError(1, `error getting credentials - err: exec: "${program}": executable file not found in $PATH`, { cause: err });
+    throw new ExitError(
+      1,
+      `error ${gerunds[action]} credentials - err: exec: "${program}": executable file not found in $PATH, out: \`\``,
+      { cause: err },
+    );
   }
   const output = (await new Response(child.stdout).text()).trim();
   if ((await child.exited) === 0) return output;
   if (output === notFoundText) return undefined;
-  throw new ExitError(
-    1,
-    `error ${action === 'get' ? 'getting' : action === 'store' ? 'storing' : 'erasing'} credentials - err: exit status ${child.exitCode}, out: \`${output}\``,
-  );
+  throw new ExitError(1, `error ${gerunds[action]} credentials - err: exit status ${child.exitCode}, out: \`${output}\``);
 }
 
 /** `auths` of the settings and, before it, of DOCKER_AUTH_CONFIG. */
