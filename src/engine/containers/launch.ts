@@ -190,6 +190,7 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
     throw failedPrecondition('there is no init program on this machine: install tini, or name one with --init-path');
   }
   const ipc = prepareIpc(ctx, container);
+  failpoint('container.start.shared');
   return buildSpec({
     container,
     rootPath: root.path,

@@ -51,6 +51,8 @@ export const steps: readonly Step[] = [
           ExposedPorts: { '80/tcp': {} },
           HostConfig: {
             Binds: ['tour-vol:/data', 'tour-made:/etc'],
+            Mounts: [{ Type: 'image', Source: 'busybox', Target: '/image' }],
+            IpcMode: 'shareable',
             NetworkMode: 'tour-net',
             PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1' }] },
           },
