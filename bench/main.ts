@@ -4,7 +4,7 @@
  * Without --vs it starts Debian's dockerd itself, in network and mount namespaces that end with the run.
  */
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { $ } from 'bun';
 import { startDaemon, type TestDaemon } from '../test/helpers/daemon.ts';
@@ -74,8 +74,8 @@ const report = {
   rows,
 };
 console.log(`\n${report.machine}\n${report.docker}, ${report.client}\n\n${table(rows)}`);
-await Bun.write(join(projectRoot, options.json), `${JSON.stringify(report, undefined, 2)}\n`);
-if (options.write !== undefined) await Bun.write(join(projectRoot, options.write), markdown(report));
+await Bun.write(resolve(projectRoot, options.json), `${JSON.stringify(report, undefined, 2)}\n`);
+if (options.write !== undefined) await Bun.write(resolve(projectRoot, options.write), markdown(report));
 const missed = rows.filter(row => isMet(row) === false);
 console.log(missed.length === 0 ? '\nevery bound is met' : `\nmissed: ${missed.map(row => row.name).join(', ')}`);
 
