@@ -1,7 +1,8 @@
 import { invalidArgument, isErrno } from '#base/errors.ts';
 import type { DeviceSpec, ResourcesSpec } from '#oci/runtime-spec.ts';
 import type { DeviceMapping, HostConfig } from './model.ts';
-import type { HostDevice, HostFacts } from './ports.ts';
+import type { HostDevice } from '#core/machine.ts';
+import type { HostFacts } from './ports.ts';
 
 type DeviceRule = NonNullable<ResourcesSpec['devices']>[number];
 

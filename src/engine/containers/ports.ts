@@ -1,3 +1,4 @@
+import type { HostDevice } from '#core/machine.ts';
 import type { EndpointConfig, EndpointState, NetworkMode, Sandbox, SandboxRequest } from '#core/network.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
@@ -148,14 +149,4 @@ export interface HostFacts {
   readonly capabilities: readonly string[];
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */
   devices(path: string): HostDevice[];
-}
-
-export interface HostDevice {
-  readonly path: string;
-  readonly type: 'c' | 'b';
-  readonly major: number;
-  readonly minor: number;
-  readonly fileMode: number;
-  readonly uid: number;
-  readonly gid: number;
 }

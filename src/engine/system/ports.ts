@@ -1,26 +1,3 @@
-/** What the service tells about the machine. Read when asked: memory may be hot-plugged, a setting changed. */
-export interface Machine {
-  facts(): Promise<MachineFacts>;
-}
-
-export interface MachineFacts {
-  /** As `uname -r`. */
-  readonly kernelVersion: string;
-  /** As /etc/os-release names it: `Debian GNU/Linux 12 (bookworm)`. */
-  readonly operatingSystem: string;
-  readonly osVersion: string;
-  /** As `uname -m`: x86_64, aarch64. */
-  readonly machine: string;
-  readonly hostname: string;
-  readonly cpuCount: number;
-  readonly memoryBytes: number;
-  readonly ipv4Forwarding: boolean;
-  /** Descriptors this process has open. */
-  readonly openFiles: number;
-  /** Threads of this process. */
-  readonly threads: number;
-}
-
 /** What limits the kernel's control groups can set. */
 export interface CgroupFacts {
   readonly version: 1 | 2;

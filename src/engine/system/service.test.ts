@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
-import type { CgroupFacts, MachineFacts } from './ports.ts';
+import type { MachineFacts } from '#core/machine.ts';
+import type { CgroupFacts } from './ports.ts';
 import { createSystemService } from './service.ts';
 import type { SystemServiceOptions } from './service.ts';
 import { collectWarnings } from './warnings.ts';

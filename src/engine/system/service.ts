@@ -1,4 +1,5 @@
-import type { CgroupFacts, Component, ContainerCounts, DaemonSettings, Machine, MachineFacts } from './ports.ts';
+import type { Machine, MachineFacts } from '#core/machine.ts';
+import type { CgroupFacts, Component, ContainerCounts, DaemonSettings } from './ports.ts';
 import { collectWarnings } from './warnings.ts';
 
 export interface SystemServiceOptions {

@@ -1,4 +1,5 @@
-import type { CgroupFacts, MachineFacts } from './ports.ts';
+import type { MachineFacts } from '#core/machine.ts';
+import type { CgroupFacts } from './ports.ts';
 
 /** What a person should know about this machine before relying on limits, in the words clients show. */
 export function collectWarnings(cgroups: CgroupFacts, machine: MachineFacts): string[] {

@@ -2,9 +2,10 @@ import { readFile, readdir } from 'node:fs/promises';
 import { availableParallelism, hostname, machine, release, totalmem } from 'node:os';
 import type { Logger } from '#base/log.ts';
 import { isErrno } from '#base/errors.ts';
+import type { Machine } from '#core/machine.ts';
 
 /** What this machine is. Names and versions are read once; what can change is read each time. */
-export function createMachine(log: Logger): { facts(): Promise<MachineFacts> } {
+export function createMachine(log: Logger): Machine {
   let distribution: Promise<{ name: string; version: string }> | undefined;
   return {
     async facts() {
@@ -29,19 +30,6 @@ export function createMachine(log: Logger): { facts(): Promise<MachineFacts> } {
       };
     },
   };
-}
-
-export interface MachineFacts {
-  readonly kernelVersion: string;
-  readonly operatingSystem: string;
-  readonly osVersion: string;
-  readonly machine: string;
-  readonly hostname: string;
-  readonly cpuCount: number;
-  readonly memoryBytes: number;
-  readonly ipv4Forwarding: boolean;
-  readonly openFiles: number;
-  readonly threads: number;
 }
 
 async function readDistribution(): Promise<{ name: string; version: string }> {
