@@ -66,7 +66,7 @@ describe('beside a real dockerd', () => {
     async () => {
       await using docker = await startDockerd();
       const rules = async (): Promise<string> => await runOk(['nsenter', `--target=${String(docker.pid)}`, '--net', 'iptables-save']);
-      await using daemon = await startDaemon();
+      await using daemon = await startDaemon({ besideProcess: docker.pid, comparesMachine: false });
       const started = await docker.docker(['run', '-d', '--name', 'theirs', 'busybox', 'sleep', '1000']);
       expect(started).toMatchObject({ exitCode: 0 });
       const before = await rules();
