@@ -11,7 +11,7 @@ import { prepareIpc, releaseIpc } from './ipc.ts';
 import { letGoOfLog, limitLog } from './logs.ts';
 import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
-import { linkedEnvironment, linkedHosts } from './links.ts';
+import { linkedEnvironment, linkedHosts, refreshLinksTo } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { errorOf, isRunning, noRun } from './state.ts';
 import { buildSpec, usesInit } from './spec.ts';
@@ -41,6 +41,7 @@ export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): P
   entry.run += 1;
   watchExit(ctx, entry);
   publish(ctx, container, 'start');
+  await cleanUp(`links to container ${entry.id}`, ctx.log, () => refreshLinksTo(ctx, container));
 }
 
 /** Waits for the end of a run that has begun and has it dealt with. */

@@ -88,10 +88,26 @@ export function removeLink(ctx: Context, ref: string): void {
   if (at < 0) throw notFound(`No such container: ${ref}`);
   container.hostConfig = { ...container.hostConfig, links: container.hostConfig.links.toSpliced(at, 1) };
   ctx.containers.save(parent);
-  if (!isRunning(container.state)) return;
-  const file = `${containerDir(ctx, parent.id)}/hosts`;
+  if (isRunning(container.state)) rewriteHosts(ctx, parent.id, alias, () => []);
+}
+
+/** Tells running containers that are linked to this one, which has just started, where it is now. */
+export function refreshLinksTo(ctx: Context, { id, endpointStates }: Container): void {
+  const address = endpointStates[defaultNetwork]?.ipAddress;
+  if (address === undefined || address === '') return;
+  for (const { container } of ctx.containers.all()) {
+    if (container.hostConfig.links.length === 0 || !isRunning(container.state)) continue;
+    for (const [target, alias] of linksOf(container)) {
+      if (find(ctx, target)?.id === id) rewriteHosts(ctx, container.id, alias, line => [line.replace(/^\S+/, address)]);
+    }
+  }
+}
+
+/** In place: inside the container it is a mount of this very file. */
+function rewriteHosts(ctx: Context, id: string, alias: string, replace: (line: string) => string[]): void {
+  const file = `${containerDir(ctx, id)}/hosts`;
   const lines = readFileSync(file, 'utf8').split('\n');
-  writeFileSync(file, lines.filter(line => line.split(/\s+/)[1] !== alias).join('\n'));
+  writeFileSync(file, lines.flatMap(line => (line.split(/\s+/)[1] === alias ? replace(line) : [line])).join('\n'));
 }
 
 function find(ctx: Context, target: string): Entry | undefined {

@@ -85,6 +85,12 @@ describe('what containers share', () => {
     expect(await known()).toBe(`${ip}\tdata-base ${other.slice(0, 12)} db\n`);
     const { HostConfig } = await daemon().api.expect<{ HostConfig: { Links: string[] } }>('GET', '/containers/web/json');
     expect(HostConfig.Links).toEqual(['/db:/web/data-base']);
+    await daemon().api.expect('POST', '/containers/db/stop?t=5');
+    const taker = await start(daemon(), waiting({ NetworkingConfig: { EndpointsConfig: { bridge: {} } } }));
+    await daemon().api.expect('POST', '/containers/db/start', { status: 204 });
+    const { stdout: newAddress } = await execIn(daemon(), other, ['hostname', '-i']);
+    expect(await known()).toBe(`${newAddress.trim()}\tdata-base ${other.slice(0, 12)} db\n`);
+    await remove(daemon(), taker);
     await daemon().api.expect('DELETE', '/containers/web/data-base?link=1', { status: 204 });
     expect(await known()).toBe('');
     await remove(daemon(), web);
