@@ -43,16 +43,23 @@ export interface ApiServer {
   close(graceMs?: number): Promise<void>;
 }
 
-/** Listens everywhere or, when one address fails, nowhere. */
+/** Listens everywhere or, when one address fails, nowhere: nobody is answered before every address is there. */
 export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const api = new Api(options);
   await using listening = new AsyncDisposableStack();
   const addresses: string[] = [];
+  const early: Socket[] = [];
+  let accept = (socket: Socket): void => void early.push(socket);
   for (const host of options.hosts) {
-    const listener = await listen(host, options.owner, socket => api.accept(socket));
-    listening.defer(async () => await listener.close());
+    const listener = await listen(host, options.owner, socket => accept(socket));
+    listening.defer(async () => {
+      for (const socket of early.splice(0)) socket.destroy();
+      await listener.close();
+    });
     addresses.push(listener.address);
   }
+  accept = socket => api.accept(socket);
+  for (const socket of early.splice(0)) accept(socket);
   const listeners = listening.move();
   return {
     addresses,
