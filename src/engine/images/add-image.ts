@@ -43,8 +43,17 @@ export function checkDiffId(index: number, expected: Digest, actual: Digest): vo
   if (expected !== actual) throw dataLoss(`invalid diffID for layer ${index}: expected "${expected}", got "${actual}"`);
 }
 
-/** Puts the layers in place, bottom first, then records the image. Disposing the lease afterwards removes nothing of it. */
-export async function addImage(context: ImageContext, lease: Lease, image: NewImage, source: LayerSource): Promise<ImageRecord> {
+/**
+ * Puts the layers in place, bottom first, then records the image. Disposing the lease afterwards removes nothing of it. Rejects with the signal's
+ * reason when it aborts before the image is recorded: who has left gets no image that nobody knows of.
+ */
+export async function addImage(
+  context: ImageContext,
+  lease: Lease,
+  image: NewImage,
+  source: LayerSource,
+  signal: AbortSignal,
+): Promise<ImageRecord> {
   const diffIds = diffIdsOf(image.config, image.layers.length);
   const chain = chainIds(diffIds);
   let sizeBytes = 0;
@@ -58,6 +67,7 @@ export async function addImage(context: ImageContext, lease: Lease, image: NewIm
       checkDiffId(index, diffId, pending.unpacked.diffId);
       await lease.commitLayer(pending, chainId, chain[index - 1]);
     }
+    signal.throwIfAborted();
     failpoint('image.add.layer');
     source.onPlaced?.(index);
     sizeBytes += context.snapshots.layerSize(chainId) ?? 0;
@@ -67,6 +77,7 @@ export async function addImage(context: ImageContext, lease: Lease, image: NewIm
   const manifestBytes = image.manifestBytes ?? encodeManifest({ digest: id, size: configSize }, image.layers);
   const { digest: manifest } = await lease.put(manifestBytes);
   failpoint('image.add.stored');
+  signal.throwIfAborted();
   // The same image may have been added meanwhile: what it is stored as stays.
   const known = context.store.get(id);
   const now = new Date().toISOString();

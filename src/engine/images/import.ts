@@ -63,6 +63,7 @@ export async function importImage(
       names: options.reference === undefined ? [] : [options.reference],
     },
     { layer: () => Promise.resolve(pending) },
+    signal,
   );
   report({ status: image.id });
   await publishImageEvent(context, 'import', image.id);

@@ -1,4 +1,5 @@
 import type { ChainId, PendingLayer } from '#core/snapshots.ts';
+import type { Digest } from '#oci/digest.ts';
 import type { ImageProgress, Report } from './model.ts';
 
 /** Does the work of one layer: downloads, stores and unpacks it. The signal aborts when nobody wants it any more. */
@@ -9,12 +10,16 @@ export interface LayerTicket extends AsyncDisposable {
   readonly layer: Promise<PendingLayer>;
 }
 
-/** Layers being fetched, by their place: pulls that want the same one share the work and all see its progress. */
+/**
+ * Layers being fetched, by their place and the blob they come in: pulls that want the same one share the work and all see its progress. The same
+ * layer in another compression is another blob, which its own image needs.
+ */
 export class LayerFlights {
-  readonly #flights = new Map<ChainId, Flight>();
+  readonly #flights = new Map<string, Flight>();
 
-  join(chainId: ChainId, fetch: FetchLayer, report: Report): LayerTicket {
-    const flight = this.#flights.get(chainId) ?? this.#start(chainId, fetch);
+  join(chainId: ChainId, blob: Digest, fetch: FetchLayer, report: Report): LayerTicket {
+    const key = `${chainId} ${blob}`;
+    const flight = this.#flights.get(key) ?? this.#start(key, fetch);
     const watcher: Report = progress => report(progress);
     flight.watchers.add(watcher);
     if (flight.last !== undefined) report(flight.last);
@@ -23,7 +28,7 @@ export class LayerFlights {
       layer: flight.layer.then(layer => ({ ...shared(layer), [Symbol.asyncDispose]: () => Promise.resolve() })),
       [Symbol.asyncDispose]: async () => {
         if (!flight.watchers.delete(watcher) || flight.watchers.size > 0) return;
-        if (this.#flights.get(chainId) === flight) this.#flights.delete(chainId);
+        if (this.#flights.get(key) === flight) this.#flights.delete(key);
         flight.stop.abort(new Error('nobody waits for this layer any more'));
         const layer = await flight.layer.catch(() => undefined);
         await layer?.[Symbol.asyncDispose]();
@@ -31,7 +36,7 @@ export class LayerFlights {
     };
   }
 
-  #start(chainId: ChainId, fetch: FetchLayer): Flight {
+  #start(key: string, fetch: FetchLayer): Flight {
     const stop = new AbortController();
     const watchers = new Set<Report>();
     const toAll: Report = progress => {
@@ -41,9 +46,9 @@ export class LayerFlights {
     const flight: Flight = { watchers, stop, last: undefined, layer: Promise.resolve().then(() => fetch(toAll, stop.signal)) };
     // A flight that failed must not be joined: the next pull tries anew.
     flight.layer.catch(() => {
-      if (this.#flights.get(chainId) === flight) this.#flights.delete(chainId);
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
     });
-    this.#flights.set(chainId, flight);
+    this.#flights.set(key, flight);
     return flight;
   }
 }

@@ -46,7 +46,7 @@ export async function loadImages(
   for (const image of offered) await unpacked.check(image);
   failpoint('image.load.checked');
   const loaded: ImageRecord[] = [];
-  for (const image of offered) loaded.push(await admit(context, lease, image, unpacked, report));
+  for (const image of offered) loaded.push(await admit(context, lease, image, unpacked, report, signal));
   return loaded;
 }
 
@@ -59,6 +59,7 @@ async function admit(
   image: ArchiveImage,
   unpacked: UnpackedLayers,
   report: Report,
+  signal: AbortSignal,
 ): Promise<ImageRecord> {
   const moved = image.names.flatMap(name => movedName(context, name, sha256(image.configBytes)));
   const record = await addImage(
@@ -68,6 +69,7 @@ async function admit(
     {
       layer: index => unpacked.take(image, index),
     },
+    signal,
   );
   for (const text of moved) report({ text });
   for (const name of image.names) report({ text: `Loaded image: ${familiarString(name)}\n` });

@@ -40,17 +40,24 @@ export class ImagePruner {
     const context = this.#context;
     const removed: RemovedItem[] = [];
     let reclaimedBytes = 0;
-    for (const image of context.store.all()) {
+    for (const { id } of context.store.all()) {
       signal.throwIfAborted();
-      const config = await context.store.config(image.id);
+      if (context.store.get(id) === undefined) continue;
+      const config = await context.store.config(id).catch((err: unknown) => {
+        if (context.store.get(id) === undefined) return undefined;
+        throw err;
+      });
+      // Others may have removed it meanwhile, or added it anew.
+      const image = context.store.get(id);
+      if (image === undefined || config === undefined) continue;
       const isTagged = context.store.references(image.id).some(ref => ref.tag !== undefined);
       if ((onlyDangling && isTagged) || context.users.usedBy(image.id).length > 0) continue;
       if (until !== undefined && createdAt(config) >= until) continue;
-      if (!matchesLabels(filters, config.config?.Labels ?? {})) continue;
-      if (context.store.get(image.id) === undefined) continue;
+      const labels = config.config?.Labels ?? {};
+      if (!matchesLabels(filters, labels)) continue;
       const chains = image.layers.map(layer => layer.chainId);
       const before = new Map(chains.map(chain => [chain, context.snapshots.layerSize(chain) ?? 0]));
-      await deleteImage(context, image, { force: true, pruneParents: true, quiet: true }, removed);
+      await deleteImage(context, image, labels, { force: true, pruneParents: true, quiet: true }, removed);
       for (const [chain, size] of before) if (!context.snapshots.has(chain)) reclaimedBytes += size;
     }
     context.events.publish({ type: 'image', action: 'prune', actorId: '', attributes: { reclaimed: String(reclaimedBytes) } });

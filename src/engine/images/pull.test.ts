@@ -15,25 +15,31 @@ let snapshots: ReturnType<typeof fakeSnapshots>;
 let events: ReturnType<typeof fakeEvents>;
 let registry: FakeRegistry;
 let images: ImageService;
+let records: ReturnType<typeof fakeRecords>;
 const signal = new AbortController().signal;
 
-beforeEach(async () => {
-  content = await fakeContent();
-  snapshots = fakeSnapshots();
-  events = fakeEvents();
-  registry = fakeRegistry();
-  images = createImageService({
+/** A service as a start of the daemon makes it: what is recorded is there, what was read is not. */
+const createImages = (): ImageService =>
+  createImageService({
     content,
     snapshots,
     events,
     registry,
-    records: fakeRecords(),
+    records,
     users: { usedBy: () => [] },
     platform: hostPlatform('x64'),
     decompress: source => source,
     compress: source => source,
     log: silentLogger,
   });
+
+beforeEach(async () => {
+  content = await fakeContent();
+  snapshots = fakeSnapshots();
+  events = fakeEvents();
+  registry = fakeRegistry();
+  records = fakeRecords();
+  images = createImages();
 });
 afterEach(async () => {
   expect(snapshots.pending.size).toBe(0);
@@ -202,12 +208,114 @@ describe('pull', () => {
       expectNothing();
     });
 
+    test('when the client goes after the last byte, before the image is recorded', async () => {
+      registry.add('docker.io/library/app:latest', image);
+      const leaving = new AbortController();
+      let placed = 0;
+      const attempt = images.pull(
+        { reference: parseReference('app'), allTags: false, platform: undefined, auth: undefined },
+        ({ status }) => {
+          placed += Number(status === 'Pull complete');
+          if (placed === image.layers.length) leaving.abort(new Error('gone'));
+        },
+        leaving.signal,
+      );
+      expect(await attempt.then(() => 'pulled', messageOf)).toBe('gone');
+      expectNothing();
+    });
+
     test('when there is no such image', async () => {
       const err = await pull('nope:1').catch((reason: unknown) => reason);
       expect(messageOf(err)).toBe('manifest for nope:1 not found: manifest unknown: manifest unknown');
       expect(kindOf(err)).toBe('NotFound');
       expectNothing();
     });
+  });
+});
+
+describe('the same image in two compressions', () => {
+  const texts = ['base', 'top'];
+  const [plain, packed] = [makeImage(texts), makeImage(texts, { compress: true })];
+  const id = packed.id as Digest;
+  /** Holds the first reading of the config; whoever reads it later does not wait. */
+  const holdFirstRead = (): { readonly begun: Promise<void>; readonly go: () => void } => {
+    const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { read } = content;
+    let reads = 0;
+    content.read = async digest => {
+      reads += Number(digest === id);
+      if (digest === id && reads === 1) {
+        begun.resolve();
+        await go.promise;
+      }
+      return await read(digest);
+    };
+    return { begun: begun.promise, go: go.resolve };
+  };
+  const expectWhole = (image: typeof plain): void => {
+    for (const layer of image.layers) expect(content.blobs.has(sha256(layer))).toBe(true);
+  };
+  const expectNothingWithout = async (name: string): Promise<void> => {
+    await images.remove(name, { force: true, pruneParents: true });
+    expect([content.blobs.size, snapshots.layers.size, images.count()]).toEqual([0, 0, 0]);
+  };
+
+  beforeEach(() => {
+    registry.add('docker.io/library/app:plain', plain);
+    registry.add('docker.io/library/app:packed', packed);
+  });
+
+  test('pulled at the same time: each has its own blobs, also when the first gives up', async () => {
+    const open = Promise.withResolvers<void>();
+    const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const gates = new Map([
+      [sha256(plain.layers[0] as Uint8Array), first],
+      [sha256(packed.layers[0] as Uint8Array), second],
+    ]);
+    registry.gate = digest => {
+      if (digest === id) return Promise.resolve();
+      gates.get(digest)?.resolve();
+      return open.promise;
+    };
+    const impatient = new AbortController();
+    const abandoned = pull('app:plain', { stop: impatient.signal }).catch(messageOf);
+    await first.promise;
+    const wanted = pull('app:packed');
+    await second.promise;
+    impatient.abort(new Error('gone'));
+    open.resolve();
+    expect(await abandoned).toBe('gone');
+    await wanted;
+    expectWhole(packed);
+    await expectNothingWithout('app:packed');
+  });
+
+  test('removed while it is being removed and added anew: nothing of it stays', async () => {
+    await pull('app:plain');
+    images = createImages();
+    const { begun, go } = holdFirstRead();
+    const slow = images.remove(id, { force: true, pruneParents: true });
+    await begun;
+    await images.remove(id, { force: true, pruneParents: true });
+    await pull('app:packed');
+    go();
+    await slow;
+    expect([content.blobs.size, snapshots.layers.size, images.count()]).toEqual([0, 0, 0]);
+  });
+
+  test('named by a pull while it is being removed and added anew: it keeps the blobs that are here', async () => {
+    await pull('app:plain');
+    images = createImages();
+    const { begun, go } = holdFirstRead();
+    const slow = pull('app:plain');
+    await begun;
+    await images.remove(id, { force: true, pruneParents: true });
+    await pull('app:packed');
+    go();
+    await slow;
+    expectWhole(packed);
+    await images.remove('app:plain', { force: true, pruneParents: true });
+    await expectNothingWithout('app:packed');
   });
 });
 

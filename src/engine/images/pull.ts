@@ -106,9 +106,12 @@ async function fetchImage(
   const configBytes = known === undefined ? await fetchConfig(repository, manifest.config, signal) : await context.content.read(known.id);
   const config = parseConfig(configBytes, manifest.config.digest);
   checkRunnable(config, wanted);
-  if (known !== undefined && context.store.get(known.id) !== undefined) {
-    context.store.put(known, names);
-    return known;
+  // It may have gone meanwhile, or have been added anew with other blobs.
+  const current = known === undefined ? undefined : context.store.get(known.id);
+  if (current !== undefined) {
+    signal.throwIfAborted();
+    context.store.put(current, names);
+    return current;
   }
   const chain = chainIds(diffIdsOf(config, manifest.layers.length));
   await lease.hold([], chain);
@@ -124,6 +127,7 @@ async function fetchImage(
         if (layers.isFetched(index)) report({ id: shortId(manifest.layers[index]?.digest ?? ''), status: 'Pull complete' });
       },
     },
+    signal,
   );
 }
 
@@ -163,7 +167,7 @@ async function startLayers(
   }
   for (const [index, blob] of blobs.entries()) {
     const fetch: FetchLayer = (tell, stop) => fetchLayer(context, lease, repository, blob, tell, stop);
-    const ticket = isHere[index] === true ? undefined : undo.use(context.flights.join(chain[index] as Digest, fetch, report));
+    const ticket = isHere[index] === true ? undefined : undo.use(context.flights.join(chain[index] as Digest, blob.digest, fetch, report));
     ticket?.layer.catch(failure.reject);
     tickets.push(ticket);
   }

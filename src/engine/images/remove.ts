@@ -5,7 +5,7 @@ import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import { familiarString, parseReference, type Reference, repositoryOf, withDefaultTag, withDigest } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
-import { publishImageEvent } from './image-events.ts';
+import { type Labels, labelsOf, publishLabelled } from './image-events.ts';
 import type { ImageRecord } from './model.ts';
 
 export type RemovedItem = { readonly untagged: string } | { readonly deleted: string };
@@ -21,7 +21,11 @@ export interface RemoveOptions {
  * while containers, children or more names stand in the way, before anything was changed.
  */
 export async function removeImage(context: ImageContext, nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]> {
+  const { id } = context.store.find(nameOrId);
+  const labels = await labelsOf(context, id);
+  // From here on nothing waits until the image is forgotten: it cannot get a name or a container, or be added anew, between the look and the deed.
   const image = context.store.find(nameOrId);
+  if (image.id !== id) return await removeImage(context, nameOrId, options);
   const refs = context.store.references(image.id);
   const removed: RemovedItem[] = [];
   let isUntagged = false;
@@ -32,15 +36,15 @@ export async function removeImage(context: ImageContext, nameOrId: string, optio
         `conflict: unable to remove repository reference "${nameOrId}" (must force) - container ${shortId(user.containerId)} is using its referenced image ${shortId(image.id)}`,
       );
     }
-    await untag(context, image, namesToRemove(parseReference(nameOrId), refs), removed);
+    untag(context, image, labels, namesToRemove(parseReference(nameOrId), refs), removed);
     if (context.store.references(image.id).length > 0) return removed;
     isUntagged = true;
   } else if (isSingleName(refs)) {
     const obstacle = findObstacle(context, image, { soft: !options.force, names: false });
     if (obstacle !== undefined) throw conflictOf(image, obstacle);
-    await untag(context, image, refs, removed);
+    untag(context, image, labels, refs, removed);
   }
-  await deleteImage(context, image, { ...options, quiet: isUntagged }, removed);
+  await deleteImage(context, image, labels, { ...options, quiet: isUntagged }, removed);
   return removed;
 }
 
@@ -60,12 +64,12 @@ function namesToRemove(asked: Reference, refs: readonly Reference[]): Reference[
   return [name, ...sameRepository.filter(ref => ref.digest !== undefined)];
 }
 
-async function untag(context: ImageContext, image: ImageRecord, names: readonly Reference[], removed: RemovedItem[]): Promise<void> {
+function untag(context: ImageContext, image: ImageRecord, labels: Labels, names: readonly Reference[], removed: RemovedItem[]): void {
   for (const name of names) {
     context.store.removeName(name);
     failpoint('image.remove.untagged');
     removed.push({ untagged: familiarString(name) });
-    await publishImageEvent(context, 'untag', image.id);
+    publishLabelled(context, 'untag', image.id, labels);
   }
 }
 
@@ -97,10 +101,14 @@ function findObstacle(context: ImageContext, image: ImageRecord, check: { soft: 
 const conflictOf = (image: ImageRecord, { reason, canForce }: Obstacle): Error =>
   conflict(`conflict: unable to delete ${shortId(image.id)} (${canForce ? 'must be forced' : 'cannot be forced'}) - ${reason}`);
 
-/** `quiet`: the name is gone already, so an image that is still used just stays, without one. */
+/**
+ * `quiet`: the name is gone already, so an image that is still used just stays, without one. The record is the store's of this moment; it is
+ * forgotten before anything waits.
+ */
 export async function deleteImage(
   context: ImageContext,
   image: ImageRecord,
+  labels: Labels,
   options: RemoveOptions & { readonly quiet: boolean },
   removed: RemovedItem[],
 ): Promise<void> {
@@ -109,8 +117,8 @@ export async function deleteImage(
     if (options.quiet) return;
     throw conflictOf(image, obstacle);
   }
-  await untag(context, image, context.store.references(image.id), removed);
-  await publishImageEvent(context, 'delete', image.id);
+  untag(context, image, labels, context.store.references(image.id), removed);
+  publishLabelled(context, 'delete', image.id, labels);
   context.store.remove(image.id);
   failpoint('image.remove.forgotten');
   removed.push({ deleted: image.id });
@@ -119,7 +127,9 @@ export async function deleteImage(
   await context.retention.release(blobs, chains);
   // Uppermost first, as far as they went.
   for (const { chainId } of image.layers.toReversed()) if (!context.snapshots.has(chainId)) removed.push({ deleted: chainId });
-  const parent = image.parent === undefined ? undefined : context.store.get(image.parent);
+  if (image.parent === undefined) return;
+  const parentLabels = await labelsOf(context, image.parent);
+  const parent = context.store.get(image.parent);
   if (!options.pruneParents || parent === undefined || context.store.references(parent.id).length > 0) return;
-  await deleteImage(context, parent, { force: false, pruneParents: true, quiet: true }, removed);
+  await deleteImage(context, parent, parentLabels, { force: false, pruneParents: true, quiet: true }, removed);
 }
