@@ -96,7 +96,7 @@ describe('the docker command line about the system', () => {
       'somebody listens',
       async () => (await daemon().api.expect<{ NEventsListener: number }>('GET', '/info')).NEventsListener === 1,
     );
-    await ok('run', '-d', '--name', 'watched', '--label', 'x=y', '-v', 'evented:/data', 'busybox', 'sleep', '1000');
+    const id = await ok('run', '-d', '--name', 'watched', '--label', 'x=y', '-v', 'evented:/data', 'busybox', 'sleep', '1000');
     await ok('exec', 'watched', 'true');
     await ok('pause', 'watched');
     await ok('unpause', 'watched');
@@ -121,9 +121,21 @@ describe('the docker command line about the system', () => {
     expect(await past('label=x=y', 'event=rename')).toEqual(['container rename']);
     expect(await past('label=x=z')).toEqual([]);
     expect(await past('volume=evented', 'event=create')).toEqual(['volume create']);
-    const execs = (await past('type=container')).filter(line => line.includes('exec'));
+    const execs = (await past('type=container', `container=${id.trim()}`)).filter(line => line.includes('exec'));
     expect(execs).toEqual(['container exec_create: true', 'container exec_start: true', 'container exec_die']);
-    const die = await ok('events', '--since', since, '--until', until, '--filter', 'event=die', '--format', '{{json .Actor.Attributes}}');
+    const die = await ok(
+      'events',
+      '--since',
+      since,
+      '--until',
+      until,
+      '--filter',
+      'event=die',
+      '--filter',
+      `container=${id.trim()}`,
+      '--format',
+      '{{json .Actor.Attributes}}',
+    );
     expect(JSON.parse(die)).toMatchObject({ exitCode: '137', image: 'busybox', name: 'renamed', x: 'y', execDuration: expect.any(String) });
   });
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { runOk } from './run.ts';
 
@@ -78,18 +78,20 @@ async function nftTables(): Promise<string[]> {
   return (await runOk(['nft', 'list', 'tables'])).split('\n').filter(Boolean).toSorted();
 }
 
-/** Cgroup folders of every hierarchy, two levels deep: containers and daemons make theirs there. */
+/** Folders that containers and daemons make; a service manager makes and removes others in its own branch as it pleases. */
+const cgroupsOfEngines = /^(berth|docker)/;
+
+/** Cgroup folders of every hierarchy: those at its top, and all below those of container engines. */
 function cgroups(): string[] {
-  const found: string[] = [];
-  const walk = (folder: string, depth: number): void => {
-    for (const entry of entries(folder)) {
-      const path = join(folder, entry);
-      found.push(path);
-      if (depth > 1) walk(path, depth - 1);
-    }
-  };
-  walk('/sys/fs/cgroup', 4);
-  return found.toSorted();
+  const below = (folder: string): string[] => entries(folder).flatMap(entry => [join(folder, entry), ...below(join(folder, entry))]);
+  const ofHierarchy = (root: string): string[] =>
+    entries(root).flatMap(top => [join(root, top), ...(cgroupsOfEngines.test(top) ? below(join(root, top)) : [])]);
+  const root = '/sys/fs/cgroup';
+  // With v2 only, the folder itself is the hierarchy; otherwise each folder in it is one.
+  if (existsSync(join(root, 'cgroup.controllers'))) return ofHierarchy(root).toSorted();
+  return entries(root)
+    .flatMap(hierarchy => [join(root, hierarchy), ...ofHierarchy(join(root, hierarchy))])
+    .toSorted();
 }
 
 function entries(folder: string): string[] {
