@@ -6,6 +6,7 @@ import { failpoint } from '#base/failpoint.ts';
 import { newId } from '#base/id.ts';
 import { Latest } from '#base/latest.ts';
 import type { Logger } from '#base/log.ts';
+import { letOthersGoFirst } from '#base/turns.ts';
 import type { ContentInfo, ContentStore, ContentWriter, GrowingFile } from '#core/content.ts';
 import { algorithmOf, type Digest, encodedOf, sha256, tryParseDigest } from '#oci/digest.ts';
 
@@ -126,6 +127,8 @@ class LocalWriter implements ContentWriter {
     // What gathers while a write is under way goes with the next one.
     while (this.#writing !== undefined && this.#queuedBytes >= maxQueuedBytes) await this.#writing;
     this.#writing ??= this.#writeQueue();
+    // Hashing is work of this thread.
+    await letOthersGoFirst();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
