@@ -55,8 +55,12 @@ export async function openCgroupHost(options: CgroupHostOptions): Promise<Cgroup
 function mountMissing(found: Hierarchies, registry: Registry, log: Logger): void {
   if (found.unified === undefined) return;
   const leftToUnified = readFileSync(`${found.unified}/cgroup.controllers`, 'utf8').trim().split(' ');
-  for (const { name, hierarchy, enabled } of controllersOf(readFileSync('/proc/cgroups', 'utf8'))) {
-    if (!enabled || hierarchy !== 0 || !leftToUnified.includes(name)) continue;
+  const controllers = controllersOf(readFileSync('/proc/cgroups', 'utf8'));
+  // A hierarchy lives on for a while after it was unmounted. Runtimes take its controller for a v1 one then, and cannot mount it in a container.
+  const lingers = (name: string, hierarchy: number): boolean =>
+    !found.controllers.has(name) && controllers.filter(other => other.hierarchy === hierarchy).length === 1;
+  for (const { name, hierarchy, enabled } of controllers) {
+    if (!enabled || !(hierarchy === 0 ? leftToUnified.includes(name) : lingers(name, hierarchy))) continue;
     const directory = `${cgroupRoot}/${name}`;
     // Noted first: a daemon killed in between leaves a note about a mount that is not there, which is harmless.
     registry.note(name);
