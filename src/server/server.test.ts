@@ -16,8 +16,9 @@ test('every answer says who serves which API', async () => {
   }
 });
 
-test('_ping says OK, and with HEAD only its headers', async () => {
-  await using server = await serve();
+test('_ping says OK, and with HEAD only its headers; HEAD is what comes before a start', async () => {
+  let expected = 0;
+  await using server = await serve({ containers: { expectStart: () => void (expected += 1) } });
   const get = await request(server, 'GET', '/v1.24/_ping');
   expect([get.status, await get.text(), get.headers.get('builder-version'), get.headers.get('swarm')]).toEqual([
     200,
@@ -27,6 +28,7 @@ test('_ping says OK, and with HEAD only its headers', async () => {
   ]);
   const head = await request(server, 'HEAD', '/_ping');
   expect([head.status, await head.text(), head.headers.get('content-type')]).toEqual([200, '', 'text/plain; charset=utf-8']);
+  expect(expected).toBe(1);
 });
 
 test('versions outside the range, unknown paths and wrong methods are told in JSON, its type without a charset', async () => {

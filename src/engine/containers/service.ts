@@ -52,6 +52,8 @@ export interface ContainerService {
   /** `force` also forgets a container that is gone. */
   disconnectNetwork(ref: string, network: string, options: { readonly force: boolean }): Promise<void>;
 
+  /** A start may be coming: waits of the kernel that need nothing of it can begin. Costs next to nothing and cannot fail. */
+  expectStart(): void;
   /** How many there are, for `info`. */
   counts(): { readonly total: number; readonly running: number; readonly paused: number; readonly stopped: number };
   /** Who uses an image, for its removal. */

@@ -31,7 +31,8 @@ export async function openCgroupHost(options: CgroupHostOptions): Promise<Cgroup
   if (found.version === 'v2') return { hierarchies: found, close: async () => undefined };
   const presence = await registry.join(options.instance);
   try {
-    await registry.locked(() => mountMissing(found, registry, options.log));
+    // Read anew: until the lock was ours, another daemon may have been taking its mounts away.
+    await registry.locked(() => mountMissing(readHierarchies(), registry, options.log));
   } catch (err) {
     presence[Symbol.dispose]();
     throw err;
