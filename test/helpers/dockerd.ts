@@ -96,6 +96,8 @@ export class Dockerd implements AsyncDisposable {
     if (this.#child !== undefined && this.#child.exitCode === null) {
       const all = (await this.docker(['ps', '-aq'])).stdout.split('\n').filter(Boolean);
       if (all.length > 0) await this.docker(['rm', '-fv', ...all]);
+      // It may see hierarchies that have been unmounted elsewhere since it started: only in its own mounts are they in reach.
+      await run(['nsenter', `--mount=/proc/${String(this.pid)}/ns/mnt`, 'sh', '-c', `rmdir /sys/fs/cgroup/*/${this.#cgroup}`]);
       this.#child.kill('SIGTERM');
       await Promise.race([this.#child.exited, Bun.sleep(20_000)]);
       this.#child.kill('SIGKILL');
