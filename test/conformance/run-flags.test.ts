@@ -141,7 +141,6 @@ const rows: readonly (readonly string[])[] = [
   ['--name', '-bad', 'busybox', 'true'],
   ['--isolation', 'hyperv', 'busybox', 'true'],
   ['--storage-opt', 'size=1G', 'busybox', 'true'],
-  ['--cgroup-parent', 'x', 'busybox', 'true'],
   ['--cgroupns', 'nope', 'busybox', 'true'],
   ['--health-interval', '1us', 'busybox', 'true'],
 ];

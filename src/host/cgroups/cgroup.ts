@@ -1,4 +1,4 @@
-import { closeSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isErrno, notFound, unavailable } from '#base/errors.ts';
@@ -87,6 +87,32 @@ export class Cgroup {
           if (signal.aborted) throw unavailable(`cannot remove the cgroup ${directory}: it still has processes`);
           this.signalAll(9);
           await delay(1);
+        }
+      }),
+    );
+  }
+
+  /** Paths of the cgroups above it that no hierarchy has yet, the uppermost first: whoever makes this one makes them too. */
+  missingParents(): string[] {
+    const names = this.path.split('/').filter(name => name !== '');
+    return names
+      .slice(0, -1)
+      .map((_, index) => `/${names.slice(0, index + 1).join('/')}`)
+      .filter(path => !new Cgroup(this.#hierarchies, path).exists());
+  }
+
+  exists(): boolean {
+    return this.#directories().some(directory => existsSync(directory));
+  }
+
+  /** Removes it where nothing is in it or below. Not there is fine. */
+  async removeIfEmpty(): Promise<void> {
+    await Promise.all(
+      this.#directories().map(async directory => {
+        try {
+          await rmdir(directory);
+        } catch (err) {
+          if (!isErrno(err, 'ENOENT', 'EBUSY', 'ENOTEMPTY')) throw err;
         }
       }),
     );

@@ -49,6 +49,7 @@ async function eraseFacts(
     await runProgram([program.path, ...args, 'delete', '--force', id], signal);
   }
   await cgroup.remove(signal);
+  for (const path of facts.madeParents.toReversed()) await new Cgroup(hierarchies, path).removeIfEmpty();
   failpoint('runtime.remove.cgroup');
   rmSync(state, { recursive: true, force: true });
 }

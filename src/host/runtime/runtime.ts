@@ -101,10 +101,12 @@ class ConmonRuntime implements OpenedRuntime {
     const directory = this.#layout.directory(key);
     const program = await findProgram(options.runtime);
     signal.throwIfAborted();
+    const cgroup = spec.linux.cgroupsPath ?? `${this.#cgroupParent}/${id}`;
     const facts: ContainerFacts = {
       runtime: options.runtime,
       io,
-      cgroup: spec.linux.cgroupsPath ?? `${this.#cgroupParent}/${id}`,
+      cgroup,
+      madeParents: this.#madeParents(cgroup),
       command: spec.process.args[0] ?? '',
       sharesPids: !spec.linux.namespaces.some(namespace => namespace.type === 'pid' && namespace.path === undefined),
       hasHooks: spec.hooks !== undefined,
@@ -215,6 +217,14 @@ class ConmonRuntime implements OpenedRuntime {
     const processes = container === undefined ? [] : [container.main, ...container.execs.values()];
     await this.#eraser.erase(id, facts, processes, AbortSignal.timeout(removeMs));
     this.#containers.delete(id);
+  }
+
+  /** Our own parent is not among them: it goes when the daemon ends. */
+  #madeParents(cgroup: string): string[] {
+    if (cgroup.startsWith(`${this.#cgroupParent}/`)) return [];
+    const made = new Set(this.#containers.values().flatMap(container => container.facts.madeParents));
+    for (const path of new Cgroup(this.cgroups.hierarchies, cgroup).missingParents()) made.add(path);
+    return [...made].filter(path => cgroup.startsWith(`${path}/`)).toSorted((a, b) => a.length - b.length);
   }
 
   async removeExec(key: ProcessKey): Promise<void> {

@@ -11,6 +11,8 @@ export interface ContainerFacts {
   readonly io: ProcessIo;
   /** Path below the roots of all cgroup hierarchies. */
   readonly cgroup: string;
+  /** Cgroups above it that were made for this container or for another one that lives, the uppermost first. They go when they are empty. */
+  readonly madeParents: readonly string[];
   /** First word of what it runs, for messages. */
   readonly command: string;
   /** Without a pid namespace of its own: processes that it started outlive its first one, and are to be ended with it. */
