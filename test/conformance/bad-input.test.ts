@@ -51,7 +51,6 @@ const refusedCreates: readonly Refused[] = [
   [host({ CpuQuota: 1 }), 400, 'CPU cfs quota can not be less than 1ms (i.e. 1000)'],
   [host({ CpusetCpus: 'x' }), 400, 'Invalid value x for cpuset cpus'],
   [host({ CpusetCpus: '9999' }), 400, 'Requested CPUs are not available - requested 9999'],
-  [host({ BlkioWeight: 5 }), 400, 'Range of blkio weight is from 10 to 1000'],
   [host({ OomScoreAdj: 2000 }), 400, 'Invalid value 2000, range for oom score adj is [-1000, 1000]'],
   [host({ ShmSize: -1 }), 400, 'SHM size can not be less than 0'],
   [host({ RestartPolicy: { Name: 'sometimes' } }), 400, "unknown policy 'sometimes'"],
