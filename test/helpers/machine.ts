@@ -87,10 +87,10 @@ function cgroups(): string[] {
   const ofHierarchy = (root: string): string[] =>
     entries(root).flatMap(top => [join(root, top), ...(cgroupsOfEngines.test(top) ? below(join(root, top)) : [])]);
   const root = '/sys/fs/cgroup';
-  // With v2 only, the folder itself is the hierarchy; otherwise each folder in it is one.
+  // With v2 only, the folder itself is the hierarchy; otherwise each folder in it is the place for one, which the mounts tell.
   if (existsSync(join(root, 'cgroup.controllers'))) return ofHierarchy(root).toSorted();
   return entries(root)
-    .flatMap(hierarchy => [join(root, hierarchy), ...ofHierarchy(join(root, hierarchy))])
+    .flatMap(hierarchy => ofHierarchy(join(root, hierarchy)))
     .toSorted();
 }
 
