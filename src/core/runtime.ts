@@ -57,8 +57,11 @@ export interface ProcessKey {
  * Order for one container: create → attach (optional) → start → (exec)* → exit → remove. `remove` may come at any point.
  */
 export interface ContainerRuntime {
-  /** A container or an exec is about to be started: what takes the kernel long begins now. Costs next to nothing when none comes. */
-  expectStart(): void;
+  /**
+   * A container or an exec is about to be started, in the time given in milliseconds: what takes the kernel long begins now. Costs next to nothing when
+   * none comes.
+   */
+  expectStart(withinMs: number): void;
   /**
    * Makes the container up to, not including, its entrypoint. Rejects with FailedPrecondition carrying the runtime's own words
    * (`runc create failed: … executable file not found in $PATH`), having removed everything it made.

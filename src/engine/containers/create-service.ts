@@ -55,7 +55,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     connectNetwork: (ref, network, endpoint, signal) => connectNetwork(ctx, ref, network, endpoint, signal),
     disconnectNetwork: (ref, network, { force }) => disconnectNetwork(ctx, ref, network, force),
 
-    expectStart: () => ctx.runtime.expectStart(),
+    expectStart: () => ctx.runtime.expectStart(0),
     counts() {
       const states = ctx.containers.all().map(({ container }) => container.state);
       const paused = states.filter(isPaused).length;

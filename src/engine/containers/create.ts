@@ -25,7 +25,7 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   const warnings = [...checkRequest(request.config, asked, ctx.options, ctx.host), ...discardedPorts(asked)];
   const wantedName = request.name === undefined || request.name === '' ? undefined : parseName(request.name);
   if (request.config.image === '') throw invalidArgument('no image specified: name the image to make the container from');
-  ctx.runtime.expectStart();
+  ctx.runtime.expectStart(20);
   const image = await ctx.images.resolve(request.config.image, request.platform);
   const id = newId();
   const merged = mergeConfig(request.config, image.config);

@@ -25,7 +25,7 @@ const keepMs = 5 * 60_000;
 export function createExec(ctx: Context, ref: string, config: ExecConfig): string {
   const entry = ctx.containers.find(ref);
   requireUnpaused(entry.container);
-  ctx.runtime.expectStart();
+  ctx.runtime.expectStart(20);
   if (config.cmd.length === 0 || config.cmd[0] === '') throw invalidArgument('No exec command specified');
   parseDetachKeys(config.detachKeys);
   if (config.workingDir !== '' && !config.workingDir.startsWith('/')) {

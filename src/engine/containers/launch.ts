@@ -30,7 +30,7 @@ const accountFileBytes = 4 * 1024 * 1024;
 export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
   const { container } = entry;
   failpoint('container.start.begin');
-  ctx.runtime.expectStart();
+  ctx.runtime.expectStart(50);
   try {
     await bringUp(ctx, entry, signal);
   } catch (err) {

@@ -91,8 +91,8 @@ class ConmonRuntime implements OpenedRuntime {
     this.#eraser = openEraser(layout, cgroups.hierarchies);
   }
 
-  expectStart(): void {
-    void this.#migrations.begin();
+  expectStart(withinMs: number): void {
+    void this.#migrations.begin(withinMs);
   }
 
   async create(options: CreateContainer, signal: AbortSignal): Promise<{ readonly pid: number }> {
@@ -261,10 +261,11 @@ class ConmonRuntime implements OpenedRuntime {
     request: Pick<MonitorRequest, 'directory' | 'containerId' | 'io' | 'logPath' | 'logMaxBytes' | 'exec'>,
     command: string,
   ): Promise<StartedMonitor> {
+    using _free = this.#migrations.hold();
     using terminal = request.io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
     const runtimeArgs = program.args(this.#layout.runtimeRoot(program.name), `${request.directory}/${files.runtimeLog}`);
     try {
-      const own = { conmonPath: this.#conmonPath, runtimePath: program.path, runtimeArgs, terminalDirectory: terminal?.path };
+      const own = { conmonPath: this.#conmonPath, runtimePath: program.executable(), runtimeArgs, terminalDirectory: terminal?.path };
       return await startMonitor({ ...request, ...own });
     } catch (err) {
       if (err instanceof MonitorFailure) throw this.#failure(action, program, request.directory, err.reason, command);
