@@ -12,7 +12,7 @@ const checks: readonly (readonly [name: string, command: readonly string[]])[] =
   ['types', byBun('tsc', '-p', '.', '--incremental', '--tsBuildInfoFile', '.cache/tsc.json')],
   ['lint', byBun('eslint', '--cache', '--cache-location', '.cache/eslint.json', 'src', 'test', 'bench', 'scripts')],
   ['layers', byBun('depcruise', '--config', '.dependency-cruiser.cjs', 'src')],
-  ['tests', [`${bin}/bun`, 'test', 'src']],
+  ['tests', [`${bin}/bun`, 'test', 'src', '--timeout', '60000']],
 ];
 
 const wanted = checks.filter(([name]) => name !== 'tests' || !process.argv.includes('--without-tests'));
