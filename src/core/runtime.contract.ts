@@ -90,6 +90,19 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
       expect({ most, bytes, busy }).toEqual({ most: 1, bytes: 400_000, busy: 0 });
     });
 
+    test('kill() of an exec with `all` ends what it started too, and nothing else', async () => {
+      await run(['sh', '-c', 'sleep 60; sleep 61']);
+      await until(async () => (await runtime.pids(id)).length === 2);
+      const others = await runtime.pids(id);
+      await exec(['sh', '-c', 'sleep 60 & (sleep 61; sleep 62) & sleep 63; true']);
+      await until(async () => (await runtime.pids(id)).length === 7);
+      await runtime.kill(id, 9, { execId: 'one', all: true });
+      expect((await runtime.wait({ containerId: id, execId: 'one' })).exitCode).toBe(137);
+      await until(async () => (await runtime.pids(id)).length === 2);
+      expect((await runtime.pids(id)).toSorted()).toEqual(others.toSorted());
+      expect(kindOf(await rejection(runtime.kill(id, 9, { execId: 'one', all: true })))).toBe('NotFound');
+    });
+
     test.each([
       [['no-such-program'], 'exec: "no-such-program": executable file not found in $PATH'],
       [['/bin/no-such-program'], 'no such file or directory'],
@@ -236,9 +249,16 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
       const ended = id;
       await run(['sleep', '60']);
       const unknown = id;
+      await run(['sleep', '60']);
+      const paused = id;
+      await runtime.pause(paused);
       runtime = await under.reopen();
-      const found = await runtime.recover(new Set([running, ended]));
-      expect(Object.fromEntries(found.map(one => [one.id, one.state.status]))).toEqual({ [running]: 'running', [ended]: 'exited' });
+      const found = new Map((await runtime.recover(new Set([running, ended, paused]))).map(one => [one.id, one.state]));
+      expect([...found.keys()].toSorted()).toEqual([running, ended, paused].toSorted());
+      expect(found.get(running)).toMatchObject({ status: 'running', paused: false });
+      expect(found.get(ended)).toMatchObject({ status: 'exited' });
+      expect(found.get(paused)).toMatchObject({ status: 'running', paused: true });
+      await runtime.remove(paused);
       expect((await runtime.wait({ containerId: ended })).exitCode).toBe(2);
       expect((await runtime.wait({ containerId: running, execId: 'one' })).exitCode).toBe(4);
       const streams = await runtime.attach({ containerId: running });

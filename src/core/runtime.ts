@@ -74,8 +74,8 @@ export interface ContainerRuntime {
   /** Starts another process inside and resolves when it runs. Rejects like `create`. */
   exec(options: ExecProcess, signal: AbortSignal): Promise<{ readonly pid: number }>;
   /**
-   * Sends a signal to the first process; with `all` to every process of the container, with `execId` to that exec. A process that is gone
-   * rejects with NotFound.
+   * Sends a signal to the first process; with `all` to every process of the container; with `execId` to that exec, with `all` as well to what it
+   * started too. A process that is gone rejects with NotFound.
    */
   kill(id: string, signal: number, options?: { readonly all?: boolean; readonly execId?: string }): Promise<void>;
   resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void>;
@@ -96,7 +96,7 @@ export interface ContainerRuntime {
 export interface RecoveredContainer {
   readonly id: string;
   readonly state:
-    | { readonly status: 'running'; readonly pid: number }
+    | { readonly status: 'running'; readonly pid: number; readonly paused: boolean }
     | { readonly status: 'created'; readonly pid: number }
     | { readonly status: 'exited'; readonly exit: ExitStatus };
   /** Execs found beside it, running or ended since. */

@@ -1,5 +1,7 @@
+import { Agenda } from '#base/agenda.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
+import { Semaphore } from '#base/semaphore.ts';
 import type { EventPublisher, EventType } from '#core/events.ts';
 import type { LogKeeper, LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
@@ -29,11 +31,17 @@ export interface ContainerDependencies {
   readonly options: ContainerOptions;
 }
 
+const probeStartsAtOnce = 8;
+
 /** What every use case works with. */
 export interface Context extends ContainerDependencies {
   readonly containers: ContainerRegistry;
   /** Execs that run or ended lately, by id. */
   readonly execs: Map<string, Exec>;
+  /** The next health check of each container that has one, runs and is not paused. */
+  readonly probes: Agenda<string>;
+  /** How many health checks may be on their way to running. */
+  readonly probeStarts: Semaphore;
   /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. */
   readonly locks: KeyedLock;
   /** Aborts when the daemon lets go of its containers. */
@@ -50,6 +58,8 @@ export function createContext(
     ...dependencies,
     containers: new ContainerRegistry(dependencies.records),
     execs: new Map(),
+    probes: new Agenda(),
+    probeStarts: new Semaphore(probeStartsAtOnce),
     locks: new KeyedLock(),
     closing: new AbortController(),
     handleExit: (entry, run, exit) => onExit(ctx, entry, run, exit),

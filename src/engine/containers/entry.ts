@@ -17,6 +17,8 @@ export class Entry {
   /** Ends the pause before the next start by policy. */
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
+  /** Aborts when its health is not watched any more. */
+  healthWatch: AbortController | undefined;
   /** Keeps older generations of the present run's log. */
   logKeeper: Disposable | undefined;
   removing = false;

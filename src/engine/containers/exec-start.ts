@@ -1,7 +1,7 @@
 import { conflict, invalidArgument, messageOf, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { newId } from '#base/id.ts';
-import type { ExitStatus } from '#core/runtime.ts';
+import type { ExitStatus, ProcessStreams } from '#core/runtime.ts';
 import type { ProcessSpec } from '#oci/runtime-spec.ts';
 import type { AttachEnd, Attachment, ClientStream } from './attach-types.ts';
 import { type Context, publish } from './context.ts';
@@ -34,12 +34,17 @@ export function createExec(ctx: Context, ref: string, config: ExecConfig): strin
   for (const variable of config.env) {
     if (variable === '' || variable.startsWith('=')) throw invalidArgument(`invalid environment variable: ${variable}`);
   }
-  const exec: Exec = { id: newId(), containerId: entry.id, config, state: { status: 'created' }, hub: undefined };
+  return registerExec(ctx, entry, config).id;
+}
+
+/** Makes an exec known, for a configuration that was checked. One that is not kept is forgotten as soon as it ends. */
+export function registerExec(ctx: Context, entry: Entry, config: ExecConfig, isKept = true): Exec {
+  const exec: Exec = { id: newId(), containerId: entry.id, config, isKept, state: { status: 'created' }, hub: undefined };
   entry.execs ??= new Map();
   entry.execs.set(exec.id, exec);
   ctx.execs.set(exec.id, exec);
   publishExec(ctx, entry, exec, 'exec_create', true);
-  return exec.id;
+  return exec;
 }
 
 export function findExec(ctx: Context, id: string): { readonly exec: Exec; readonly entry: Entry } {
@@ -59,8 +64,7 @@ function requireStartable(exec: Exec, entry: Entry): void {
 export async function startExecDetached(ctx: Context, id: string, signal: AbortSignal): Promise<void> {
   const { exec, entry } = findExec(ctx, id);
   requireStartable(exec, entry);
-  exec.state = { status: 'starting' };
-  await runExec(ctx, entry, exec, undefined, undefined, signal);
+  await runExec(ctx, entry, exec, {}, signal);
 }
 
 export function startExec(ctx: Context, id: string, options: ExecStartOptions): Attachment {
@@ -71,7 +75,6 @@ export function startExec(ctx: Context, id: string, options: ExecStartOptions): 
     tty: exec.config.tty,
     run: async client => {
       requireStartable(exec, entry);
-      exec.state = { status: 'starting' };
       const hub = new StreamHub(ctx.log);
       exec.hub = hub;
       const { attachStdin, attachStdout, attachStderr, tty } = exec.config;
@@ -81,7 +84,8 @@ export function startExec(ctx: Context, id: string, options: ExecStartOptions): 
       );
       let ended: Promise<void>;
       try {
-        ({ ended } = await runExec(ctx, entry, exec, hub, options.consoleSize, ctx.closing.signal));
+        const { consoleSize } = options;
+        ({ ended } = await runExec(ctx, entry, exec, { consoleSize, beforeOutput: streams => hub.connect(streams) }, ctx.closing.signal));
       } catch (err) {
         await tellFailure(client, err);
         await hub.end();
@@ -108,15 +112,23 @@ async function tellFailure(client: ClientStream, err: unknown): Promise<void> {
   }
 }
 
-async function runExec(
+export interface RunExec {
+  readonly consoleSize?: ExecStartOptions['consoleSize'];
+  /** Called with its streams before its output flows; left out, its output goes nowhere. */
+  readonly beforeOutput?: (streams: ProcessStreams) => void;
+}
+
+/** Starts an exec that was registered; `ended` resolves when its end has been recorded. Rejects when it cannot run. */
+export async function runExec(
   ctx: Context,
   entry: Entry,
   exec: Exec,
-  hub: StreamHub | undefined,
-  consoleSize: ExecStartOptions['consoleSize'],
+  { consoleSize, beforeOutput }: RunExec,
   signal: AbortSignal,
 ): Promise<{ readonly ended: Promise<void> }> {
   const { config } = exec;
+  exec.state = { status: 'starting' };
+  publishExec(ctx, entry, exec, 'exec_start', true);
   const key = { containerId: entry.id, execId: exec.id };
   let pid: number;
   try {
@@ -128,7 +140,7 @@ async function runExec(
         process: processOf(ctx, entry, exec, consoleSize),
         runtime,
         io: { tty: config.tty, stdin: config.attachStdin, keepStdinOpen: false },
-        ...(hub === undefined ? {} : { beforeOutput: streams => hub.connect(streams) }),
+        ...(beforeOutput === undefined ? {} : { beforeOutput }),
       },
       signal,
     ));
@@ -140,7 +152,6 @@ async function runExec(
   }
   failpoint('container.exec.started');
   exec.state = { status: 'running', pid };
-  publishExec(ctx, entry, exec, 'exec_start', true);
   return { ended: watchExec(ctx, entry, exec) };
 }
 
@@ -194,10 +205,11 @@ function recordExit(ctx: Context, entry: Entry, exec: Exec, exit: ExitStatus): v
 }
 
 function forgetLater(ctx: Context, entry: Entry, exec: Exec): void {
+  if (!exec.isKept) return forgetExec(ctx, entry, exec);
   setTimeout(() => forgetExec(ctx, entry, exec), keepMs).unref();
 }
 
-export function forgetExec(ctx: Context, entry: Entry, exec: Exec): void {
+function forgetExec(ctx: Context, entry: Entry, exec: Exec): void {
   ctx.execs.delete(exec.id);
   entry.execs?.delete(exec.id);
 }

@@ -6,6 +6,8 @@ export interface Exec {
   readonly id: string;
   readonly containerId: string;
   readonly config: ExecConfig;
+  /** Whether it can be asked about for a while after its end. */
+  readonly isKept: boolean;
   state:
     | { readonly status: 'created' }
     | { readonly status: 'starting' }

@@ -3,6 +3,7 @@ import { failpoint } from '#base/failpoint.ts';
 import type { ExitStatus } from '#core/runtime.ts';
 import { type Context, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { unwatchHealth } from './health-checks.ts';
 import { releaseIpc } from './ipc.ts';
 import { letGoOfLog } from './logs.ts';
 import { unmountSources } from './mounts.ts';
@@ -32,6 +33,7 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   failpoint('container.exit.seen');
   const exited = exitedState(state, exit);
   Object.assign(container, noRun);
+  unwatchHealth(ctx, entry);
   container.state = delayMs !== undefined && exited.status === 'exited' ? { ...exited, status: 'restarting' } : exited;
   try {
     ctx.containers.save(entry);

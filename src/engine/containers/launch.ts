@@ -7,6 +7,8 @@ import type { RuntimeBinary } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { healthCheckOf, startingHealth } from './health.ts';
+import { watchHealth } from './health-checks.ts';
 import { prepareIpc, releaseIpc } from './ipc.ts';
 import { letGoOfLog, limitLog } from './logs.ts';
 import type { Container } from './model.ts';
@@ -40,6 +42,7 @@ export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): P
   }
   entry.run += 1;
   watchExit(ctx, entry);
+  watchHealth(ctx, entry);
   publish(ctx, container, 'start');
   await cleanUp(`links to container ${entry.id}`, ctx.log, () => refreshLinksTo(ctx, container));
 }
@@ -81,6 +84,7 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
   if (entry.hub?.isWanted === true) entry.hub.connect(await ctx.runtime.attach({ containerId: id }));
   const before = container.state;
   container.state = { status: 'running', pid, startedAt: new Date().toISOString(), paused: false };
+  if (healthCheckOf(config) !== undefined) container.health = startingHealth(container.health);
   container.hasStarted = true;
   container.endpointStates = sandbox.endpoints;
   container.ports = sandbox.ports;

@@ -51,8 +51,8 @@ const compilers: Readonly<Record<string, (value: string, ctx: Context) => Test>>
         .map(([port]) => port),
     ),
   health: value => {
-    if (!healths.includes(value)) throw invalidArgument(`invalid filter 'health=${value}'`);
-    return () => value === 'none';
+    if (!healths.includes(value)) throw invalidArgument(`invalid value for health (${value}): must be one of ${healths.join(', ')}`);
+    return container => (container.health?.status ?? 'none') === value;
   },
   id: value => container => container.id.startsWith(value) || matchesText(container.id, value),
   'is-task': value => {

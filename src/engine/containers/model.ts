@@ -201,6 +201,26 @@ export type ContainerState =
   | { status: 'exited'; startedAt: string; finishedAt: string; exitCode: number; oomKilled: boolean; error?: string }
   | { status: 'dead'; startedAt: string; finishedAt: string; exitCode: number; error?: string };
 
+export type HealthStatus = 'starting' | 'healthy' | 'unhealthy';
+
+/** What health checks have found. Of a container that does not run, or is paused, nothing is known to be well: it is `unhealthy`. */
+export interface Health {
+  readonly status: HealthStatus;
+  /** Failed probes since the last that did not; those of the start period are not counted. */
+  readonly failingStreak: number;
+  /** The last five, also those of earlier runs. */
+  readonly log: readonly ProbeResult[];
+}
+
+export interface ProbeResult {
+  /** ISO texts. */
+  readonly start: string;
+  readonly end: string;
+  /** -1: it could not be started, or took too long. */
+  readonly exitCode: number;
+  readonly output: string;
+}
+
 /** The durable record of a container: everything inspect needs, everything a new daemon needs to carry on. */
 export interface Container {
   readonly id: string;
@@ -217,6 +237,8 @@ export interface Container {
   readonly path: string;
   readonly args: readonly string[];
   state: ContainerState;
+  /** Undefined: it has no health check, or has never started. */
+  health?: Health;
   restartCount: number;
   /** A person stopped it: restart policies leave it alone. */
   manuallyStopped: boolean;

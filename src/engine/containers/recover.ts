@@ -7,6 +7,7 @@ import { type Context, withContainer } from './context.ts';
 import { applySandbox } from './connect-network.ts';
 import type { Entry } from './entry.ts';
 import { releaseRun } from './exit.ts';
+import { watchHealth } from './health-checks.ts';
 import { watchExit } from './launch.ts';
 import { ownerOfLayer, unmountImages } from './image-mounts.ts';
 import { releaseIpc } from './ipc.ts';
@@ -57,7 +58,7 @@ async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer 
     await cleanUp(name, ctx.log, () => withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: true })));
     return [`removed ${name}, which had ended and was to go by itself`];
   }
-  if (known?.state.status === 'running') return adopt(ctx, entry, known, known.state.pid);
+  if (known?.state.status === 'running') return adopt(ctx, entry, known.state, known.execs);
   if (known?.state.status === 'created') return await finishStart(ctx, entry, name, signal);
   const exit: ExitStatus =
     known?.state.status === 'exited' ? known.state.exit : { exitCode: unknownExitCode, exitedAt: new Date(), oomKilled: false };
@@ -74,17 +75,24 @@ async function releaseMounts(ctx: Context, { id, container }: Entry): Promise<vo
 }
 
 /** It ran on. A stop that was under way has to be asked for again. */
-function adopt(ctx: Context, entry: Entry, known: RecoveredContainer, pid: number): string[] {
+function adopt(
+  ctx: Context,
+  entry: Entry,
+  { pid, paused }: Extract<RecoveredContainer['state'], { status: 'running' }>,
+  execs: RecoveredContainer['execs'],
+): string[] {
   const { container } = entry;
-  if (isRunning(container.state) && (container.state.pid !== pid || container.manuallyStopped)) {
-    container.state = { ...container.state, pid };
+  const { state } = container;
+  if (isRunning(state) && (state.pid !== pid || state.paused !== paused || container.manuallyStopped)) {
+    container.state = { ...state, pid, paused };
     container.manuallyStopped = false;
     ctx.containers.save(entry);
   }
   limitLog(ctx, entry);
   entry.run += 1;
   watchExit(ctx, entry);
-  for (const exec of known.execs) void forgetExecOf(ctx, entry, exec.execId);
+  watchHealth(ctx, entry);
+  for (const exec of execs) void forgetExecOf(ctx, entry, exec.execId);
   return [];
 }
 
@@ -114,6 +122,7 @@ async function finishStart(ctx: Context, entry: Entry, name: string, signal: Abo
   }
   entry.run += 1;
   watchExit(ctx, entry);
+  watchHealth(ctx, entry);
   return [`finished the start of ${name}`];
 }
 

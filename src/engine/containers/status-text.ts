@@ -1,13 +1,13 @@
 import type { Container } from './model.ts';
 
-/** `Up 3 seconds (Paused)`, `Exited (0) 2 hours ago`: the STATUS column. */
+/** `Up 3 seconds (healthy)`, `Up 3 seconds (Paused)`, `Exited (0) 2 hours ago`: the STATUS column. */
 export function statusText(container: Container, now: number): string {
   const { state } = container;
   switch (state.status) {
     case 'created':
       return 'Created';
     case 'running':
-      return `Up ${ageText(now - Date.parse(state.startedAt))}${state.paused ? ' (Paused)' : ''}`;
+      return `Up ${ageText(now - Date.parse(state.startedAt))}${state.paused ? ' (Paused)' : healthText(container)}`;
     case 'restarting':
       return `Restarting (${String(state.exitCode)}) ${ageText(now - Date.parse(state.finishedAt))} ago`;
     case 'removing':
@@ -17,6 +17,11 @@ export function statusText(container: Container, now: number): string {
     case 'exited':
       return `Exited (${String(state.exitCode)}) ${ageText(now - Date.parse(state.finishedAt))} ago`;
   }
+}
+
+function healthText({ health }: Container): string {
+  if (health === undefined) return '';
+  return health.status === 'starting' ? ' (health: starting)' : ` (${health.status})`;
 }
 
 /** An amount of time as people say it: `Less than a second`, `3 seconds`, `About a minute`, `2 hours`, `5 days`, `3 weeks`, `4 months`, `2 years`. */

@@ -1,3 +1,4 @@
+import { endsWithin } from '#base/ends-within.ts';
 import { kindOf, notModified } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { type Context, publish, withContainer } from './context.ts';
@@ -7,7 +8,7 @@ import type { StopOptions } from './service.ts';
 import { parseSignal } from './signals.ts';
 import { startContainer } from './start.ts';
 import { isActive, isPaused, isRunning } from './state.ts';
-import { endsWithin, forceEnd, markStopped, resume, sendSignal } from './terminate.ts';
+import { forceEnd, markStopped, resume, sendSignal } from './terminate.ts';
 
 const defaultSignal = 'SIGTERM';
 

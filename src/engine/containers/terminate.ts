@@ -1,7 +1,9 @@
+import { endsWithin } from '#base/ends-within.ts';
 import { conflict, internal, kindOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { type Context, publish } from './context.ts';
 import type { Entry } from './entry.ts';
+import { watchHealth } from './health-checks.ts';
 import { isPaused, isRunning } from './state.ts';
 
 const sigkill = 9;
@@ -49,21 +51,12 @@ export function markStopped(ctx: Context, entry: Entry): void {
   failpoint('container.stop.recorded');
 }
 
+/** Lets the processes of a paused container go on. */
 export async function resume(ctx: Context, entry: Entry): Promise<void> {
   await ctx.runtime.unpause(entry.id);
+  failpoint('container.unpause.thawed');
   const { state } = entry.container;
   if (isRunning(state)) entry.container.state = { ...state, paused: false };
   ctx.containers.save(entry);
-}
-
-/** False when the time is over first. */
-export async function endsWithin(exited: Promise<void> | undefined, milliseconds: number): Promise<boolean> {
-  if (exited === undefined) return true;
-  const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), milliseconds);
-  try {
-    return await Promise.race([exited.then(() => true), late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  watchHealth(ctx, entry);
 }

@@ -35,14 +35,14 @@ export class Cgroup {
     }
   }
 
-  /** Sends a signal to every process in it and below, and returns how many there are. */
-  signalAll(signal: number): number {
+  /** Sends a signal to every process in it and below, or to those that are wanted, and returns how many there are. */
+  signalAll(signal: number, isWanted: (pid: number) => boolean = () => true): number {
     const opened = this.pids().flatMap(pid => {
       const pidfd = openPidfd(pid);
       return pidfd === undefined ? [] : [{ pid, pidfd }];
     });
     // Looked at again: a descriptor may name a process that got the pid in between, and that one is not in here.
-    const present = new Set(this.pids());
+    const present = new Set(this.pids().filter(isWanted));
     for (const { pid, pidfd } of opened) {
       if (present.has(pid)) signalPidfd(pidfd, signal);
       closeSync(pidfd);

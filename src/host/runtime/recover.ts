@@ -73,8 +73,8 @@ async function recoverContainer(recovery: Recovery, id: string, monitors: Monito
   recovery.adopt(id, container);
   const execs = await recoverExecs(recovery, container, monitors);
   if (exit !== undefined) return { id, state: { status: 'exited', exit }, execs };
-  const status = (await isStarted(layout, program, id)) ? 'running' : 'created';
-  return { id, state: { status, pid }, execs };
+  if (!(await isStarted(layout, program, id))) return { id, state: { status: 'created', pid }, execs };
+  return { id, state: { status: 'running', pid, paused: cgroup.isFrozen() }, execs };
 }
 
 async function recoverExecs(recovery: Recovery, container: SupervisedContainer, monitors: Monitors): Promise<RecoveredContainer['execs']> {

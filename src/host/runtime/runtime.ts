@@ -17,6 +17,7 @@ import type {
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
 import { MigrationStarter } from '#host/cgroups/migration.ts';
+import { sessionOf } from '#host/sys/process.ts';
 import { CompiledFilters } from './compiled-filters.ts';
 import { MonitorFailure, type MonitorRequest, type StartedMonitor, startMonitor } from './conmon.ts';
 import { type Eraser, openEraser } from './erase.ts';
@@ -185,8 +186,17 @@ class ConmonRuntime implements OpenedRuntime {
   async kill(id: string, signal: number, options: { readonly all?: boolean; readonly execId?: string } = {}): Promise<void> {
     const { facts } = this.#container(id);
     const key = options.execId === undefined ? { containerId: id } : { containerId: id, execId: options.execId };
-    const sent = options.all === true ? this.#cgroup(facts).signalAll(signal) > 0 : this.#process(key).signal(signal);
+    const process = this.#process(key);
+    const sent = options.all === true ? this.#signalAll(facts, key, process.pid, signal) > 0 : process.signal(signal);
     if (!sent) throw notFound(`the process of ${keyText(key)} has ended: there is nothing to send signal ${String(signal)} to`);
+  }
+
+  #signalAll(facts: ContainerFacts, key: ProcessKey, pid: number, signal: number): number {
+    const cgroup = this.#cgroup(facts);
+    if (key.execId === undefined) return cgroup.signalAll(signal);
+    // Every exec has a session of its own, which all that it starts stay in unless they leave it on purpose.
+    const session = sessionOf(pid);
+    return session === undefined ? 0 : cgroup.signalAll(signal, member => sessionOf(member) === session);
   }
 
   async resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void> {

@@ -54,3 +54,15 @@ export function commandLine(pid: number): string[] | undefined {
     throw err;
   }
 }
+
+/** The id of the session that a process belongs to; undefined when it is gone. */
+export function sessionOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    // pid (name) state parent group session …; a name may hold anything, parentheses too.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ESRCH')) return undefined;
+    throw err;
+  }
+}

@@ -1,7 +1,13 @@
-import type { ContainerInspect, ContainerState as WireState, ContainerSummary as WireSummary, PortSummary } from '#api/types/container.ts';
+import type {
+  ContainerInspect,
+  ContainerState as WireState,
+  ContainerSummary as WireSummary,
+  Health as WireHealth,
+  PortSummary,
+} from '#api/types/container.ts';
 import type { EndpointSettings, NetworkSettings } from '#api/types/network.ts';
 import type { PortMap } from '#core/network.ts';
-import type { Container, ContainerState } from '#engine/containers/model.ts';
+import type { Container, Health } from '#engine/containers/model.ts';
 import type { ContainerDetails, ContainerSummary } from '#engine/containers/service.ts';
 import { errorOf, exitCodeOf, finishedAtOf, isActive, isPaused, startedAtOf, statusOf } from '#engine/containers/state.ts';
 import { toWireConfig, toWireHostConfig, toWireMountPoint, toWirePorts } from './container-config.ts';
@@ -14,7 +20,7 @@ export function toWireInspect(details: ContainerDetails): ContainerInspect {
     Created: container.created,
     Path: container.path,
     Args: [...container.args],
-    State: toWireState(container.state),
+    State: toWireState(container),
     Image: container.imageId,
     ResolvConfPath: details.resolvConfPath,
     HostnamePath: details.hostnamePath,
@@ -49,7 +55,7 @@ export function toWireInspect(details: ContainerDetails): ContainerInspect {
 /** `linux` of `linux/amd64`. */
 const osOf = (platform: string): string => (platform === '' ? 'linux' : (platform.split('/', 1)[0] ?? 'linux'));
 
-function toWireState(state: ContainerState): WireState {
+function toWireState({ state, health }: Container): WireState {
   return {
     Status: statusOf(state),
     Running: isActive(state),
@@ -62,8 +68,15 @@ function toWireState(state: ContainerState): WireState {
     Error: errorOf(state),
     StartedAt: startedAtOf(state),
     FinishedAt: finishedAtOf(state),
+    ...(health === undefined ? {} : { Health: toWireHealth(health) }),
   };
 }
+
+const toWireHealth = ({ status, failingStreak, log }: Health): WireHealth => ({
+  Status: status,
+  FailingStreak: failingStreak,
+  Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })),
+});
 
 function toWireNetworkSettings({ container, sandboxKey }: ContainerDetails): NetworkSettings {
   const networks = toWireEndpoints(container.endpoints, container.endpointStates);

@@ -179,7 +179,7 @@ async function checkNothingHalfMade(daemon: TestDaemon): Promise<void> {
   const all = await daemon.api.expect<{ Id: string }[]>('GET', '/containers/json?all=1');
   for (const { Id } of all) {
     const { State } = await inspect(daemon, Id);
-    expect(State.Status).toBeOneOf(['created', 'running', 'exited', 'restarting']);
+    expect(State.Status).toBeOneOf(['created', 'running', 'paused', 'exited', 'restarting']);
     if (State.Running) expect(existsSync(`/proc/${String(State.Pid)}`)).toBe(true);
     else expect(State.Pid).toBe(0);
   }

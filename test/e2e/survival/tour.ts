@@ -92,6 +92,8 @@ export const steps: readonly Step[] = [
     },
     after: ({ containers }) => containers.set(traveller, 'running'),
   },
+  change('pause', ({ api }) => api.expect('POST', `/containers/${traveller}/pause`), 'running'),
+  change('unpause', ({ api }) => api.expect('POST', `/containers/${traveller}/unpause`), 'running'),
   change('restart', ({ api }) => api.expect('POST', `/containers/${traveller}/restart?t=5`), 'running'),
   change('stop', ({ api }) => api.expect('POST', `/containers/${traveller}/stop?t=5`), 'stopped'),
   change('start again', ({ api }) => api.expect('POST', `/containers/${traveller}/start`), 'running'),
@@ -137,20 +139,42 @@ export const steps: readonly Step[] = [
     },
   },
   {
+    name: 'a container that becomes healthy and unhealthy',
+    run: async ({ api }) => {
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: {
+          Image: 'busybox',
+          Cmd: ['sh', '-c', trap],
+          Healthcheck: { Test: ['CMD', 'test', '!', '-e', '/ill'], Interval: 20_000_000, Retries: 1 },
+        },
+      });
+      await api.expect('POST', `/containers/${Id}/start`);
+      const becomes = (status: string) =>
+        repeat(async () => {
+          const { State } = await api.expect<{ State: { Health: { Status: string } } }>('GET', `/containers/${Id}/json`);
+          return State.Health.Status === status;
+        });
+      await becomes('healthy');
+      const exec = await api.expect<{ Id: string }>('POST', `/containers/${Id}/exec`, { body: { Cmd: ['touch', '/ill'] } });
+      await api.expect('POST', `/exec/${exec.Id}/start`, { body: { Detach: true } });
+      await becomes('unhealthy');
+      await api.expect('DELETE', `/containers/${Id}?force=1`);
+    },
+  },
+  {
     name: 'a container that is started again by its policy',
     run: async ({ api }) => {
       const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
         body: { Image: 'busybox', Cmd: ['false'], HostConfig: { RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 1 } } },
       });
       await api.expect('POST', `/containers/${Id}/start`);
-      for (let tries = 0; tries < 200; tries += 1) {
+      await repeat(async () => {
         const { RestartCount, State } = await api.expect<{ RestartCount: number; State: { Status: string } }>(
           'GET',
           `/containers/${Id}/json`,
         );
-        if (RestartCount === 1 && State.Status === 'exited') break;
-        await Bun.sleep(20);
-      }
+        return RestartCount === 1 && State.Status === 'exited';
+      });
       await api.expect('DELETE', `/containers/${Id}?force=1`);
     },
   },
@@ -232,6 +256,11 @@ export const steps: readonly Step[] = [
 
 /** Two blocks of zeros end an archive; one without entries is nothing else. */
 const emptyTar = new Uint8Array(1024);
+
+/** Until it is so, four seconds at most. An error ends it: it tells that the daemon has died. */
+async function repeat(check: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 200 && !(await check()); tries += 1) await Bun.sleep(20);
+}
 
 function change(name: string, run: (context: TourContext) => Promise<unknown>, then: 'running' | 'stopped'): Step {
   return {
