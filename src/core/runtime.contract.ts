@@ -10,6 +10,8 @@ export interface RuntimeUnderTest {
   readonly runtime: ContainerRuntime;
   readonly binary: RuntimeBinary;
   spec(id: string, args: readonly string[], memoryBytes?: number): RuntimeSpec;
+  /** Limits of a container as the kernel has them; undefined: none. */
+  limits(id: string): { readonly memoryBytes: number | undefined; readonly pids: number | undefined };
   /** A runtime on the same directories, as after a restart of the daemon. */
   reopen(): Promise<ContainerRuntime>;
   /** Files, processes and cgroups of this container that are still there, in words. */
@@ -21,6 +23,7 @@ const quiet: ProcessIo = { tty: false, stdin: false, keepStdinOpen: false };
 const interactive: ProcessIo = { tty: false, stdin: true, keepStdinOpen: false };
 const terminal: ProcessIo = { tty: true, stdin: true, keepStdinOpen: false };
 const never = new AbortController().signal;
+const MiB = 1024 * 1024;
 
 export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTest>): void {
   describe(`container runtime: ${name}`, () => {
@@ -113,6 +116,26 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
       expect(messageOf(failure)).toContain('OCI runtime create failed: ');
       expect(messageOf(failure)).toContain(words);
       expect(under.traces(id)).toEqual([]);
+    });
+
+    test('update() changes the limits that are named, and keeps the others', async () => {
+      await run(['sleep', '60'], quiet, 64 * MiB);
+      expect(under.limits(id)).toEqual({ memoryBytes: 64 * MiB, pids: undefined });
+      await runtime.update(id, { pids: { limit: 20 } });
+      expect(under.limits(id)).toEqual({ memoryBytes: 64 * MiB, pids: 20 });
+      await runtime.update(id, { memory: { limit: 128 * MiB, swap: 256 * MiB }, pids: { limit: -1 } });
+      expect(under.limits(id)).toEqual({ memoryBytes: 128 * MiB, pids: undefined });
+      await runtime.update(id, { memory: { limit: 32 * MiB, swap: 32 * MiB } });
+      expect(under.limits(id)).toEqual({ memoryBytes: 32 * MiB, pids: undefined });
+    });
+
+    test('update() that is refused rejects with FailedPrecondition and changes nothing', async () => {
+      await run(['sleep', '60'], quiet, 64 * MiB);
+      await runtime.update(id, { pids: { limit: 20 } });
+      // A processor that no machine has, beside limits that are fine.
+      const impossible = { memory: { limit: 128 * MiB, swap: 128 * MiB }, pids: { limit: 30 }, cpu: { cpus: '9999' } };
+      expect(kindOf(await rejection(runtime.update(id, impossible)))).toBe('FailedPrecondition');
+      expect(under.limits(id)).toEqual({ memoryBytes: 64 * MiB, pids: 20 });
     });
 
     test('create() of an id that exists rejects with AlreadyExists', async () => {

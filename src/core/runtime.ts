@@ -1,4 +1,4 @@
-import type { ProcessSpec, RuntimeSpec } from '#oci/runtime-spec.ts';
+import type { ProcessSpec, ResourcesSpec, RuntimeSpec } from '#oci/runtime-spec.ts';
 
 /** An OCI runtime as the operator configured it (`--add-runtime`, daemon.json `runtimes`). */
 export interface RuntimeBinary {
@@ -85,6 +85,11 @@ export interface ContainerRuntime {
   pids(id: string): Promise<number[]>;
   pause(id: string): Promise<void>;
   unpause(id: string): Promise<void>;
+  /**
+   * Changes limits of a container that was created; those left out stay. When it rejects (FailedPrecondition, with the runtime's own words) all limits
+   * are as before, also when an earlier daemon ended in the middle of the same change.
+   */
+  update(id: string, resources: ResourcesSpec): Promise<void>;
   /** Ends whatever still runs and removes every trace: runtime state, cgroup, monitor, bundle, exit files. Nothing there is fine. */
   remove(id: string): Promise<void>;
   /** Forgets a finished exec's files. */

@@ -1,5 +1,5 @@
 import { invalidArgument } from '#base/errors.ts';
-import type { ContainerCreateRequest, ContainerInspect, ContainerSummary, Mount } from '#api/types/container.ts';
+import type { ContainerCreateRequest, ContainerInspect, ContainerSummary, ContainerUpdateRequest, Mount } from '#api/types/container.ts';
 import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
 import type { Network } from '#api/types/network.ts';
 import type { SystemInfo } from '#api/types/system.ts';
@@ -88,6 +88,11 @@ export const createShimsOnCgroup1: readonly Shim<ContainerCreateRequest>[] = [
       if ((hostConfig.CgroupnsMode ?? '') === '') hostConfig.CgroupnsMode = 'host';
     },
   },
+];
+
+/** POST /containers/{id}/update, on its way in. */
+export const updateShims: readonly Shim<ContainerUpdateRequest>[] = [
+  { before: '1.40', why: 'the limit of processes could be changed from 1.40 on', apply: request => void delete request.PidsLimit },
 ];
 
 /** Each item of GET /containers/json, on its way out. */

@@ -3,6 +3,7 @@ import type { Decoder } from '../decode.ts';
 import type {
   ContainerConfig,
   ContainerCreateRequest,
+  ContainerUpdateRequest,
   DeviceMapping,
   DeviceRequest,
   HealthConfig,
@@ -164,6 +165,8 @@ const hostConfig = object<HostConfig>({
   ReadonlyPaths: strings,
   Init: boolean,
 });
+
+export const containerUpdateRequest = object<ContainerUpdateRequest>({ ...resourceFields, RestartPolicy: restartPolicy });
 
 export const containerCreateRequest = object<ContainerCreateRequest>({
   ...configFields,

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { checkRequest } from './check-config.ts';
 import type { ContainerConfig, HostConfig, RestartPolicy } from './model.ts';
-import { aConfig, aHostConfig, someHost, someOptions } from './test-values.ts';
+import { aConfig, aHostConfig, everyLimit, someHost, someOptions } from './test-values.ts';
 
 const checked = (hostConfig: Partial<HostConfig>, config: Partial<ContainerConfig> = {}, host = someHost()) =>
-  checkRequest(aConfig(config), aHostConfig(hostConfig), someOptions(), host);
+  checkRequest(aConfig(config), aHostConfig(hostConfig), someOptions(), host).warnings;
 
 const refused = (hostConfig: Partial<HostConfig>, config: Partial<ContainerConfig> = {}, host = someHost()): string => {
   try {
@@ -143,6 +143,7 @@ describe('resources', () => {
     [{ cpusetMems: '3' }, 'Requested memory nodes are not available - requested 3, available: 0'],
     [{ blkioWeight: 5 }, 'Range of blkio weight is from 10 to 1000'],
     [{ blkioWeightDevice: [{ path: '/dev/sda', weight: 1001 }] }, 'Range of blkio weight is from 10 to 1000'],
+    [{ cpuShares: -1 }, 'invalid CPU shares (-1): value must be a positive integer'],
     [{ oomScoreAdj: 1001 }, 'Invalid value 1001, range for oom score adj is [-1000, 1000]'],
     [{ shmSizeBytes: -1 }, 'SHM size can not be less than 0'],
     [{ ulimits: [{ name: 'nope', soft: 1, hard: 1 }] }, 'invalid ulimit type: nope'],
@@ -150,10 +151,54 @@ describe('resources', () => {
   ];
   for (const [hostConfig, text] of cases) test(text, () => expect(refused(hostConfig)).toBe(text));
 
-  test('what the kernel cannot do is a warning', () => {
-    expect(checked({ memoryBytes: 10_000_000 }, {}, someHost({ swapLimit: false }))).toEqual([
-      'Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.',
-    ]);
+  test('what the kernel cannot do is a warning, and left out', () => {
+    const cannot = (...lacks: (keyof typeof everyLimit)[]) =>
+      someHost({ limits: { ...everyLimit, ...Object.fromEntries(lacks.map(limit => [limit, false])) } });
+    const without = (hostConfig: Partial<HostConfig>, ...lacks: (keyof typeof everyLimit)[]) => {
+      const { limits, warnings } = checkRequest(aConfig(), aHostConfig(hostConfig), someOptions(), cannot(...lacks));
+      return { warnings, left: Object.fromEntries(Object.keys(hostConfig).map(key => [key, limits[key as keyof HostConfig]])) };
+    };
+    expect(without({ memoryBytes: 10_000_000, memorySwapBytes: 0 }, 'swapLimit')).toEqual({
+      warnings: ['Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.'],
+      left: { memoryBytes: 10_000_000, memorySwapBytes: -1 },
+    });
+    expect(without({ memoryBytes: 10_000_000, memorySwapBytes: 20_000_000 }, 'memoryLimit')).toEqual({
+      warnings: ['Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.'],
+      left: { memoryBytes: 0, memorySwapBytes: -1 },
+    });
+    expect(without({ memorySwappiness: 500 }, 'memorySwappiness')).toEqual({
+      warnings: ['Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.'],
+      left: { memorySwappiness: undefined },
+    });
+    expect(without({ memoryReservationBytes: 10 }, 'memoryReservation')).toEqual({
+      warnings: ['Your kernel does not support memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.'],
+      left: { memoryReservationBytes: 0 },
+    });
+    expect(without({ oomKillDisable: true }, 'oomKillDisable')).toEqual({
+      warnings: ['Your kernel does not support OomKillDisable. OomKillDisable discarded.'],
+      left: { oomKillDisable: undefined },
+    });
+    expect(without({ oomKillDisable: false }, 'oomKillDisable').warnings).toEqual([]);
+    expect(without({ pidsLimit: 5 }, 'pidsLimit')).toEqual({
+      warnings: ['Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.'],
+      left: { pidsLimit: undefined },
+    });
+    expect(without({ cpuShares: 5 }, 'cpuShares')).toEqual({
+      warnings: ['Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.'],
+      left: { cpuShares: 0 },
+    });
+    expect(without({ cpuPeriod: 1, cpuQuota: 1 }, 'cpuCfsQuota')).toEqual({
+      warnings: ['Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.'],
+      left: { cpuPeriod: 0, cpuQuota: 0 },
+    });
+    expect(without({ cpusetCpus: '99', cpusetMems: 'x' }, 'cpuSet')).toEqual({
+      warnings: ['Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.'],
+      left: { cpusetCpus: '', cpusetMems: '' },
+    });
+    expect(refused({ nanoCpus: 1e9 }, {}, cannot('cpuCfsQuota'))).toBe(
+      'NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted',
+    );
+    expect(refused({ cpuRealtimeRuntime: 1 }, {}, cannot('cpuRealtime'))).toBe('kernel does not support CPU real-time scheduler');
     expect(checked({ oomKillDisable: true })).toEqual([
       'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
     ]);
@@ -162,7 +207,7 @@ describe('resources', () => {
       blkioWeightDevice: [{ path: '/dev/sda', weight: 100 }],
       blkioDeviceWriteIops: [{ path: '/dev/sda', rate: 1 }],
     };
-    expect(checked(blkio, {}, someHost({ blockIo: { weight: false, throttle: false } }))).toEqual([
+    expect(checked(blkio, {}, cannot('blkioWeight', 'blkioThrottle'))).toEqual([
       'Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.',
       'Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.',
       'Your kernel does not support IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.',

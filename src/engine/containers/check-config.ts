@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { invalidArgument } from '#base/errors.ts';
 import { resolveCapabilities } from './capabilities.ts';
-import { checkResources } from './check-resources.ts';
+import { checkProcessLimits, type Settled, settleResources } from './check-resources.ts';
 import { checkLogOptions } from './log-limits.ts';
 import type { ContainerConfig, HostConfig, RestartPolicy } from './model.ts';
 import type { ContainerOptions } from './options.ts';
@@ -10,8 +10,16 @@ import { parseSeccompProfile } from './seccomp.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { parseSignal } from './signals.ts';
 
-/** Checks everything that can be said about a request without looking at images or other containers. Returns warnings; rejects with InvalidArgument. */
-export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, options: ContainerOptions, host: HostFacts): string[] {
+/**
+ * Checks everything that can be said about a request without looking at images or other containers. Returns it without the limits that the kernel
+ * cannot enforce; rejects with InvalidArgument.
+ */
+export function checkRequest(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  options: ContainerOptions,
+  host: HostFacts,
+): Settled<HostConfig> {
   checkConfig(config);
   if (hostConfig.autoRemove && hostConfig.restartPolicy.name !== 'no') {
     throw invalidArgument("can't create 'AutoRemove' container with restart policy");
@@ -42,7 +50,8 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, op
   if (Object.keys(hostConfig.storageOpt).length > 0) {
     throw invalidArgument("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
   }
-  return checkResources(hostConfig, host);
+  checkProcessLimits(hostConfig);
+  return settleResources(hostConfig, host, 'create');
 }
 
 function checkConfig(config: ContainerConfig): void {

@@ -18,6 +18,7 @@ import { startContainer } from './start.ts';
 import { isActive, isPaused } from './state.ts';
 import { restartContainer, stopContainer } from './stop.ts';
 import { listProcesses } from './top.ts';
+import { updateContainer } from './update.ts';
 import { waitForContainer } from './wait.ts';
 
 /** Opens the containers that the records know. Call `recover` before anything that changes one. */
@@ -32,6 +33,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     pause: ref => pauseContainer(ctx, ref),
     unpause: ref => unpauseContainer(ctx, ref),
     rename: (ref, name) => renameContainer(ctx, ref, name),
+    update: (ref, changes) => updateContainer(ctx, ref, changes),
     remove: (ref, options) => removeContainer(ctx, ref, options),
     wait: (ref, condition, signal) => waitForContainer(ctx, ref, condition, signal),
     prune: filters => pruneContainers(ctx, filters),

@@ -21,8 +21,9 @@ import { systemPaths } from './spec.ts';
 
 /** Everything is checked before anything is made; what is made is unmade when a later step fails. The record comes last: it makes the rest real. */
 export async function createContainer(ctx: Context, request: CreateRequest, signal: AbortSignal): Promise<CreateResult> {
-  const asked = { ...request.hostConfig, networkMode: normalizeNetworkMode(request.hostConfig.networkMode) };
-  const warnings = [...checkRequest(request.config, asked, ctx.options, ctx.host), ...discardedPorts(asked)];
+  const normalized = { ...request.hostConfig, networkMode: normalizeNetworkMode(request.hostConfig.networkMode) };
+  const { limits: asked, warnings: ofLimits } = checkRequest(request.config, normalized, ctx.options, ctx.host);
+  const warnings = [...ofLimits, ...discardedPorts(asked)];
   const wantedName = request.name === undefined || request.name === '' ? undefined : parseName(request.name);
   if (request.config.image === '') throw invalidArgument('no image specified: name the image to make the container from');
   ctx.runtime.expectStart(20);

@@ -35,12 +35,11 @@ export interface ContainerConfig {
   healthcheck: ImageHealthcheck | undefined;
 }
 
-export interface HostConfig {
-  // resources
+/** What a container may use at most. Zeros, empty texts and undefined: no limit of its own. */
+export interface ResourceLimits {
   cpuShares: number;
   memoryBytes: number;
   nanoCpus: number;
-  cgroupParent: string;
   blkioWeight: number;
   blkioWeightDevice: readonly { path: string; weight: number }[];
   blkioDeviceReadBps: readonly ThrottleRule[];
@@ -53,16 +52,22 @@ export interface HostConfig {
   cpuRealtimeRuntime: number;
   cpusetCpus: string;
   cpusetMems: string;
-  devices: readonly DeviceMapping[];
-  deviceCgroupRules: readonly string[];
-  deviceRequests: readonly DeviceRequest[];
   memoryReservationBytes: number;
   /** -1 unlimited, 0 unset. */
   memorySwapBytes: number;
   memorySwappiness: number | undefined;
   oomKillDisable: boolean | undefined;
-  init: boolean | undefined;
+  /** 0 and less: unlimited. */
   pidsLimit: number | undefined;
+}
+
+export interface HostConfig extends ResourceLimits {
+  // resources
+  cgroupParent: string;
+  devices: readonly DeviceMapping[];
+  deviceCgroupRules: readonly string[];
+  deviceRequests: readonly DeviceRequest[];
+  init: boolean | undefined;
   ulimits: readonly Ulimit[];
   // the rest
   binds: readonly string[];
@@ -221,6 +226,27 @@ export interface ProbeResult {
   readonly output: string;
 }
 
+/** What of a container's host configuration can be changed once it is there. */
+export const changeableFields = [
+  'blkioWeight',
+  'cpuShares',
+  'nanoCpus',
+  'cpuPeriod',
+  'cpuQuota',
+  'cpuRealtimePeriod',
+  'cpuRealtimeRuntime',
+  'cpusetCpus',
+  'cpusetMems',
+  'memoryBytes',
+  'memorySwapBytes',
+  'memoryReservationBytes',
+  'pidsLimit',
+  'restartPolicy',
+] as const satisfies readonly (keyof HostConfig)[];
+
+/** What is left out stays as it is. */
+export type ContainerChanges = Partial<Pick<HostConfig, (typeof changeableFields)[number]>>;
+
 /** The durable record of a container: everything inspect needs, everything a new daemon needs to carry on. */
 export interface Container {
   readonly id: string;
@@ -232,6 +258,8 @@ export interface Container {
   readonly platform: string;
   config: ContainerConfig;
   hostConfig: HostConfig;
+  /** A change of limits that may have reached the kernel but not `hostConfig`: the next daemon finishes it. */
+  unfinishedUpdate?: ContainerChanges;
   mounts: readonly MountPoint[];
   /** Path and arguments that run, entrypoint and command together. */
   readonly path: string;

@@ -129,6 +129,22 @@ export interface ProcessTable {
   list(pids: readonly number[], psArgs: string): Promise<{ readonly titles: string[]; readonly processes: string[][] }>;
 }
 
+/** Which limits the kernel can enforce. */
+export interface SupportedLimits {
+  readonly memoryLimit: boolean;
+  readonly memoryReservation: boolean;
+  readonly memorySwappiness: boolean;
+  readonly swapLimit: boolean;
+  readonly oomKillDisable: boolean;
+  readonly cpuShares: boolean;
+  readonly cpuCfsQuota: boolean;
+  readonly cpuRealtime: boolean;
+  readonly cpuSet: boolean;
+  readonly pidsLimit: boolean;
+  readonly blkioWeight: boolean;
+  readonly blkioThrottle: boolean;
+}
+
 /** What containers need to know about the machine. Read once; only `devices` looks anew. */
 export interface HostFacts {
   readonly cpuCount: number;
@@ -141,10 +157,7 @@ export interface HostFacts {
   readonly architecture: string;
   readonly cgroupVersion: 1 | 2;
   readonly appArmor: boolean;
-  /** Whether the kernel can limit swap. */
-  readonly swapLimit: boolean;
-  /** Whether the kernel can weigh and throttle block I/O. */
-  readonly blockIo: { readonly weight: boolean; readonly throttle: boolean };
+  readonly limits: SupportedLimits;
   /** Every capability this kernel knows, `CAP_…`. */
   readonly capabilities: readonly string[];
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */

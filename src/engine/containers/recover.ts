@@ -16,6 +16,7 @@ import { removeLocked } from './remove.ts';
 import { scheduleRestart } from './restart-by-policy.ts';
 import { startsWithDaemon } from './restart-policy.ts';
 import { exitCodeOf, isRunning, noRun } from './state.ts';
+import { finishUpdate } from './update.ts';
 
 /** What a container whose end nobody saw is said to have ended with: the machine went down under it. */
 const unknownExitCode = 255;
@@ -33,7 +34,11 @@ export async function recoverContainers(ctx: Context, signal: AbortSignal): Prom
   for (const entry of runningOn) applySandbox(ctx, entry, networks.changed.get(entry.id));
   const repaired = [...networks.repaired];
   repaired.push(...(await ctx.volumes.recover(entries.map(({ container }) => ({ id: container.id, running: alive.has(container.id) })))));
-  for (const entry of entries) repaired.push(...(await recoverOne(ctx, entry, found.get(entry.id), signal)));
+  for (const entry of entries) {
+    const known = found.get(entry.id);
+    repaired.push(...(await finishUpdate(ctx, entry, known?.state.status === 'running')));
+    repaired.push(...(await recoverOne(ctx, entry, known, signal)));
+  }
   repaired.push(...(await removeOrphans(ctx)));
   for (const entry of ctx.containers.all()) resumePolicy(ctx, entry);
   return repaired;

@@ -1,12 +1,12 @@
 import { invalidArgument } from '#base/errors.ts';
 import type { ResourcesSpec, ThrottleDevice } from '#oci/runtime-spec.ts';
-import type { HostConfig, ThrottleRule } from './model.ts';
+import type { ContainerChanges, ResourceLimits, ThrottleRule } from './model.ts';
 import type { HostFacts } from './ports.ts';
 
 const cfsPeriodMicroseconds = 100_000;
 
 /** The limits of a container for its cgroup, without devices. */
-export function resourcesSpec(config: HostConfig, host: HostFacts): ResourcesSpec {
+export function resourcesSpec(config: ResourceLimits, host: HostFacts): ResourcesSpec {
   const memory = memorySpec(config, host);
   const cpu = cpuSpec(config);
   const blockIO = blockIoSpec(config, host);
@@ -18,25 +18,53 @@ export function resourcesSpec(config: HostConfig, host: HostFacts): ResourcesSpe
   };
 }
 
-function memorySpec(config: HostConfig, host: HostFacts): NonNullable<ResourcesSpec['memory']> {
+/**
+ * What to tell the kernel for a change of limits. `limits` are those after it: limits that a runtime can only write together come together, also
+ * when one of them changes.
+ */
+export function changedResources(changes: ContainerChanges, limits: ResourceLimits, host: HostFacts): ResourcesSpec {
+  const { memory, cpu, blockIO } = resourcesSpec(limits, host);
+  const isChanged = (...keys: readonly (keyof ContainerChanges)[]): boolean => keys.some(key => changes[key] !== undefined);
+  const pick = <T extends object, K extends keyof T>(from: T | undefined, ...keys: readonly K[]): Partial<Pick<T, K>> =>
+    Object.fromEntries(keys.flatMap(key => (from?.[key] === undefined ? [] : [[key, from[key]]]))) as Partial<Pick<T, K>>;
+  const changed = {
+    memory: {
+      ...(isChanged('memoryBytes', 'memorySwapBytes') ? pick(memory, 'limit', 'swap') : {}),
+      ...(isChanged('memoryReservationBytes') ? pick(memory, 'reservation') : {}),
+    },
+    cpu: {
+      ...(isChanged('cpuShares') ? pick(cpu, 'shares') : {}),
+      ...(isChanged('nanoCpus', 'cpuPeriod', 'cpuQuota') ? pick(cpu, 'period', 'quota') : {}),
+      ...((changes.cpuQuota ?? 0) < 0 ? { quota: -1 } : {}),
+      ...(isChanged('cpuRealtimePeriod', 'cpuRealtimeRuntime') ? pick(cpu, 'realtimePeriod', 'realtimeRuntime') : {}),
+      ...(isChanged('cpusetCpus') ? pick(cpu, 'cpus') : {}),
+      ...(isChanged('cpusetMems') ? pick(cpu, 'mems') : {}),
+    },
+    pids: changes.pidsLimit === undefined ? {} : { limit: changes.pidsLimit > 0 ? changes.pidsLimit : -1 },
+    blockIO: isChanged('blkioWeight') ? pick(blockIO, 'weight') : {},
+  };
+  return Object.fromEntries(Object.entries(changed).filter(([, limits]) => Object.keys(limits).length > 0));
+}
+
+function memorySpec(config: ResourceLimits, host: HostFacts): NonNullable<ResourcesSpec['memory']> {
   const { memoryBytes, memorySwapBytes, memoryReservationBytes, memorySwappiness, oomKillDisable } = config;
   return {
     ...(memoryBytes > 0 ? { limit: memoryBytes } : {}),
-    ...(memorySwapBytes !== 0 && host.swapLimit ? { swap: memorySwapBytes } : {}),
+    ...(memorySwapBytes !== 0 && host.limits.swapLimit ? { swap: memorySwapBytes } : {}),
     ...(memoryReservationBytes > 0 ? { reservation: memoryReservationBytes } : {}),
     // Both belong to cgroup v1 alone.
-    ...(memorySwappiness !== undefined && memorySwappiness !== -1 && host.cgroupVersion === 1 ? { swappiness: memorySwappiness } : {}),
-    ...(oomKillDisable === true && host.cgroupVersion === 1 ? { disableOOMKiller: true } : {}),
+    ...(memorySwappiness !== undefined && memorySwappiness !== -1 && host.limits.memorySwappiness ? { swappiness: memorySwappiness } : {}),
+    ...(oomKillDisable === true && host.limits.oomKillDisable ? { disableOOMKiller: true } : {}),
   };
 }
 
-function cpuSpec(config: HostConfig): NonNullable<ResourcesSpec['cpu']> {
+function cpuSpec(config: ResourceLimits): NonNullable<ResourcesSpec['cpu']> {
   const { cpuShares, nanoCpus, cpuPeriod, cpuQuota, cpuRealtimePeriod, cpuRealtimeRuntime, cpusetCpus, cpusetMems } = config;
   const byNano = nanoCpus > 0 ? { period: cfsPeriodMicroseconds, quota: Math.round((nanoCpus * cfsPeriodMicroseconds) / 1e9) } : {};
   return {
     ...(cpuShares > 0 ? { shares: cpuShares } : {}),
     ...(cpuPeriod !== 0 ? { period: cpuPeriod } : {}),
-    ...(cpuQuota !== 0 ? { quota: cpuQuota } : {}),
+    ...(cpuQuota > 0 ? { quota: cpuQuota } : {}),
     ...byNano,
     ...(cpuRealtimePeriod !== 0 ? { realtimePeriod: cpuRealtimePeriod } : {}),
     ...(cpuRealtimeRuntime !== 0 ? { realtimeRuntime: cpuRealtimeRuntime } : {}),
@@ -45,8 +73,8 @@ function cpuSpec(config: HostConfig): NonNullable<ResourcesSpec['cpu']> {
   };
 }
 
-function blockIoSpec(config: HostConfig, host: HostFacts): NonNullable<ResourcesSpec['blockIO']> {
-  const { weight, throttle: throttles } = host.blockIo;
+function blockIoSpec(config: ResourceLimits, host: HostFacts): NonNullable<ResourcesSpec['blockIO']> {
+  const { blkioWeight: weight, blkioThrottle: throttles } = host.limits;
   const throttle = (rules: readonly ThrottleRule[]): ThrottleDevice[] =>
     (throttles ? rules : []).map(rule => ({ ...blockDevice(rule.path, host), rate: rule.rate }));
   const lists = {

@@ -2,7 +2,7 @@ import type { EndpointConfig } from '#core/network.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
 import type { Attachment, AttachOptions } from './attach-types.ts';
-import type { Container, ContainerConfig, HostConfig } from './model.ts';
+import type { Container, ContainerChanges, ContainerConfig, HostConfig } from './model.ts';
 
 /**
  * Containers, from create to remove. A `ref` is a full id, a name or a unique prefix of an id; one that names nothing rejects with NotFound
@@ -21,6 +21,8 @@ export interface ContainerService {
   pause(ref: string): Promise<void>;
   unpause(ref: string): Promise<void>;
   rename(ref: string, name: string): void;
+  /** Of a container that runs also in the kernel, all or nothing. Returns warnings. Rejects with Conflict where the change contradicts what it has. */
+  update(ref: string, changes: ContainerChanges): Promise<readonly string[]>;
   remove(ref: string, options: RemoveOptions): Promise<void>;
   /** Registered when it returns: answer the client's headers then. The promise is inside an object so that `await` does not wait for it. */
   wait(ref: string, condition: string, signal: AbortSignal): { readonly ended: Promise<WaitResult> };

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
 import type { ContainerConfig, HostConfig } from './model.ts';
 import { buildSpec, type SpecInput, systemPaths } from './spec.ts';
-import { aConfig, aContainer, aHostConfig, aMount, aMountRequest, someHost, someOptions } from './test-values.ts';
+import { aConfig, aContainer, aHostConfig, aMount, aMountRequest, everyLimit, someHost, someOptions } from './test-values.ts';
 
 const input = (more: Partial<SpecInput> = {}): SpecInput => ({
   container: aContainer(),
@@ -175,6 +175,8 @@ describe('namespaces', () => {
 });
 
 describe('resources', () => {
+  const kernelWithout = (...lacks: (keyof typeof everyLimit)[]) =>
+    someHost({ limits: { ...everyLimit, ...Object.fromEntries(lacks.map(limit => [limit, false])) } });
   const resources = (hostConfig: Partial<HostConfig>, host = someHost()) => {
     const { devices: _, ...rest } = specOf(hostConfig, { host }).linux.resources ?? {};
     return rest;
@@ -197,7 +199,7 @@ describe('resources', () => {
     expect(resources(asked)).toEqual({
       memory: { limit: 10_000_000, swap: 20_000_000, reservation: 7_000_000, swappiness: 10, disableOOMKiller: true },
     });
-    expect(resources(asked, someHost({ cgroupVersion: 2, swapLimit: false }))).toEqual({
+    expect(resources(asked, kernelWithout('swapLimit', 'memorySwappiness', 'oomKillDisable'))).toEqual({
       memory: { limit: 10_000_000, reservation: 7_000_000 },
     });
     expect(resources({ memoryBytes: 10_000_000, memorySwapBytes: -1, memorySwappiness: -1 })).toEqual({
@@ -234,8 +236,8 @@ describe('resources', () => {
       throttleWriteIOPSDevice: [{ ...sda, rate: 4 }],
     };
     expect(resources(asked)).toEqual({ blockIO: { weight: 300, weightDevice: [{ ...sda, weight: 200 }], ...throttles } });
-    expect(resources(asked, someHost({ blockIo: { weight: false, throttle: true } }))).toEqual({ blockIO: throttles });
-    expect(resources(asked, someHost({ blockIo: { weight: false, throttle: false } }))).toEqual({});
+    expect(resources(asked, kernelWithout('blkioWeight'))).toEqual({ blockIO: throttles });
+    expect(resources(asked, kernelWithout('blkioWeight', 'blkioThrottle'))).toEqual({});
     expect(() => resources({ blkioDeviceReadBps: [{ path: '/dev/nope', rate: 1 }] })).toThrow(
       'no such device for a block I/O limit: /dev/nope',
     );

@@ -165,6 +165,22 @@ const noDevice = (path: string): never => {
   throw Object.assign(new Error(`ENOENT: no such file or directory, lstat '${path}'`), { code: 'ENOENT' });
 };
 
+/** A kernel that can do everything. */
+export const everyLimit: HostFacts['limits'] = {
+  memoryLimit: true,
+  memoryReservation: true,
+  memorySwappiness: true,
+  swapLimit: true,
+  oomKillDisable: true,
+  cpuShares: true,
+  cpuCfsQuota: true,
+  cpuRealtime: true,
+  cpuSet: true,
+  pidsLimit: true,
+  blkioWeight: true,
+  blkioThrottle: true,
+};
+
 export const someHost = (more: Partial<HostFacts> = {}): HostFacts => ({
   cpuCount: 4,
   onlineCpus: '0-3',
@@ -174,8 +190,7 @@ export const someHost = (more: Partial<HostFacts> = {}): HostFacts => ({
   architecture: 'amd64',
   cgroupVersion: 1,
   appArmor: false,
-  swapLimit: true,
-  blockIo: { weight: true, throttle: true },
+  limits: everyLimit,
   capabilities: [
     'CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_ADMIN NET_RAW SYS_CHROOT SYS_ADMIN MKNOD AUDIT_WRITE SETFCAP',
   ].flatMap(line => line.split(' ').map(name => `CAP_${name}`)),

@@ -41,7 +41,8 @@ function controllerLimits({ controllers }: Hierarchies): SupportedLimits {
     cpuShares: has('cpu', 'cpu.shares'),
     cpuSet: has('cpuset', 'cpuset.cpus'),
     pidsLimit: controllers.has('pids'),
-    blkioWeight: has('blkio', 'blkio.weight') || has('blkio', 'blkio.bfq.weight'),
+    // Weights of BFQ are beyond crun in a hierarchy of v1, and Docker does not set them there.
+    blkioWeight: has('blkio', 'blkio.weight'),
     blkioThrottle: has('blkio', 'blkio.throttle.read_bps_device'),
   };
 }

@@ -9,12 +9,7 @@ const capabilityNames =
   );
 
 /** What containers need to know about the machine; read once, except devices. `limits` come from the control groups. */
-export function readHostFacts(limits: {
-  readonly version: 1 | 2;
-  readonly swapLimit: boolean;
-  readonly blkioWeight: boolean;
-  readonly blkioThrottle: boolean;
-}) {
+export function readHostFacts<T extends { readonly version: 1 | 2 }>(limits: T) {
   const architecture = goArchitectures[process.arch] ?? process.arch;
   return {
     cpuCount: availableParallelism(),
@@ -25,8 +20,7 @@ export function readHostFacts(limits: {
     architecture,
     cgroupVersion: limits.version,
     appArmor: readIfThere('/sys/module/apparmor/parameters/enabled') === 'Y',
-    swapLimit: limits.swapLimit,
-    blockIo: { weight: limits.blkioWeight, throttle: limits.blkioThrottle },
+    limits,
     capabilities: knownCapabilities(),
     devices: (path: string) => devicesUnder(path),
   };

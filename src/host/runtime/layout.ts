@@ -3,7 +3,7 @@ import type { ProcessKey } from '#core/runtime.ts';
 /**
  * Where a process keeps its files, all below the exec root. A container's directory is its OCI bundle as well as its monitor's directory:
  *
- *   containers/<id>/        config.json state.json runtime.log monitor.log pid monitor.pid exit oom attach ctl winsz
+ *   containers/<id>/        config.json state.json runtime.log monitor.log pid monitor.pid exit oom attach ctl winsz resources.json limits.json
  *   containers/<id>/execs/  <execId>/ process.json and the same monitor files
  *   runtime/<name>/         the OCI runtime's own state, one directory per runtime name
  *   tty/                    sockets through which a runtime hands over a terminal; their addresses must be short
@@ -50,6 +50,10 @@ export const files = {
   oom: 'oom',
   attach: 'attach',
   control: 'ctl',
+  /** Of a change of limits under way: what to change, what was there before, what the runtime says. */
+  resources: 'resources.json',
+  limitsBefore: 'limits.json',
+  updateLog: 'update.log',
 } as const;
 
 export const keyText = (key: ProcessKey): string => (key.execId === undefined ? key.containerId : `${key.containerId}/${key.execId}`);

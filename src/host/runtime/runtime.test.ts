@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { silentLogger } from '#base/log.ts';
 import { type RuntimeUnderTest, runtimeContract } from '#core/runtime.contract.ts';
 import { mountsBelow, processesNaming } from '#test/helpers/machine.ts';
@@ -23,6 +23,10 @@ async function openUnderTest(name: string, args: readonly string[]): Promise<Run
     runtime,
     binary: { name, path: name, args },
     spec: (id, argv, memoryBytes) => specOf(root, `${cgroupParent}/${id}`, argv, memoryBytes),
+    limits: id => ({
+      memoryBytes: limitOf(runtime, `${cgroupParent}/${id}`, 'memory'),
+      pids: limitOf(runtime, `${cgroupParent}/${id}`, 'pids'),
+    }),
     reopen: async () => {
       await runtime.close();
       runtime = await openRuntime(options);
@@ -41,4 +45,12 @@ async function openUnderTest(name: string, args: readonly string[]): Promise<Run
       rmSync(dir, { recursive: true });
     },
   };
+}
+
+function limitOf({ cgroups: { hierarchies } }: OpenedRuntime, cgroup: string, what: 'memory' | 'pids'): number | undefined {
+  const { controllers, unified, version } = hierarchies;
+  const directory = `${(version === 'v2' ? unified : controllers.get(what)) ?? ''}${cgroup}`;
+  const file = what === 'pids' ? 'pids.max' : version === 'v2' ? 'memory.max' : 'memory.limit_in_bytes';
+  const text = readFileSync(`${directory}/${file}`, 'utf8').trim();
+  return text === 'max' || Number(text) > 2 ** 60 ? undefined : Number(text);
 }

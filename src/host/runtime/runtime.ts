@@ -3,6 +3,7 @@ import { cleanUp } from '#base/dispose.ts';
 import { alreadyExists, failedPrecondition, invalidArgument, isErrno, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { Logger } from '#base/log.ts';
+import type { ResourcesSpec } from '#oci/runtime-spec.ts';
 import type {
   ContainerRuntime,
   CreateContainer,
@@ -15,6 +16,7 @@ import type {
   RuntimeBinary,
 } from '#core/runtime.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
+import { type LimitValues, liftLimits, readLimits, splitLifted, writeLimits } from '#host/cgroups/limit-values.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
 import { MigrationStarter } from '#host/cgroups/migration.ts';
 import { sessionOf } from '#host/sys/process.ts';
@@ -28,7 +30,7 @@ import { recoverContainers } from './recover.ts';
 import { resizeTerminal } from './resize.ts';
 import { runProgram } from './run-program.ts';
 import { Attachments } from './streams.ts';
-import { type ContainerFacts, type ExecFacts, readText, Supervised, type SupervisedContainer } from './supervised.ts';
+import { type ContainerFacts, type ExecFacts, readJson, readText, Supervised, type SupervisedContainer } from './supervised.ts';
 
 export interface RuntimeOptions {
   /** On a file system that does not outlive a boot, such as /run. */
@@ -52,6 +54,7 @@ export interface OpenedRuntime extends ContainerRuntime {
 const longestExecRoot = 70;
 const pauseMs = 10_000;
 const removeMs = 30_000;
+const updateMs = 10_000;
 
 /** Opens the runtime. Rejects with Unavailable when conmon is not installed. Call `recover` before anything else. */
 export async function openRuntime(options: RuntimeOptions): Promise<OpenedRuntime> {
@@ -219,6 +222,40 @@ class ConmonRuntime implements OpenedRuntime {
 
   async unpause(id: string): Promise<void> {
     await this.#setPaused(id, false);
+  }
+
+  async update(id: string, resources: ResourcesSpec): Promise<void> {
+    const { facts, program, main } = this.#container(id);
+    const file = (name: 'resources' | 'limitsBefore' | 'updateLog'): string => `${main.directory}/${files[name]}`;
+    // Those of an update that was cut off: what is there now may be half of it.
+    const before = (readJson(file('limitsBefore')) as LimitValues | undefined) ?? readLimits(this.cgroups.hierarchies, facts.cgroup);
+    writeFileSync(file('limitsBefore'), JSON.stringify(before));
+    const { lifted, others } = splitLifted(resources);
+    writeFileSync(file('resources'), JSON.stringify(others));
+    failpoint('runtime.update.asked');
+    try {
+      await this.#runUpdate(id, program, file('resources'), file('updateLog'));
+      liftLimits(this.cgroups.hierarchies, facts.cgroup, lifted);
+      failpoint('runtime.update.done');
+    } catch (err) {
+      try {
+        writeLimits(before);
+      } catch (failure) {
+        throw new SuppressedError(failure, err);
+      }
+      throw err;
+    } finally {
+      for (const name of ['resources', 'updateLog', 'limitsBefore'] as const) rmSync(file(name), { force: true });
+    }
+  }
+
+  async #runUpdate(id: string, program: OciProgram, resources: string, log: string): Promise<void> {
+    const args = program.args(this.#layout.runtimeRoot(program.name), log);
+    const argv = [program.path, ...args, 'update', '--resources', resources, id];
+    const result = await runProgram(argv, AbortSignal.timeout(updateMs));
+    if (result.exitCode === 0) return;
+    const words = lastLoggedError(readText(log) ?? '') ?? result.stderr.trim();
+    throw failedPrecondition(`${program.name} did not terminate successfully: exit status ${String(result.exitCode)}: ${words}: unknown`);
   }
 
   async remove(id: string): Promise<void> {

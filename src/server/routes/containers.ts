@@ -1,4 +1,4 @@
-import { containerCreateRequest } from '#api/requests/container.ts';
+import { containerCreateRequest, containerUpdateRequest } from '#api/requests/container.ts';
 import { filterKeys, parseFilters } from '#api/filters.ts';
 import { isBefore } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
@@ -9,8 +9,9 @@ import { empty, json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
-import { containerSummaryShims, createShims, createShimsOnCgroup1, inspectShims, shim } from '../shims.ts';
+import { containerSummaryShims, createShims, createShimsOnCgroup1, inspectShims, shim, updateShims } from '../shims.ts';
 import { fromCreateRequest } from '../translate/container-create.ts';
+import { fromUpdateRequest } from '../translate/container-update.ts';
 import { toWireInspect, toWireSummary } from '../translate/container-inspect.ts';
 
 /** Nothing that changes a container stops half way because a client hangs up. */
@@ -79,6 +80,11 @@ export function containerRoutes({ containers, system }: Services): Route[] {
     route('POST /containers/{id}/rename', request => {
       containers.rename(request.param('id'), request.query.text('name'));
       return empty();
+    }),
+    route('POST /containers/{id}/update', async request => {
+      const body = await request.requireJson(containerUpdateRequest, 'UpdateConfig');
+      const warnings = await containers.update(request.param('id'), fromUpdateRequest(shim(updateShims, request.version, body)));
+      return json({ Warnings: warnings.length === 0 ? null : warnings });
     }),
     route('POST /containers/{id}/wait', request => waitFor(request, containers)),
     route('DELETE /containers/{id:.*}', async request => {

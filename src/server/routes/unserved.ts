@@ -32,7 +32,6 @@ export const unservedRoutes = (): Route[] => [
     'POST /commit',
   ),
   ...unserved('resource usage is not measured', 'GET /containers/{id}/stats'),
-  ...unserved('limits of a container cannot be changed', 'POST /containers/{id}/update'),
   ...unserved(
     'there are no checkpoints',
     'GET /containers/{id}/checkpoints',

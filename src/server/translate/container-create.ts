@@ -88,7 +88,8 @@ export function fromWireHostConfig(wire: WireHostConfig): HostConfig {
     memorySwappiness: wire.MemorySwappiness === -1 ? undefined : (wire.MemorySwappiness ?? undefined),
     oomKillDisable: wire.OomKillDisable ?? undefined,
     init: wire.Init ?? undefined,
-    pidsLimit: wire.PidsLimit ?? undefined,
+    // All of them mean no limit.
+    pidsLimit: wire.PidsLimit === null || wire.PidsLimit === undefined || wire.PidsLimit <= 0 ? undefined : wire.PidsLimit,
     ulimits: (wire.Ulimits ?? []).map(each => ({ name: each.Name ?? '', soft: each.Soft ?? 0, hard: each.Hard ?? 0 })),
     binds: wire.Binds ?? [],
     containerIdFile: wire.ContainerIDFile ?? '',
@@ -192,7 +193,7 @@ function portBindings(wire: WireHostConfig['PortBindings']): PortMap {
 
 const restartNames: readonly RestartPolicyName[] = ['no', 'always', 'unless-stopped', 'on-failure'];
 
-function restartPolicy(wire: WireHostConfig['RestartPolicy']): RestartPolicy {
+export function restartPolicy(wire: WireHostConfig['RestartPolicy']): RestartPolicy {
   const name = wire?.Name === undefined || wire.Name === '' ? 'no' : wire.Name;
   const known = restartNames.find(each => each === name);
   if (known === undefined) {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { baseImage } from '../../../scripts/base-images.ts';
 import { writeDockerArchive } from '../../../scripts/docker-archive.ts';
-import { inspect, logsOf, sh, start } from '#test/helpers/containers.ts';
+import { cgroupFile, isUnified } from '#test/helpers/cgroup.ts';
+import { inspect, type Inspected, logsOf, sh, start } from '#test/helpers/containers.ts';
 import { startDaemon, type TestDaemon } from '#test/helpers/daemon.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
@@ -178,14 +179,26 @@ async function checkExpected({ api }: TestDaemon, expected: Expected): Promise<v
 async function checkNothingHalfMade(daemon: TestDaemon): Promise<void> {
   const all = await daemon.api.expect<{ Id: string }[]>('GET', '/containers/json?all=1');
   for (const { Id } of all) {
-    const { State } = await inspect(daemon, Id);
+    const { State, HostConfig } = await inspect(daemon, Id);
     expect(State.Status).toBeOneOf(['created', 'running', 'paused', 'exited', 'restarting']);
-    if (State.Running) expect(existsSync(`/proc/${String(State.Pid)}`)).toBe(true);
-    else expect(State.Pid).toBe(0);
+    if (State.Running) {
+      expect(existsSync(`/proc/${String(State.Pid)}`)).toBe(true);
+      checkLimits(State.Pid, HostConfig);
+    } else expect(State.Pid).toBe(0);
   }
   const images = await daemon.api.expect<{ Id: string }[]>('GET', '/images/json?all=1');
   for (const { Id } of images) await daemon.api.expect('GET', `/images/${Id}/json`);
   for (const { Id } of await daemon.api.expect<{ Id: string }[]>('GET', '/networks')) await daemon.api.expect('GET', `/networks/${Id}`);
+}
+
+/** The record and the kernel say the same. */
+function checkLimits(pid: number, { PidsLimit, Memory }: Inspected['HostConfig']): void {
+  const memory = isUnified() ? cgroupFile(pid, 'memory', 'memory.max') : cgroupFile(pid, 'memory', 'memory.limit_in_bytes');
+  const unlimited = memory === 'max' || Number(memory) > 2 ** 60;
+  expect({ pids: cgroupFile(pid, 'pids', 'pids.max'), memory: unlimited ? 0 : Number(memory) }).toEqual({
+    pids: PidsLimit === null ? 'max' : String(PidsLimit),
+    memory: Number(Memory),
+  });
 }
 
 /** Removes all that a tour may have left, except the witnesses and the busybox image. */

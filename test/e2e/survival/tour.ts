@@ -26,6 +26,7 @@ interface Step {
 }
 
 const traveller = 'traveller';
+const MiB = 1024 * 1024;
 const trap = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
 
 /** Every kind of change, one after the other, each on what those before it left. Ends with nothing of its own left. */
@@ -94,6 +95,14 @@ export const steps: readonly Step[] = [
   },
   change('pause', ({ api }) => api.expect('POST', `/containers/${traveller}/pause`), 'running'),
   change('unpause', ({ api }) => api.expect('POST', `/containers/${traveller}/unpause`), 'running'),
+  change(
+    'update',
+    ({ api }) =>
+      api.expect('POST', `/containers/${traveller}/update`, {
+        body: { PidsLimit: 50, Memory: 64 * MiB, MemorySwap: 128 * MiB, RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 2 } },
+      }),
+    'running',
+  ),
   change('restart', ({ api }) => api.expect('POST', `/containers/${traveller}/restart?t=5`), 'running'),
   change('stop', ({ api }) => api.expect('POST', `/containers/${traveller}/stop?t=5`), 'stopped'),
   change('start again', ({ api }) => api.expect('POST', `/containers/${traveller}/start`), 'running'),

@@ -45,20 +45,22 @@ export const command = defineCommand({
       MemoryReservation: given['memory-reservation'],
       MemorySwap: given['memory-swap'],
       NanoCpus: given.cpus,
-      ...(changed.has('pids-limit') ? { PidsLimit: given['pids-limit'] } : {}),
+      ...(given['pids-limit'] === 0 ? {} : { PidsLimit: given['pids-limit'] }),
       RestartPolicy: parseRestartPolicy(given.restart),
     };
     const { containers } = await cli.client();
+    const warnings: string[] = [];
     const failures: string[] = [];
     for (const id of args) {
       try {
         const { Warnings } = await containers.update(id, request);
         cli.out.line(id);
-        for (const warning of Warnings ?? []) cli.err.line(warning);
+        warnings.push(...(Warnings ?? []));
       } catch (err) {
         failures.push(messageOf(err));
       }
     }
+    for (const warning of warnings) cli.out.line(warning);
     if (failures.length > 0) throw new ExitError(1, failures.join('\n'));
   },
 });
