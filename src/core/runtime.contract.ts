@@ -138,6 +138,14 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
       expect(under.limits(id)).toEqual({ memoryBytes: 64 * MiB, pids: 20 });
     });
 
+    test('create() whose spec does not come to be rejects with the reason and leaves nothing', async () => {
+      id = newId();
+      const spec = Promise.reject(new Error('no address left'));
+      const failure = await rejection(runtime.create({ id, spec, runtime: under.binary, io: terminal, logPath: undefined }, never));
+      expect(messageOf(failure)).toBe('no address left');
+      expect(under.traces(id)).toEqual([]);
+    });
+
     test('create() of an id that exists rejects with AlreadyExists', async () => {
       await create(['sleep', '60']);
       const again = runtime.create({ id, spec: under.spec(id, ['sh']), runtime: under.binary, io: quiet, logPath: undefined }, never);
@@ -200,7 +208,9 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
     });
 
     test('a terminal has the size it was given last, and delivers everything as stdout', async () => {
-      const output = await run(['sh', '-c', 'read x; stty size; echo err >&2'], terminal);
+      // The size and the input take different ways: the size may be the later one.
+      const waiting = 'read x; until [ "$(stty size 2>/dev/null)" = "33 99" ]; do :; done; stty size; echo err >&2';
+      const output = await run(['sh', '-c', waiting], terminal);
       await runtime.resize({ containerId: id }, { height: 33, width: 99 });
       await output.streams.writeStdin(bytesOf('go\n'));
       await output.streams.closed;

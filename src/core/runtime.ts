@@ -18,7 +18,8 @@ export interface ProcessIo {
 
 export interface CreateContainer {
   readonly id: string;
-  readonly spec: RuntimeSpec;
+  /** May still be in the making: meanwhile the monitor gets ready. When it rejects, `create` rejects with its reason. */
+  readonly spec: RuntimeSpec | Promise<RuntimeSpec>;
   readonly runtime: RuntimeBinary;
   readonly io: ProcessIo;
   /** Where the monitor writes the output; undefined: nowhere (log driver `none`). */

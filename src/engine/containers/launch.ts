@@ -26,8 +26,9 @@ const accountFileBytes = 4 * 1024 * 1024;
  * Brings a container that is down to run. Called with its lock held. When a step fails everything made is unmade, and the container keeps the reason and
  * the exit code that stands for it.
  *
- *   network ──────────────┐
- *   root mount ─ user ─ volumes ─┴─ spec ─ runtime create ─ clients attached ─ record ─ runtime start
+ *   network ─────────────────────┐
+ *   root mount ─ user ─ volumes ─┴─ spec ─┐
+ *   monitor gets ready ───────────────────┴─ runtime create ─ clients attached ─ record ─ runtime start
  */
 export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
   const { container } = entry;
@@ -62,17 +63,12 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
   await using undo = new AsyncDisposableStack();
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
   const runtime = runtimeOf(ctx, container);
-  const [sandbox, root] = await both(joinNetwork(ctx, container, defer, signal), prepareRoot(ctx, container, defer));
-  failpoint('container.start.prepared');
-  signal.throwIfAborted();
-  if (hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
-  const spec = specOf(ctx, container, sandbox, root);
-  defer('process', () => ctx.runtime.remove(id));
   defer('log', () => letGoOfLog(entry));
-  const { pid } = await ctx.runtime.create(
+  const preparing = prepare(ctx, container, defer, signal);
+  const creating = ctx.runtime.create(
     {
       id,
-      spec,
+      spec: preparing.then(({ spec }) => spec),
       runtime,
       io: { tty: config.tty, stdin: config.openStdin, keepStdinOpen: config.openStdin && !config.stdinOnce },
       logPath: ctx.logs.path(id, hostConfig.logConfig.type),
@@ -80,6 +76,8 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
     },
     signal,
   );
+  const [{ sandbox }, { pid }] = await both(preparing, creating);
+  defer('process', () => ctx.runtime.remove(id));
   failpoint('container.start.created');
   if (entry.hub?.isWanted === true) entry.hub.connect(await ctx.runtime.attach({ containerId: id }));
   const before = container.state;
@@ -99,6 +97,19 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
   }
   failpoint('container.start.started');
   undo.move();
+}
+
+interface Prepared {
+  readonly sandbox: Network;
+  readonly spec: RuntimeSpec;
+}
+
+async function prepare(ctx: Context, container: Container, defer: Defer, signal: AbortSignal): Promise<Prepared> {
+  const [sandbox, root] = await both(joinNetwork(ctx, container, defer, signal), prepareRoot(ctx, container, defer));
+  failpoint('container.start.prepared');
+  signal.throwIfAborted();
+  if (container.hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
+  return { sandbox, spec: specOf(ctx, container, sandbox, root) };
 }
 
 function recordFailure(ctx: Context, entry: Entry, error: string, exitCode: number): void {

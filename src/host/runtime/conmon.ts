@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { internal, isErrno } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { ProcessIo } from '#core/runtime.ts';
@@ -43,41 +43,73 @@ export class MonitorFailure extends Error {
   }
 }
 
-// One socket serves as the three pipes that conmon knows: it reports on it, and for an exec waits on it.
+// Two sockets serve as the three pipes that conmon knows. On one it reports, on the other it waits for a byte: before it starts the runtime, and in an
+// exec once more until somebody listens to the process.
 //
-//   [daemon] --spawn--> [conmon] --fork--> [runtime create] ;  conmon --{"pid":n}--> daemon ;  end of file: conmon has ended
+//   [daemon] --spawn--> [conmon]                  (getting ready while the daemon prepares what the runtime will read)
+//   daemon --x--> conmon --fork--> [runtime create] ;  conmon --{"pid":n}--> daemon ;  end of file: conmon has ended
 //   exec:  daemon --x--> conmon --{"data":0}--> daemon (attaches) --x--> [runtime exec] ;  conmon --{"data":pid}--> … --{"data":exit code}-->
-const pipeFd = 3;
-const go = new Uint8Array([1]);
+//
+// conmon takes an end of file for the byte. So that it does not go on alone when the daemon ends, one byte that nobody reads lies in the daemon's side of
+// the second socket: the kernel resets a connection that is closed with something unread (unix(7)), which conmon takes for the failure that it is.
+const reportFd = 3;
+const startFd = 4;
+const oneByte = new Uint8Array([1]);
 
-/** Starts conmon and waits until the process exists. Rejects with MonitorFailure when it does not come to be. */
-export async function startMonitor(request: MonitorRequest): Promise<StartedMonitor> {
-  const waits = request.exec?.beforeOutput !== undefined;
-  const pair = socketPair();
+/** A monitor that has started nothing yet. */
+export interface WaitingMonitor {
+  /** Lets it start the runtime; resolves when the process exists. Rejects with MonitorFailure when it does not come to be. To be called once. */
+  begin(): Promise<StartedMonitor>;
+  /** Ends a monitor that has not begun; resolves when it has ended. After `begin` nothing happens. */
+  abandon(): Promise<void>;
+}
+
+/** Starts conmon, which waits for `begin`. */
+export function spawnMonitor(request: MonitorRequest): WaitingMonitor {
+  const reports = socketPair();
+  const start = socketPair();
+  let child: Bun.Subprocess;
   const errorsTo = openSync(`${request.directory}/${files.monitorLog}`, 'a');
   try {
-    Bun.spawn([request.conmonPath, ...monitorArgs(request)], {
+    writeSync(start.theirs, oneByte);
+    child = Bun.spawn([request.conmonPath, ...monitorArgs(request)], {
       cwd: request.directory,
-      stdio: ['ignore', 'ignore', errorsTo, pair.theirs],
+      stdio: ['ignore', 'ignore', errorsTo, reports.theirs, start.theirs],
       env: {
         PATH: process.env.PATH ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         // The log's times are to be in UTC.
         TZ: 'UTC',
         LC_ALL: 'C',
-        _OCI_SYNCPIPE: String(pipeFd),
-        ...(waits ? { _OCI_STARTPIPE: String(pipeFd), _OCI_ATTACHPIPE: String(pipeFd) } : {}),
+        _OCI_SYNCPIPE: String(reportFd),
+        _OCI_STARTPIPE: String(startFd),
+        ...(request.exec?.beforeOutput === undefined ? {} : { _OCI_ATTACHPIPE: String(reportFd) }),
         ...(request.terminalDirectory === undefined ? {} : { TMPDIR: request.terminalDirectory }),
       },
     });
   } catch (err) {
-    closeSync(pair.ours);
+    closeSync(reports.ours);
+    closeSync(start.ours);
     throw internal(`cannot start ${request.conmonPath}`, { cause: err });
   } finally {
-    closeSync(pair.theirs);
+    closeSync(reports.theirs);
+    closeSync(start.theirs);
     closeSync(errorsTo);
   }
   failpoint(request.exec === undefined ? 'runtime.create.spawned' : 'runtime.exec.spawned');
-  return await readReports(pair.ours, request);
+  let isWaiting = true;
+  return {
+    begin: async () => {
+      isWaiting = false;
+      return await letGo(reports.ours, start.ours, request);
+    },
+    abandon: async () => {
+      if (!isWaiting) return;
+      isWaiting = false;
+      closeSync(start.ours);
+      await child.exited;
+      closeSync(reports.ours);
+    },
+  };
 }
 
 function monitorArgs(request: MonitorRequest): string[] {
@@ -109,16 +141,37 @@ interface Report {
   readonly message?: string;
 }
 
-async function readReports(fd: number, request: MonitorRequest): Promise<StartedMonitor> {
+/** Lets the monitor go on, and once more when its process is listened to; closing the second socket early makes it give up. */
+async function letGo(reportsFd: number, startFd: number, request: MonitorRequest): Promise<StartedMonitor> {
   const started = Promise.withResolvers<number>();
   const ended = Promise.withResolvers<void>();
   let attachPending = request.exec?.beforeOutput;
   let isStarted = false;
   let unread = '';
-  const onReport = (report: Report, answer: () => void): void => {
+  let mayGoOn = true;
+  const stopWaiting = (): void => {
+    if (mayGoOn) closeSync(startFd);
+    mayGoOn = false;
+  };
+  const goOn = (isLast: boolean): void => {
+    try {
+      if (mayGoOn) writeSync(startFd, oneByte);
+    } catch (err) {
+      // It has ended, and says why.
+      if (!isErrno(err, 'EPIPE')) throw err;
+    }
+    if (isLast) stopWaiting();
+  };
+  const onReport = (report: Report): void => {
     if (isStarted) return; // the exit code: the exit file has it too
     if (attachPending !== undefined && report.data === 0) {
-      attachPending().then(answer, started.reject);
+      attachPending().then(
+        () => goOn(true),
+        (err: unknown) => {
+          started.reject(err);
+          stopWaiting();
+        },
+      );
       attachPending = undefined;
       return;
     }
@@ -127,14 +180,14 @@ async function readReports(fd: number, request: MonitorRequest): Promise<Started
     if (pid > 0) started.resolve(pid);
     else started.reject(new MonitorFailure(report.message ?? ''));
   };
-  const socket = await adoptSocket({
-    fd,
+  await adoptSocket({
+    fd: reportsFd,
     socket: {
       data: (sock, chunk) => {
         const lines = (unread + chunk.toString()).split('\n');
         unread = lines.pop() ?? '';
         try {
-          for (const line of lines) onReport(parseReport(line), () => sock.write(go));
+          for (const line of lines) onReport(parseReport(line));
         } catch (err) {
           started.reject(err);
           sock.terminate();
@@ -142,12 +195,14 @@ async function readReports(fd: number, request: MonitorRequest): Promise<Started
       },
       close: () => {
         if (!isStarted) started.reject(new MonitorFailure(readIfThere(`${request.directory}/${files.monitorLog}`)));
+        stopWaiting();
         ended.resolve();
       },
       error: () => undefined,
     },
   });
-  if (attachPending !== undefined) socket.write(go);
+  goOn(attachPending === undefined);
+  failpoint(request.exec === undefined ? 'runtime.create.begun' : 'runtime.exec.begun');
   try {
     return { pid: await started.promise, ended: ended.promise };
   } catch (err) {

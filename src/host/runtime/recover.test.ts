@@ -14,8 +14,8 @@ describe('recover() after a daemon was killed', () => {
   // What the next daemon finds: nothing; the container, made but not started; running, with or without an exec.
   test.each([
     ['runtime.create.directory', []],
-    ['runtime.create.bundle', []],
     ['runtime.create.spawned', []],
+    ['runtime.create.bundle', []],
     ['runtime.create.made', ['created']],
     ['runtime.start.asked', ['created']],
     ['runtime.start.done', ['running']],

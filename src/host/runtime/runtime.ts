@@ -21,7 +21,7 @@ import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
 import { MigrationStarter } from '#host/cgroups/migration.ts';
 import { sessionOf } from '#host/sys/process.ts';
 import { CompiledFilters } from './compiled-filters.ts';
-import { MonitorFailure, type MonitorRequest, type StartedMonitor, startMonitor } from './conmon.ts';
+import { MonitorFailure, type MonitorRequest, spawnMonitor, type StartedMonitor, type WaitingMonitor } from './conmon.ts';
 import { type Eraser, openEraser } from './erase.ts';
 import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
@@ -100,13 +100,28 @@ class ConmonRuntime implements OpenedRuntime {
   }
 
   async create(options: CreateContainer, signal: AbortSignal): Promise<{ readonly pid: number }> {
-    const { id, spec, io } = options;
+    const { id, io } = options;
     const key = { containerId: id };
     const directory = this.#layout.directory(key);
+    const making = Promise.resolve(options.spec);
+    // Whatever comes first is the reason; a second one must not go unhandled.
+    making.catch(() => undefined);
     const program = await findProgram(options.runtime);
     signal.throwIfAborted();
+    makeDirectory(directory, `container ${id}`);
+    failpoint('runtime.create.directory');
+    const processes: Supervised[] = [];
+    let facts: ContainerFacts | undefined = undefined;
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => cleanUp(`container ${id}`, this.#log, late => this.#eraser.erase(id, facts, processes, late)));
+    using _free = this.#migrations.hold();
+    using terminal = io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
+    const waiting = this.#spawnMonitor(program, { directory, containerId: id, io, ...logOf(options), terminalDirectory: terminal?.path });
+    undo.defer(() => waiting.abandon());
+    const spec = await making;
+    signal.throwIfAborted();
     const cgroup = spec.linux.cgroupsPath ?? `${this.#cgroupParent}/${id}`;
-    const facts: ContainerFacts = {
+    facts = {
       runtime: options.runtime,
       io,
       cgroup,
@@ -115,17 +130,12 @@ class ConmonRuntime implements OpenedRuntime {
       sharesPids: !spec.linux.namespaces.some(namespace => namespace.type === 'pid' && namespace.path === undefined),
       hasHooks: spec.hooks !== undefined,
     };
-    makeDirectory(directory, `container ${id}`);
-    failpoint('runtime.create.directory');
-    const processes: Supervised[] = [];
-    await using undo = new AsyncDisposableStack();
-    undo.defer(() => cleanUp(`container ${id}`, this.#log, late => this.#eraser.erase(id, facts, processes, late)));
     writeFileSync(`${directory}/${files.state}`, JSON.stringify(facts));
     const filtered = program.kind === 'crun' ? this.#filters.withFilter(spec) : spec;
     const complete = { ...filtered, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
     writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
     failpoint('runtime.create.bundle');
-    const monitor = await this.#monitor('create', program, { directory, containerId: id, io, ...logOf(options) }, facts.command);
+    const monitor = await this.#begin('create', program, waiting, directory, facts.command);
     failpoint('runtime.create.made');
     if (program.kind === 'crun') this.#filters.learn(spec, `${this.#layout.runtimeRoot(program.name)}/${id}`);
     const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
@@ -173,12 +183,17 @@ class ConmonRuntime implements OpenedRuntime {
     signal.throwIfAborted();
     const connect = async (): Promise<void> => beforeOutput?.(await this.#attachments.attach({ directory, io, ended: ended.promise }));
     const exec = { beforeOutput: beforeOutput === undefined ? undefined : connect };
-    const monitor = await this.#monitor(
-      'exec',
-      program,
-      { directory, containerId, io, logPath: undefined, exec },
-      options.process.args[0] ?? '',
-    );
+    using _free = this.#migrations.hold();
+    using terminal = io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
+    const waiting = this.#spawnMonitor(program, {
+      directory,
+      containerId,
+      io,
+      logPath: undefined,
+      exec,
+      terminalDirectory: terminal?.path,
+    });
+    const monitor = await this.#begin('exec', program, waiting, directory, options.process.args[0] ?? '');
     failpoint('runtime.exec.made');
     void monitor.ended.then(ended.resolve);
     execs.set(execId, this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts));
@@ -302,20 +317,22 @@ class ConmonRuntime implements OpenedRuntime {
     await this.cgroups.close();
   }
 
-  async #monitor(
+  #spawnMonitor(program: OciProgram, request: Omit<MonitorRequest, 'conmonPath' | 'runtimePath' | 'runtimeArgs'>): WaitingMonitor {
+    const runtimeArgs = program.args(this.#layout.runtimeRoot(program.name), `${request.directory}/${files.runtimeLog}`);
+    return spawnMonitor({ ...request, conmonPath: this.#conmonPath, runtimePath: program.executable(), runtimeArgs });
+  }
+
+  async #begin(
     action: 'create' | 'exec',
     program: OciProgram,
-    request: Pick<MonitorRequest, 'directory' | 'containerId' | 'io' | 'logPath' | 'logMaxBytes' | 'exec'>,
+    waiting: WaitingMonitor,
+    directory: string,
     command: string,
   ): Promise<StartedMonitor> {
-    using _free = this.#migrations.hold();
-    using terminal = request.io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
-    const runtimeArgs = program.args(this.#layout.runtimeRoot(program.name), `${request.directory}/${files.runtimeLog}`);
     try {
-      const own = { conmonPath: this.#conmonPath, runtimePath: program.executable(), runtimeArgs, terminalDirectory: terminal?.path };
-      return await startMonitor({ ...request, ...own });
+      return await waiting.begin();
     } catch (err) {
-      if (err instanceof MonitorFailure) throw this.#failure(action, program, request.directory, err.reason, command);
+      if (err instanceof MonitorFailure) throw this.#failure(action, program, directory, err.reason, command);
       throw err;
     }
   }
