@@ -1,6 +1,7 @@
 import type { DeviceMapping, DeviceRequest, ThrottleDevice, Ulimit, WeightDevice } from '#api/types/container.ts';
-import { cut, parseInteger, splitCsv } from '../flags/flag.ts';
-import { parseBytes } from '../flags/units.ts';
+import { splitCsv } from '#base/csv.ts';
+import { parseBytes } from '#base/size.ts';
+import { cut, parseInteger } from '../flags/flag.ts';
 
 const isDeviceMode = (text: string): boolean => /^[rwm]{1,3}$/.test(text) && new Set(text).size === text.length;
 

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import type { Mount } from '#api/types/container.ts';
-import { boolType, cut, splitCsv } from '../flags/flag.ts';
-import { parseBytes } from '../flags/units.ts';
+import { splitCsv } from '#base/csv.ts';
+import { parseBytes } from '#base/size.ts';
+import { boolType, cut } from '../flags/flag.ts';
 
 /** Keys that mean something without a value. */
 const switches = ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'bind-create-src'];

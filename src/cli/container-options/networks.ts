@@ -1,5 +1,6 @@
 import type { EndpointSettings } from '#api/types/network.ts';
-import { cut, splitCsv } from '../flags/flag.ts';
+import { splitCsv } from '#base/csv.ts';
+import { cut } from '../flags/flag.ts';
 import { isIPv4, isIPv6, isMac } from './addresses.ts';
 
 /** One `--network`: a mode or a name, and how to join. */

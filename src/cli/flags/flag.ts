@@ -1,3 +1,5 @@
+import { splitCsv } from '#base/csv.ts';
+
 /** How the text of one kind of value is read. `parse` throws an Error whose message is the reason. */
 export interface ValueType<T> {
   /** The word for a value in help texts; empty for switches. */
@@ -98,38 +100,6 @@ export const textType: ValueType<string> = {
   showDefault: value => (value === '' ? '' : quote(value)),
 };
 export const listType: ValueType<readonly string[]> = { hint: 'list', initial: [], parse: (text, current) => [...current, text] };
-
-/** Reads one line of comma-separated values, where a value with a comma stands in double quotes. */
-export function splitCsv(text: string): string[] {
-  if (text === '') return [];
-  const fields: string[] = [];
-  let field = '';
-  let at = 0;
-  for (;;) {
-    if (text[at] === '"') {
-      for (at += 1; ; at += 1) {
-        if (at >= text.length) throw new Error(`parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
-        if (text[at] !== '"') field += text[at];
-        else if (text[at + 1] === '"') {
-          field += '"';
-          at += 1;
-        } else break;
-      }
-      at += 1;
-      if (at < text.length && text[at] !== ',')
-        throw new Error(`parse error on line 1, column ${at + 1}: extraneous or missing " in quoted-field`);
-    } else {
-      const end = text.indexOf(',', at);
-      field = text.slice(at, end < 0 ? text.length : end);
-      if (field.includes('"')) throw new Error(`parse error on line 1, column ${at + field.indexOf('"') + 1}: bare " in non-quoted-field`);
-      at = end < 0 ? text.length : end;
-    }
-    fields.push(field);
-    field = '';
-    if (at >= text.length) return fields;
-    at += 1;
-  }
-}
 
 export const bool = maker(boolType);
 export const text = maker(textType);

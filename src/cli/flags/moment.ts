@@ -1,5 +1,5 @@
 import { ExitError } from '../errors.ts';
-import { parseDuration } from './units.ts';
+import { parseDuration } from '#base/duration.ts';
 
 /** A duration ago (`42m`), a date as RFC 3339 or a part of it in the zone of this machine, or seconds since 1970: the latter, with a fraction. `what` begins errors. */
 export function toTimestamp(value: string, what: string, nowMs = Date.now()): string {

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test';
 import { bool, csvList, filter, int, list, map, text } from './flag.ts';
 import { parseFlags } from './parse.ts';
-import { cpus, formatDuration, parseBytes, parseDuration } from './units.ts';
+import { formatDuration, parseDuration } from '#base/duration.ts';
+import { parseBytes } from '#base/size.ts';
+import { cpus } from './units.ts';
 
 const spec = {
   all: bool('', { short: 'a' }),

@@ -8,7 +8,7 @@ import type { ContainerOptions } from './options.ts';
 import type { HostFacts } from './ports.ts';
 import { parseSeccompProfile } from './seccomp.ts';
 import { parseSecurityOptions } from './security-options.ts';
-import { parseSignal } from './signals.ts';
+import { parseSignal } from '#base/signals.ts';
 
 /**
  * Checks everything that can be said about a request without looking at images or other containers. Returns it without the limits that the kernel

@@ -1,7 +1,7 @@
 import { conflict, EngineError, kindOf, messageOf } from '#base/errors.ts';
 import { type Context, withContainer } from './context.ts';
 import { cancelRestart } from './pending-restart.ts';
-import { parseSignal } from './signals.ts';
+import { parseSignal } from '#base/signals.ts';
 import { isRunning } from './state.ts';
 import { forceEnd, markStopped, sendSignal } from './terminate.ts';
 

@@ -4,7 +4,7 @@ import { parseDeviceRule, resolveDevices } from './devices.ts';
 import { requestedEndpoints } from './network-request.ts';
 import { parseNumberList } from './number-ranges.ts';
 import { parseSecurityOptions } from './security-options.ts';
-import { parseSignal } from './signals.ts';
+import { parseSignal } from '#base/signals.ts';
 import { toStartFailure } from './start-failure.ts';
 import { aHostConfig, someHost } from './test-values.ts';
 import { tmpfsOptions } from './tmpfs-options.ts';

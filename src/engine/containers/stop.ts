@@ -5,7 +5,7 @@ import { type Context, publish, withContainer } from './context.ts';
 import type { Entry } from './entry.ts';
 import { cancelRestart } from './pending-restart.ts';
 import type { StopOptions } from './service.ts';
-import { parseSignal } from './signals.ts';
+import { parseSignal } from '#base/signals.ts';
 import { startContainer } from './start.ts';
 import { isActive, isPaused, isRunning } from './state.ts';
 import { forceEnd, markStopped, resume, sendSignal } from './terminate.ts';

@@ -5,7 +5,8 @@ import type { Cli } from '../../cli.ts';
 import { type ContextMeta, ContextStore, type TlsContents } from '../../config/contexts.ts';
 import { defaultEndpoint } from '../../config/connect.ts';
 import { ExitError } from '../../errors.ts';
-import { boolType, cut, splitCsv } from '../../flags/flag.ts';
+import { splitCsv } from '#base/csv.ts';
+import { boolType, cut } from '../../flags/flag.ts';
 
 export interface DockerEndpoint {
   readonly endpoint: NonNullable<ContextMeta['Endpoints']['docker']>;

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { invalidArgument } from '#base/errors.ts';
+import { invalidArgument } from './errors.ts';
 
 const realTimeMin = 34;
 const realTimeMax = 64;
