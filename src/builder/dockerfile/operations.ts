@@ -45,7 +45,7 @@ export interface RunOperation extends OperationBase {
   readonly cwd: string;
   /** As `USER` says; empty is root. */
   readonly user: string;
-  /** A heredoc that begins with `#!`: the file to be at `args[0]` (`/dev/pipes/<name>`) while the command runs, mode 0755. */
+  /** A heredoc that begins with `#!`: the file to be at `path` (`/dev/pipes/<name>`) while the command runs, mode 0755; `args` names it. */
   readonly script?: { readonly path: string; readonly content: string };
   readonly mounts: readonly Mount[];
   readonly network: 'default' | 'none' | 'host';
