@@ -21,11 +21,12 @@ async function kill(ctx: Context, ref: string, signal: number): Promise<void> {
   const entry = ctx.containers.find(ref);
   const { container } = entry;
   if (container.state.status === 'restarting') {
-    await withContainer(ctx, entry.id, () => {
+    const isDown = await withContainer(ctx, entry.id, async () => {
       container.manuallyStopped = true;
-      cancelRestart(ctx, entry);
-      return Promise.resolve();
+      return cancelRestart(ctx, entry);
     });
+    // There is no process to signal: it is only not to come back.
+    if (isDown) return;
   }
   if (!isRunning(container.state)) throw conflict(`container ${container.id} is not running`);
   const stopSignal = parseSignal(container.config.stopSignal ?? 'SIGTERM');

@@ -162,6 +162,7 @@ async function directoryNames(path: string): Promise<string[]> {
 function resumePolicy(ctx: Context, entry: Entry): void {
   const { container } = entry;
   const { state, hostConfig } = container;
+  // What policy began before goes on and counts on; a start with the daemon is none of its restarts.
   if (state.status === 'restarting') return entry.restartTimer === undefined ? scheduleRestart(ctx, entry, 0) : undefined;
   if (state.status !== 'exited' || !container.hasStarted) return;
   const run = {
@@ -173,6 +174,7 @@ function resumePolicy(ctx: Context, entry: Entry): void {
   if (!startsWithDaemon(run)) return;
   container.state = { ...state, status: 'restarting' };
   container.manuallyStopped = false;
+  container.restartCount = 0;
   ctx.containers.save(entry);
-  scheduleRestart(ctx, entry, 0);
+  scheduleRestart(ctx, entry, 0, { counts: false });
 }
