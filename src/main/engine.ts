@@ -39,6 +39,7 @@ import { engineId } from './engine-id.ts';
 import { containerOptions, networkOptions } from './engine-options.ts';
 import { instanceFor } from './instance.ts';
 import { componentVersions, defaultRuntimeName, findInit, findRuntimes } from './programs.ts';
+import { reloadAttributes } from './reload.ts';
 import { describeSettings } from './settings-facts.ts';
 import { productVersion } from './version.ts';
 
@@ -164,7 +165,12 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
       return [...repaired, ...(await images.recover())];
     },
     reloaded() {
-      events.publish({ type: 'daemon', action: 'reload', actorId: id, attributes: { name: hostname() } });
+      events.publish({
+        type: 'daemon',
+        action: 'reload',
+        actorId: id,
+        attributes: { ...reloadAttributes(options(), runtimes()), name: hostname() },
+      });
     },
     close: async () => await resources.disposeAsync(),
   };

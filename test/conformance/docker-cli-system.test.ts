@@ -122,7 +122,7 @@ describe('the docker command line about the system', () => {
     expect(await past('label=x=z')).toEqual([]);
     expect(await past('volume=evented', 'event=create')).toEqual(['volume create']);
     const execs = (await past('type=container', `container=${id.trim()}`)).filter(line => line.includes('exec'));
-    expect(execs).toEqual(['container exec_create: true', 'container exec_start: true', 'container exec_die']);
+    expect(execs).toEqual(['container exec_create: true ', 'container exec_start: true ', 'container exec_die']);
     const die = await ok(
       'events',
       '--since',

@@ -222,7 +222,9 @@ function publishExec(
   withCommand = false,
   attributes: Readonly<Record<string, string>> = {},
 ): void {
-  const text = withCommand ? `${action}: ${exec.config.cmd.join(' ')}` : action;
+  // Clients know it with the space after a program without arguments.
+  const [program = '', ...args] = exec.config.cmd;
+  const text = withCommand ? `${action}: ${program} ${args.join(' ')}` : action;
   publish(ctx, entry.container, text, { execID: exec.id, ...attributes });
 }
 

@@ -13,8 +13,8 @@ import { restartDelay } from './restart-policy.ts';
 import { exitedState, isRunning, noRun, startedAtOf } from './state.ts';
 
 /**
- * Records how a run ended before anything that could tell is removed, then takes the run's resources away, and only then tells those who wait: whoever
- * hears of the end finds its ports free.
+ * Records how a run ended before anything that could tell is removed, then takes the run's resources away, and only then tells those who wait: they find
+ * its ports free. Events come in the order of what happens: the end first.
  */
 export async function handleExit(ctx: Context, entry: Entry, run: number, exit: ExitStatus): Promise<void> {
   using _held = await ctx.locks.acquire(entry.id);
@@ -44,10 +44,10 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   failpoint('container.exit.recorded');
   entry.hub = undefined;
   for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
+  if (exit.oomKilled) publish(ctx, container, 'oom');
+  publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.floor(ranMs / 1000))) });
   await releaseRun(ctx, entry);
   failpoint('container.exit.released');
-  if (exit.oomKilled) publish(ctx, container, 'oom');
-  publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.round(ranMs / 1000))) });
   entry.announceExit({ exitCode: exit.exitCode });
   if (delayMs !== undefined) return scheduleRestart(ctx, entry, delayMs);
   if (!container.hostConfig.autoRemove || entry.keepOnExit) return;

@@ -70,6 +70,9 @@ test.each([
   [{ label: ['tier=front', 'name'] }, true],
   [{ label: ['tier=back'] }, false],
   [{ type: ['container'], event: ['die'] }, false],
+  [{ type: [], event: ['start'] }, true],
+  [{ network: ['abc'], scope: ['local'] }, true],
+  [{ scope: ['swarm'] }, false],
 ])('filter %j', (filters, expected) => {
   expect(matchesEvent({ ...start, timeNano: 1n }, new Map(Object.entries(filters)))).toBe(expected);
 });
@@ -78,4 +81,6 @@ test('actions with a detail match by their first word', () => {
   const event = { ...start, action: 'health_status: healthy', timeNano: 1n };
   expect(matchesEvent(event, new Map([['event', ['health_status']]]))).toBeTrue();
   expect(matchesEvent(event, new Map([['event', ['health_status: unhealthy']]]))).toBeFalse();
+  expect(matchesEvent(event, new Map([['event', ['health_status: healthy']]]))).toBeTrue();
+  expect(matchesEvent(event, new Map([['event', ['health_status: heal']]]))).toBeFalse();
 });

@@ -1,9 +1,9 @@
 import type { EngineEvent } from '#core/events.ts';
 
-/** Key → accepted values. Different keys must all match, of one key's values one; of labels all. */
+/** Key → accepted values. Different keys must all match, of one key's values one; of labels all. A key without values accepts everything. */
 export type Filters = ReadonlyMap<string, readonly string[]>;
 
-/** Actions that carry more after a colon: the part before it is enough. */
+/** Actions that carry more after a colon. Where one of them is wanted, the beginning of an action is enough. */
 const actionsWithDetail = ['exec_create', 'exec_start', 'health_status'];
 
 /** Filters that compare the object's id and name, also by how they begin. */
@@ -11,14 +11,14 @@ const objectKeys = ['container', 'daemon', 'network', 'plugin', 'volume', 'node'
 
 export function matchesEvent(event: EngineEvent, filters: Filters): boolean {
   for (const [key, values] of filters) {
-    if (!matchesKey(event, key, values)) return false;
+    if (values.length > 0 && !matchesKey(event, key, values)) return false;
   }
   return true;
 }
 
 function matchesKey(event: EngineEvent, key: string, values: readonly string[]): boolean {
   if (key === 'type') return values.includes(event.type);
-  if (key === 'event') return values.some(value => matchesAction(event.action, value));
+  if (key === 'event') return matchesAction(event.action, values);
   if (key === 'scope') return values.includes('local');
   if (key === 'label') return values.every(value => matchesLabel(event.attributes, value));
   if (key === 'image') return matchesImage(event, values);
@@ -27,8 +27,10 @@ function matchesKey(event: EngineEvent, key: string, values: readonly string[]):
   return values.some(value => event.actorId.startsWith(value) || (name !== '' && name.startsWith(value)));
 }
 
-const matchesAction = (action: string, wanted: string): boolean =>
-  action === wanted || (actionsWithDetail.includes(wanted.split(':', 1)[0] ?? '') && action.startsWith(wanted));
+function matchesAction(action: string, wanted: readonly string[]): boolean {
+  if (!wanted.some(value => actionsWithDetail.includes(value))) return wanted.includes(action);
+  return wanted.some(value => action.startsWith(value));
+}
 
 function matchesLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
   const equals = wanted.indexOf('=');

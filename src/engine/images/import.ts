@@ -1,6 +1,6 @@
 import { type ImageExecConfig, type ImageConfigFile } from '#oci/image-config.ts';
 import type { Platform } from '#oci/platform.ts';
-import type { Reference } from '#oci/reference.ts';
+import { familiarString, type Reference } from '#oci/reference.ts';
 import { addImage } from './add-image.ts';
 import { applyChanges } from './changes.ts';
 import type { ImageContext } from './context.ts';
@@ -66,6 +66,7 @@ export async function importImage(
     signal,
   );
   report({ status: image.id });
+  if (options.reference !== undefined) await publishImageEvent(context, 'tag', image.id, { name: familiarString(options.reference) });
   await publishImageEvent(context, 'import', image.id);
   return image;
 }

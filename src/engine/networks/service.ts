@@ -75,6 +75,7 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
           ctx.log.warn('could not remove network', { network: network.name, error: messageOf(err) });
         }
       }
+      ctx.events.publish({ type: 'network', action: 'prune', actorId: '', attributes: { reclaimed: '0' } });
       return removed;
     },
     check: (mode, endpoints) => wantedNetworks(ctx, mode, endpoints).map(({ network: { id, name, driver } }) => ({ id, name, driver })),

@@ -6,9 +6,9 @@ export function formatEvent(event: EngineEvent): string {
   // Fields from before events had types; clients up to API 1.51 get them for the types of that time.
   const legacy =
     type === 'container'
-      ? { status: action, id: actorId, from: attributes['image'] ?? '' }
+      ? { status: action, ...unlessEmpty('id', actorId), ...unlessEmpty('from', attributes['image']) }
       : type === 'image'
-        ? { status: action, id: actorId }
+        ? { status: action, ...unlessEmpty('id', actorId) }
         : {};
   const message = JSON.stringify({
     ...legacy,
@@ -20,3 +20,5 @@ export function formatEvent(event: EngineEvent): string {
   });
   return `${message.slice(0, -1)},"timeNano":${timeNano}}\n`;
 }
+
+const unlessEmpty = (key: string, value = ''): Readonly<Record<string, string>> => (value === '' ? {} : { [key]: value });
