@@ -9,6 +9,7 @@ const may = {
   cli: ['client', 'builder', 'api', 'oci', 'base'],
   engine: ['core', 'oci', 'base'],
   builder: ['core', 'oci', 'base'],
+  registry: ['core', 'oci', 'base'],
   host: ['core', 'oci', 'base'],
   // What the engine takes and gives is made of core's values: endpoints, events, log entries.
   server: ['api', 'engine', 'builder', 'core', 'oci', 'base'],

@@ -51,13 +51,17 @@ export interface RemoteManifest {
  * credentials, NotFound for what it does not have, DataLoss when its answer is not what it claims to be.
  */
 export interface RegistryRepository {
+  /** What a tag or digest stands for, without fetching it; undefined when the registry does not say. */
+  manifestDigest(tagOrDigest: string, signal: AbortSignal): Promise<Digest | undefined>;
   /** Fetches a manifest or an index. Asked for by digest, or answered with one, its bytes have been compared with it. */
   manifest(tagOrDigest: string, signal: AbortSignal): Promise<RemoteManifest>;
   /**
-   * The bytes of a blob, not verified. A broken connection is resumed where it broke, a few times, with growing pauses. Ends after exactly
-   * `blob.size` bytes or rejects.
+   * The bytes of a blob from `from` on, not verified. A broken connection is resumed where it broke, a few times, with growing pauses. Ends after
+   * exactly `blob.size` bytes or rejects.
    */
-  blob(blob: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  blob(blob: Pick<Descriptor, 'digest' | 'size'>, signal: AbortSignal, from?: number): AsyncIterable<Uint8Array>;
+  /** How long a blob is. Rejects with NotFound. */
+  blobSize(digest: Digest, signal: AbortSignal): Promise<number>;
   hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean>;
   /** Takes over a blob from another repository of the same registry; false when the registry would not. */
   mountBlob(digest: Digest, from: string, signal: AbortSignal): Promise<boolean>;

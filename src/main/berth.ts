@@ -9,6 +9,8 @@ async function main(argv: readonly string[]): Promise<void> {
   switch (role) {
     case 'daemon':
       return (await import('./daemon.ts')).main(rest);
+    case 'registry':
+      return (await import('./registry.ts')).main(rest);
     case 'internal-unpack':
       return (await import('./unpack.ts')).main(rest);
     case 'internal-port-proxy':

@@ -54,13 +54,21 @@ export function fakeRegistry(): FakeRegistry {
         return Promise.reject(new RegistryError('NotFound', 'MANIFEST_UNKNOWN', 'manifest unknown: manifest unknown'));
       return Promise.resolve({ bytes, digest: sha256(bytes), mediaType: '' });
     },
-    async *blob(blob, signal) {
+    manifestDigest: tagOrDigest => {
+      const bytes = manifests.get(tagOrDigest.includes(':') ? `${name}@${tagOrDigest}` : `${name}:${tagOrDigest}`);
+      return Promise.resolve(bytes === undefined ? undefined : sha256(bytes));
+    },
+    blobSize: digest => {
+      const data = blobs.get(digest);
+      return data === undefined ? Promise.reject(notFound(`blob unknown: ${digest}`)) : Promise.resolve(data.length);
+    },
+    async *blob(blob, signal, from = 0) {
       reads.push(blob.digest);
       await registry.gate?.(blob.digest, signal);
       signal.throwIfAborted();
       const data = blobs.get(blob.digest);
       if (data === undefined) throw notFound(`blob unknown: ${blob.digest}`);
-      for (let at = 0; at < data.length; at += 1000) yield data.slice(at, at + 1000);
+      for (let at = from; at < data.length; at += 1000) yield data.slice(at, at + 1000);
     },
     hasBlob: digest => Promise.resolve(blobs.has(digest)),
     mountBlob: () => Promise.resolve(false),

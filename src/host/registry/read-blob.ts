@@ -7,12 +7,12 @@ export type OpenBlob = (offset: number, signal: AbortSignal) => Promise<Response
 
 /** See `RegistryRepository.blob`. Attempts are counted anew whenever bytes arrive. */
 export async function* readBlob(
-  blob: Descriptor,
+  blob: Pick<Descriptor, 'digest' | 'size'>,
   open: OpenBlob,
-  options: { readonly retry: RetryPolicy; readonly stallTimeoutMs: number; readonly signal: AbortSignal },
+  options: { readonly retry: RetryPolicy; readonly stallTimeoutMs: number; readonly signal: AbortSignal; readonly from?: number },
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { retry, stallTimeoutMs, signal } = options;
-  let offset = 0;
+  let offset = options.from ?? 0;
   for (let failures = 0; ; ) {
     try {
       const response = await open(offset, signal);
@@ -38,7 +38,7 @@ export async function* readBlob(
 }
 
 /** How many of the coming bytes we have already: none of a partial answer, all before `offset` of a full one. */
-function startOf(response: Response, offset: number, blob: Descriptor): number {
+function startOf(response: Response, offset: number, blob: Pick<Descriptor, 'digest' | 'size'>): number {
   const length = response.headers.get('content-length');
   if (response.status === 206) {
     const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '');

@@ -54,7 +54,31 @@ export class HttpRepository implements RegistryRepository {
     });
   }
 
-  async *blob(blob: Descriptor, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async manifestDigest(tagOrDigest: string, signal: AbortSignal): Promise<Digest | undefined> {
+    return await this.#anywhere(signal, async endpoint => {
+      const url = `${this.#base(endpoint)}/manifests/${tagOrDigest}`;
+      const response = await this.#ok(endpoint, { method: 'HEAD', url, headers: { Accept: manifestMediaTypes.join(', ') }, signal });
+      await response.body?.cancel();
+      return tryParseDigest(response.headers.get('docker-content-digest') ?? '');
+    });
+  }
+
+  async blobSize(digest: Digest, signal: AbortSignal): Promise<number> {
+    return await this.#anywhere(signal, async endpoint => {
+      const url = `${this.#base(endpoint)}/blobs/${digest}`;
+      const response = await this.#ok(endpoint, { method: 'HEAD', url, signal });
+      await response.body?.cancel();
+      const length = response.headers.get('content-length') ?? '';
+      if (!/^\d{1,15}$/.test(length)) throw dataLoss(`blob ${digest}: the registry does not say how long it is`);
+      return Number(length);
+    });
+  }
+
+  async *blob(
+    blob: Pick<Descriptor, 'digest' | 'size'>,
+    signal: AbortSignal,
+    from = 0,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const { retry: policy, stallTimeoutMs } = this.#options;
     const open = (offset: number): Promise<Response> =>
       this.#anywhere(
@@ -65,7 +89,7 @@ export class HttpRepository implements RegistryRepository {
         },
         { attempts: 1, firstPauseMs: 0 },
       );
-    yield* readBlob(blob, open, { retry: policy, stallTimeoutMs, signal });
+    yield* readBlob(blob, open, { retry: policy, stallTimeoutMs, signal, from });
   }
 
   async hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean> {
