@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { invalidArgument, messageOf } from '#base/errors.ts';
-import { parseBytes, parseDuration } from '#cli/flags/units.ts';
+import { parseDuration } from '#base/duration.ts';
+import { parseBytes } from '#base/size.ts';
 import { registrySettings } from './registry-settings.ts';
 
 /** Values by key, as they are in the file. */

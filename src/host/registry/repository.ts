@@ -74,11 +74,7 @@ export class HttpRepository implements RegistryRepository {
     });
   }
 
-  async *blob(
-    blob: Pick<Descriptor, 'digest' | 'size'>,
-    signal: AbortSignal,
-    from = 0,
-  ): AsyncGenerator<Uint8Array, void, undefined> {
+  async *blob(blob: Pick<Descriptor, 'digest' | 'size'>, signal: AbortSignal, from = 0): AsyncGenerator<Uint8Array, void, undefined> {
     const { retry: policy, stallTimeoutMs } = this.#options;
     const open = (offset: number): Promise<Response> =>
       this.#anywhere(
