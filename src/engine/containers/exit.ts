@@ -43,10 +43,11 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   }
   failpoint('container.exit.recorded');
   entry.hub = undefined;
-  for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
   if (exit.oomKilled) publish(ctx, container, 'oom');
   publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.floor(ranMs / 1000))) });
   await releaseRun(ctx, entry);
+  // Those that ran have ended with it, and their clients have been told; what was just being started has not come to be.
+  for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
   failpoint('container.exit.released');
   entry.announceExit({ exitCode: exit.exitCode });
   if (delayMs !== undefined) return scheduleRestart(ctx, entry, delayMs);

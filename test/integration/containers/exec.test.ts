@@ -113,16 +113,17 @@ describe('exec', () => {
     await remove(daemon(), id);
   });
 
-  test('an exec ends with its container', async () => {
-    const id = await start(daemon(), waiting());
-    const running = execIn(daemon(), id, ['sleep', '1000']);
-    await eventually('sleep runs', async () =>
-      JSON.stringify(await daemon().api.expect('GET', `/containers/${id}/top`)).includes('sleep 1000'),
-    );
-    const { Pid } = (await inspect(daemon(), id)).State;
-    expect(Pid).toBeGreaterThan(0);
-    await daemon().api.expect('POST', `/containers/${id}/kill`);
-    expect((await running).exitCode).toBe(137);
-    await remove(daemon(), id);
+  test('an exec ends with its container, and its exit code is known when its client hears of it', async () => {
+    const endsWithContainer = async (): Promise<number> => {
+      const id = await start(daemon(), waiting());
+      const running = execIn(daemon(), id, ['sleep', '1000']);
+      const top = `/containers/${id}/top`;
+      await eventually('sleep runs', async () => JSON.stringify(await daemon().api.expect('GET', top)).includes('sleep 1000'));
+      await daemon().api.expect('POST', `/containers/${id}/kill`);
+      const { exitCode } = await running;
+      await remove(daemon(), id);
+      return exitCode;
+    };
+    expect(await Promise.all(Array.from({ length: 12 }, endsWithContainer))).toEqual(Array.from({ length: 12 }, () => 137));
   });
 });
