@@ -60,7 +60,7 @@ const context: Context = { hostAddress: hostAddress(), berthHost: daemon.host };
 
 const rows: Row[] = [];
 // Memory first: idle means that nothing was done yet.
-for (const measure of measures.toSorted((a, b) => Number(b.name === 'memory') - Number(a.name === 'memory'))) {
+for (const measure of measures.toSorted((a, b) => Number(b.name.startsWith('memory')) - Number(a.name.startsWith('memory')))) {
   if (isWanted(measure.name)) rows.push(...(await interleaved(measure)));
 }
 if (isWanted('client')) rows.push(...(await compareClients()));

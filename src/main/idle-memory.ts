@@ -3,8 +3,9 @@ import { releaseProgramPages } from '#host/sys/memory.ts';
 
 const afterStartMs = 250;
 const checkMs = 3_000;
-/** The collector works on for a moment, and touches program pages that are then not needed any more. */
+/** The collector and the last of the work go on for a moment, and touch program pages that are then not needed any more: looked at twice. */
 const collectMs = 500;
+const settledMs = 4_000;
 /** Less work than this between two looks is no work. */
 const idleCpuMicros = 10_000;
 
@@ -31,7 +32,11 @@ export function releaseMemoryWhenIdle(log: Logger): Disposable {
   const release = (): void => {
     Bun.gc(true);
     last = released = used();
-    next = setTimeout(releasePages, collectMs);
+    next = setTimeout(() => {
+      releasePages();
+      next = setTimeout(releasePages, settledMs);
+      next.unref();
+    }, collectMs);
     next.unref();
   };
   next = setTimeout(release, afterStartMs);
