@@ -72,7 +72,11 @@ async function runSuite(name: string, path: string): Promise<Counts> {
   const run = Bun.spawn(command, {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, BERTH_TEST_BINARY: process.env.BERTH_TEST_BINARY ?? 'dist/berth', BERTH_TEST_ALONE: process.env.BERTH_TEST_ALONE ?? '1' },
+    env: {
+      ...process.env,
+      BERTH_TEST_BINARY: process.env.BERTH_TEST_BINARY ?? 'dist/berth',
+      BERTH_TEST_ALONE: process.env.BERTH_TEST_ALONE ?? '1',
+    },
   });
   const exitCode = await run.exited;
   const counts = await countsOf(report);
