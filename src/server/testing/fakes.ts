@@ -59,14 +59,15 @@ export async function serve(services: FakeServices = {}): Promise<TestServer> {
 /** A bare connection: what is sent and what came back, byte for byte. */
 export class Wire implements Disposable {
   readonly socket: Socket;
-  #received: Buffer = Buffer.alloc(0);
+  /** Joined when somebody looks: joining at every piece would copy all of it every time. */
+  #pieces: Buffer[] = [];
   #ended = false;
   #changed: () => void = () => undefined;
 
   constructor(path: string) {
     this.socket = createConnection({ path, allowHalfOpen: true });
     this.socket.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#pieces.push(chunk);
       this.#changed();
     });
     const end = (): void => {
@@ -90,26 +91,27 @@ export class Wire implements Disposable {
   }
 
   get received(): Buffer {
-    return this.#received;
+    if (this.#pieces.length !== 1) this.#pieces = [Buffer.concat(this.#pieces)];
+    return this.#pieces[0] ?? Buffer.alloc(0);
   }
 
   /** Everything received, once it contains the text. */
   async until(text: string): Promise<string> {
-    await this.#wait(() => this.#received.includes(text), `"${text}" was not received`);
-    return this.#received.toString('latin1');
+    await this.#wait(() => this.received.includes(text), `"${text}" was not received`);
+    return this.received.toString('latin1');
   }
 
   /** Everything received, once the other side has closed. */
   async untilClosed(): Promise<string> {
     await this.#wait(() => this.#ended, 'the connection was not closed');
-    return this.#received.toString('latin1');
+    return this.received.toString('latin1');
   }
 
   async #wait(done: () => boolean, what: string): Promise<void> {
-    const deadline = AbortSignal.timeout(5_000);
+    const deadline = AbortSignal.timeout(30_000);
     while (!done()) {
-      if (deadline.aborted) throw new Error(`${what}; received: ${this.#received.toString('latin1')}`);
-      if (this.#ended) throw new Error(`${what}, and the connection is closed; received: ${this.#received.toString('latin1')}`);
+      if (deadline.aborted) throw new Error(`${what}; received: ${this.received.toString('latin1', 0, 4096)}`);
+      if (this.#ended) throw new Error(`${what}, and the connection is closed; received: ${this.received.toString('latin1', 0, 4096)}`);
       await new Promise<void>(resolve => {
         this.#changed = resolve;
         deadline.addEventListener('abort', () => resolve(), { once: true });

@@ -1,5 +1,5 @@
 import { expect } from 'bun:test';
-import { execIn, inspect, remove, sharedDaemon, start, waiting, create, sh } from '#test/helpers/containers.ts';
+import { execIn, remove, sharedDaemon, start, waiting, create, sh } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
 
