@@ -47,7 +47,9 @@ describe('pause', () => {
   });
 
   test('stays paused when the daemon is killed; is stopped and removed like others', async () => {
-    const [stopped, removed] = await Promise.all([start(daemon(), waiting()), start(daemon(), waiting())]);
+    const ending = sh('trap "exit 0" TERM; echo ready; while :; do sleep 100 & wait $!; done');
+    const [stopped, removed] = await Promise.all([start(daemon(), ending), start(daemon(), waiting())]);
+    await eventually('its trap is set', async () => (await logsOf(daemon(), stopped)).stdout === 'ready\n');
     for (const id of [stopped, removed]) await daemon().api.expect('POST', `/containers/${id}/pause`);
     await daemon().kill();
     await daemon().start();
