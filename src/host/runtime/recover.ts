@@ -1,10 +1,11 @@
 import { closeSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isErrno } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProcessIo, ProcessKey, RecoveredContainer } from '#core/runtime.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import type { Hierarchies } from '#host/cgroups/hierarchies.ts';
-import { commandLine, openPidfd, pidfdEnd, signalPidfd } from '#host/sys/process.ts';
+import { commandLine, openPidfd, pidfdEnd, sessionOf, signalPidfd } from '#host/sys/process.ts';
 import type { Eraser } from './erase.ts';
 import { files, type Layout } from './layout.ts';
 import { findProgram, type OciProgram } from './oci-program.ts';
@@ -31,13 +32,18 @@ export interface Recovery {
 }
 
 const recoverMs = 30_000;
+const settleMs = 10_000;
 
 /**
  * Takes stock after a daemon ended at any step. A container counts as existing when its monitor lives, or wrote its exit; everything else is
  * half made or half removed and goes: directories, cgroups below our parent, runtime states, monitors whose directory is not wanted.
+ *
+ * A monitor goes on with a start that it has begun when its daemon is killed, and so does the runtime when its monitor is: what is still being started
+ * is let come to be first, and can then be taken away.
  */
 export async function recoverContainers(recovery: Recovery): Promise<RecoveredContainer[]> {
   const { layout, known, eraser, log } = recovery;
+  await Promise.all(directoriesIn(layout).map(directory => settleStart(recovery, directory)));
   const monitors = findMonitors(layout.containers);
   const recovered: RecoveredContainer[] = [];
   for (const id of names(layout.containers)) {
@@ -63,7 +69,7 @@ async function recoverContainer(recovery: Recovery, id: string, monitors: Monito
   const cgroup = new Cgroup(hierarchies, facts.cgroup);
   const sawOutOfMemory = (): boolean => cgroup.oomKills() > 0;
   const program = await findProgram(facts.runtime);
-  const pid = Number(readText(`${directory}/${files.pid}`) ?? 0);
+  const pid = pidIn(directory);
   // In this order: a monitor that ends in between has written the exit by then.
   const ended = watchMonitor(directory, monitors);
   const exit = readExit(directory, sawOutOfMemory);
@@ -84,12 +90,11 @@ async function recoverExecs(recovery: Recovery, container: SupervisedContainer, 
     const key = { containerId, execId };
     const directory = recovery.layout.directory(key);
     const facts = readJson(`${directory}/${files.state}`) as ExecFacts | undefined;
-    const pid = Number(readText(`${directory}/${files.pid}`) ?? 0);
+    const pid = pidIn(directory);
     const ended = watchMonitor(directory, monitors);
     const exit = readExit(directory, () => false);
     if (facts === undefined || (exit === undefined && (ended === undefined || pid === 0))) {
-      await endMonitors(recovery.layout.containers, other => other === directory);
-      rmSync(directory, { recursive: true, force: true });
+      await endUnfinished(recovery, container.facts, directory, exit === undefined ? pid : 0);
       recovery.log.info('removed an exec that was half made', { container: containerId, exec: execId });
       continue;
     }
@@ -101,6 +106,44 @@ async function recoverExecs(recovery: Recovery, container: SupervisedContainer, 
   }
   return recovered;
 }
+
+/** Ends an exec whose start nobody was told of, with all it has started meanwhile. */
+async function endUnfinished(recovery: Recovery, facts: ContainerFacts, directory: string, pid: number): Promise<void> {
+  const session = pid === 0 ? undefined : sessionOf(pid);
+  if (session !== undefined) new Cgroup(recovery.hierarchies, facts.cgroup).signalAll(9, member => sessionOf(member) === session);
+  await endMonitors(recovery.layout.containers, other => other === directory);
+  rmSync(directory, { recursive: true, force: true });
+}
+
+const directoriesIn = (layout: Layout): string[] =>
+  names(layout.containers).flatMap(id => {
+    const directory = layout.directory({ containerId: id });
+    return [directory, ...names(`${directory}/execs`).map(execId => layout.directory({ containerId: id, execId }))];
+  });
+
+/** Waits until a start that is under way is decided: the runtime has noted the process, or the monitor has given up. */
+async function settleStart({ layout, log }: Recovery, directory: string): Promise<void> {
+  const deadline = performance.now() + settleMs;
+  while (pidIn(directory) === 0 && isAtWork(layout.containers, directory)) {
+    if (performance.now() > deadline) {
+      log.warn('a start that was under way does not come to an end and is given up', { directory });
+      return;
+    }
+    await delay(2);
+  }
+}
+
+/**
+ * Looked at in this order: a monitor forks once and its first half ends, having noted the pid of the second; whoever misses the first half among the
+ * processes finds that note.
+ */
+function isAtWork(below: string, directory: string): boolean {
+  if (findMonitors(below).has(directory)) return true;
+  const pid = Number(readText(`${directory}/${files.monitorPid}`) ?? 0);
+  return pid > 0 && commandLine(pid)?.includes(directory) === true;
+}
+
+const pidIn = (directory: string): number => Number(readText(`${directory}/${files.pid}`) ?? 0);
 
 /** Whether the entrypoint runs: crun and runc remove the fifo at which a container waits to be started. */
 async function isStarted(layout: Layout, program: OciProgram, id: string): Promise<boolean> {

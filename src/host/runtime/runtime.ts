@@ -177,7 +177,6 @@ class ConmonRuntime implements OpenedRuntime {
       ended.resolve();
       rmSync(directory, { recursive: true, force: true });
     });
-    writeFileSync(`${directory}/${files.state}`, JSON.stringify({ io } satisfies ExecFacts));
     writeFileSync(`${directory}/${files.processSpec}`, JSON.stringify({ ...options.process, terminal: io.tty }));
     failpoint('runtime.exec.directory');
     signal.throwIfAborted();
@@ -194,6 +193,9 @@ class ConmonRuntime implements OpenedRuntime {
       terminalDirectory: terminal?.path,
     });
     const monitor = await this.#begin('exec', program, waiting, directory, options.process.args[0] ?? '');
+    failpoint('runtime.exec.reported');
+    // Not before: an exec without these facts is one whose start nobody was told of, and is undone by the next daemon.
+    writeFileSync(`${directory}/${files.state}`, JSON.stringify({ io } satisfies ExecFacts));
     failpoint('runtime.exec.made');
     void monitor.ended.then(ended.resolve);
     execs.set(execId, this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts));

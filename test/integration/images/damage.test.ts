@@ -128,15 +128,19 @@ describe('what is damaged or hostile is refused, and leaves nothing', () => {
     });
     test('a client that leaves in the middle', async () => {
       const stop = new AbortController();
+      const left = Promise.withResolvers<void>();
+      // The rest never comes.
       const body = new ReadableStream<Uint8Array>({
         start: out => out.enqueue(whole.slice(0, 300_000)),
-        pull: () => new Promise(resolve => setTimeout(resolve, 50)),
+        pull: () => left.promise,
+        cancel: () => left.resolve(),
       });
       const answer = daemon()
         .api.open('POST', '/images/load', { raw: body as never, signal: stop.signal })
         .catch(() => undefined);
       await eventually('the layer arrives', () => imageTraces(daemon()).length > 0);
       stop.abort();
+      left.resolve();
       await answer;
       await isClean();
     });
