@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, type describe as Describe, test } from 'bun:test';
-import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kindOf } from '#base/errors.ts';
 import { chainIds, type Digest, sha256 } from '#oci/digest.ts';
@@ -291,6 +291,9 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       await writeFile(join(root, 'dir/new'), 'x'.repeat(123));
       await rm(join(root, 'lower'));
       expect(await snapshots.usage('box')).toBe(123);
+      await link(join(root, 'dir/new'), join(root, 'again'));
+      await symlink('dir/new', join(root, 'link'));
+      expect(await snapshots.usage('box')).toBe(123 + 'dir/new'.length);
       expect(await failure(snapshots.usage('unknown'))).toBe('NotFound');
     });
 

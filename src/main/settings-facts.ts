@@ -27,12 +27,20 @@ export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<s
     storageDriver: 'overlay2',
     storageStatus: [
       ['Backing Filesystem', backingFilesystem(options.dataRoot)],
+      ['Supports d_type', 'true'],
+      ['Using metacopy', 'false'],
       ['Native Overlay Diff', 'true'],
+      ['userxattr', 'false'],
     ],
     loggingDriver: options.logDriver,
     runtimes: [...runtimes.values()].map(({ name, path, args }) => ({ name, path, args })),
     defaultRuntime: defaultRuntimeName(options.defaultRuntime, runtimes),
     initBinary: findInit(options.initPath) ?? '',
+    openAddresses: options.tls.verify
+      ? []
+      : options.hosts
+          .filter(host => host.startsWith('tcp://'))
+          .map(host => ({ address: host.slice('tcp://'.length), encrypted: options.tls.enabled })),
     registryMirrors: options.registryMirrors,
     insecureRegistries: options.insecureRegistries,
     addressPools: options.defaultAddressPools,

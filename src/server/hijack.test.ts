@@ -162,7 +162,7 @@ test('exec start of an unknown exec answers JSON, upgrade or not', async () => {
 });
 
 test('a reader that stops holds the process back, and gets everything in the end', async () => {
-  const total = 32 * 1024 * 1024;
+  const total = 8 * 1024 * 1024;
   let written = 0;
   let isHeld = false;
   await using server = await serve({

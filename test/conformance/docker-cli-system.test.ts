@@ -3,6 +3,7 @@ import { sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { dockerCommand } from '#test/helpers/docker-cli.ts';
 import { needs } from '#test/helpers/needs.ts';
+import { runOk } from '#test/helpers/run.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft');
 
@@ -65,6 +66,30 @@ describe('the docker command line about the system', () => {
     await ok('rm', '-f', 'used');
     expect(await ok('volume', 'prune', '-af')).toContain('kept');
     expect((await rows()).Containers).toBe('0 0 0B');
+  });
+
+  test('the figures of containers and volumes are what their files take', async () => {
+    await ok('create', '--name', 'idle', 'busybox');
+    const script = 'head -c 54321 /dev/zero > /big; ln /big /again; ln -s big /link; rm /etc/passwd; head -c 777 /dev/zero > /data/x';
+    await ok('run', '--name', 'sized', '-v', 'sized:/data', 'busybox', 'sh', '-c', script);
+    const usage = await daemon().api.expect<{
+      Containers: { Names: string[]; SizeRw: number; SizeRootFs: number }[];
+      Volumes: { Name: string; UsageData: { Size: number; RefCount: number } }[];
+    }>('GET', '/system/df');
+    const sizes = Object.fromEntries(usage.Containers.map(({ Names, SizeRw }) => [Names[0], SizeRw]));
+    expect(sizes).toEqual({ '/idle': 0, '/sized': 54_321 + 'big'.length });
+    expect(usage.Volumes.map(({ Name, UsageData }) => [Name, UsageData])).toEqual([['sized', { Size: 777, RefCount: 1 }]]);
+    const [upper, volume] = [
+      await ok('inspect', '--format', '{{.GraphDriver.Data.UpperDir}}', 'sized'),
+      await ok('volume', 'inspect', '--format', '{{.Mountpoint}}', 'sized'),
+    ];
+    for (const [path, bytes] of [
+      [upper, sizes['/sized']],
+      [volume, 777],
+    ] as const)
+      expect([path, await bytesBelow(path)]).toEqual([path, bytes ?? 0]);
+    await ok('rm', 'idle', 'sized');
+    await ok('volume', 'rm', 'sized');
   });
 
   test('prunes of one kind, with filters', async () => {
@@ -149,3 +174,10 @@ describe('the docker command line about the system', () => {
     expect(text).toBe('reload');
   });
 });
+
+/** As find(1) sees it: every file and link once. */
+async function bytesBelow(path: string): Promise<number> {
+  const lines = await runOk(['find', path, '!', '-type', 'd', '-printf', '%i %s\n']);
+  const sizes = new Map(lines.split('\n').map(line => line.split(' ') as [string, string]));
+  return sizes.values().reduce((sum, size) => sum + Number(size ?? 0), 0);
+}

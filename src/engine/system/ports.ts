@@ -49,4 +49,6 @@ export interface DaemonSettings {
   readonly logDrivers: readonly string[];
   /** Such as `name=seccomp,profile=builtin`. */
   readonly securityOptions: readonly string[];
+  /** TCP addresses at which anybody may use the API, with TLS but without client certificates, or with neither. */
+  readonly openAddresses: readonly { readonly address: string; readonly encrypted: boolean }[];
 }

@@ -28,12 +28,26 @@ const machine: MachineFacts = {
   threads: 4,
 };
 
+const closed = { openAddresses: [] };
+
 test('a machine that lacks nothing gets no warning, a missing limit is named', () => {
-  expect(collectWarnings(cgroups, machine)).toEqual([]);
-  expect(collectWarnings({ ...cgroups, version: 1, swapLimit: false }, { ...machine, ipv4Forwarding: false })).toEqual([
+  expect(collectWarnings(cgroups, machine, closed)).toEqual([]);
+  expect(collectWarnings({ ...cgroups, version: 1, swapLimit: false }, { ...machine, ipv4Forwarding: false }, closed)).toEqual([
     'WARNING: No swap limit support',
     'WARNING: No oom kill disable support',
     'WARNING: IPv4 forwarding is disabled',
+  ]);
+});
+
+test('an API that is open to everybody is warned of first', () => {
+  const openAddresses = [
+    { address: '0.0.0.0:2375', encrypted: false },
+    { address: '0.0.0.0:2376', encrypted: true },
+  ];
+  expect(collectWarnings({ ...cgroups, cpuSet: false }, machine, { openAddresses })).toEqual([
+    'WARNING: The API is open at http://0.0.0.0:2375 without encryption: whoever can connect is root on this machine',
+    'WARNING: The API is open at https://0.0.0.0:2376 without client certificates: whoever can connect is root on this machine',
+    'WARNING: No cpuset support',
   ]);
 });
 

@@ -71,6 +71,7 @@ export function createSystemService(options: SystemServiceOptions): SystemServic
     },
     async info() {
       const [machine, known] = await Promise.all([options.machine.facts(), componentsOnce()]);
+      const settings = options.settings();
       return {
         id: options.id,
         product: options.product,
@@ -79,9 +80,9 @@ export function createSystemService(options: SystemServiceOptions): SystemServic
         listenerCount: options.events.listenerCount,
         machine,
         cgroups: options.cgroups,
-        settings: options.settings(),
+        settings,
         components: known,
-        warnings: collectWarnings(options.cgroups, machine),
+        warnings: collectWarnings(options.cgroups, machine, settings),
       };
     },
     async version() {

@@ -1,8 +1,8 @@
 import type { MachineFacts } from '#core/machine.ts';
-import type { CgroupFacts } from './ports.ts';
+import type { CgroupFacts, DaemonSettings } from './ports.ts';
 
 /** What a person should know about this machine before relying on limits, in the words clients show. */
-export function collectWarnings(cgroups: CgroupFacts, machine: MachineFacts): string[] {
+export function collectWarnings(cgroups: CgroupFacts, machine: MachineFacts, settings: Pick<DaemonSettings, 'openAddresses'>): string[] {
   const missing: readonly (readonly [missing: boolean, warning: string])[] = [
     [!cgroups.memoryLimit, 'WARNING: No memory limit support'],
     [!cgroups.swapLimit, 'WARNING: No swap limit support'],
@@ -14,5 +14,12 @@ export function collectWarnings(cgroups: CgroupFacts, machine: MachineFacts): st
     [!cgroups.pidsLimit, 'WARNING: No pids limit support'],
     [!machine.ipv4Forwarding, 'WARNING: IPv4 forwarding is disabled'],
   ];
-  return missing.filter(([isMissing]) => isMissing).map(([, warning]) => warning);
+  return [
+    ...settings.openAddresses.map(
+      ({ address, encrypted }) =>
+        `WARNING: The API is open at ${encrypted ? 'https' : 'http'}://${address} without ${encrypted ? 'client certificates' : 'encryption'}: ` +
+        'whoever can connect is root on this machine',
+    ),
+    ...missing.filter(([isMissing]) => isMissing).map(([, warning]) => warning),
+  ];
 }

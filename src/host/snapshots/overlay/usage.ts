@@ -1,7 +1,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { isErrno } from '#base/errors.ts';
 
-/** Bytes of the files in a tree, hard links counted once. What disappears meanwhile counts nothing. */
+/** Bytes of the files and links in a tree, hard links counted once. What disappears meanwhile counts nothing. */
 export async function treeBytes(directory: string): Promise<number> {
   const linked = new Set<string>();
   let bytes = 0;
@@ -10,7 +10,7 @@ export async function treeBytes(directory: string): Promise<number> {
       const child = `${path}/${entry.name}`;
       if (entry.isDirectory()) {
         await visit(child);
-      } else if (entry.isFile()) {
+      } else {
         const stats = await lstat(child).catch(() => undefined);
         if (stats === undefined) continue;
         const inode = `${String(stats.dev)}:${String(stats.ino)}`;
