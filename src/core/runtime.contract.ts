@@ -146,6 +146,17 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
       expect(under.traces(id)).toEqual([]);
     });
 
+    test('usage() tells what it uses, and rejects with NotFound when it has gone', async () => {
+      await run(['sleep', '60'], quiet, 64 * MiB);
+      const usage = await runtime.usage(id);
+      expect(usage.processes.current).toBe(1);
+      expect(Number(usage.cpu.totalNs)).toBeGreaterThan(0);
+      expect(Number(usage.memory.usageBytes)).toBeGreaterThan(0);
+      expect(usage.memory.limitBytes).toBe(64 * MiB);
+      await runtime.remove(id);
+      expect(kindOf(await rejection(runtime.usage(id)))).toBe('NotFound');
+    });
+
     test('create() of an id that exists rejects with AlreadyExists', async () => {
       await create(['sleep', '60']);
       const again = runtime.create({ id, spec: under.spec(id, ['sh']), runtime: under.binary, io: quiet, logPath: undefined }, never);

@@ -1,3 +1,4 @@
+import type { ResourceUsage } from './usage.ts';
 import type { ProcessSpec, ResourcesSpec, RuntimeSpec } from '#oci/runtime-spec.ts';
 
 /** An OCI runtime as the operator configured it (`--add-runtime`, daemon.json `runtimes`). */
@@ -82,6 +83,8 @@ export interface ContainerRuntime {
   resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void>;
   /** Resolves when the process has ended and all its output was written; at once when it has ended before. Rejects with NotFound for an unknown one. */
   wait(key: ProcessKey): Promise<ExitStatus>;
+  /** What it uses. Rejects with NotFound when it has gone. */
+  usage(id: string): Promise<ResourceUsage>;
   /** Host pids of every process in the container. */
   pids(id: string): Promise<number[]>;
   pause(id: string): Promise<void>;

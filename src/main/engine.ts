@@ -20,6 +20,7 @@ import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
 import { createMachine } from '#host/machine/machine.ts';
 import { createSharedMemory } from '#host/machine/shared-memory.ts';
 import { createProcessTable } from '#host/machine/processes.ts';
+import { createUsageMeter } from '#host/machine/usage-meter.ts';
 import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
@@ -133,6 +134,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     host: readHostFacts(limits),
     sharedMemory: createSharedMemory(),
     processes: createProcessTable(),
+    meter: createUsageMeter(),
     events,
     log,
     options: containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes }),

@@ -7,6 +7,7 @@ import type { LogKeeper, LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
+import type { UsageMeter } from '#core/usage.ts';
 import type { Entry } from './entry.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
@@ -26,6 +27,7 @@ export interface ContainerDependencies {
   readonly host: HostFacts;
   readonly sharedMemory: SharedMemory;
   readonly processes: ProcessTable;
+  readonly meter: UsageMeter;
   readonly events: EventPublisher;
   readonly log: Logger;
   readonly options: ContainerOptions;

@@ -16,6 +16,7 @@ import { resizeContainer, resizeExec } from './resize.ts';
 import type { ContainerService } from './service.ts';
 import { startContainer } from './start.ts';
 import { isActive, isPaused } from './state.ts';
+import { containerUsage } from './usage.ts';
 import { restartContainer, stopContainer } from './stop.ts';
 import { listProcesses } from './top.ts';
 import { updateContainer } from './update.ts';
@@ -42,6 +43,8 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     inspect: async (ref, options) => await inspectContainer(ctx, ctx.containers.find(ref), options?.size === true),
     get: ref => ctx.containers.find(ref).container,
     top: async (ref, psArgs) => await listProcesses(ctx, ref, psArgs),
+    usage: (ref, options, signal) => containerUsage(ctx, ref, options, signal),
+    hostMemoryBytes: ctx.host.memoryBytes,
     logs: (ref, options, signal) => readLogs(ctx, ref, options, signal),
     logDetails: ref => logDetails(ctx.containers.find(ref).container),
 

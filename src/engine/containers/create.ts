@@ -31,10 +31,9 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   const id = newId();
   const merged = mergeConfig(request.config, image.config);
   const [path, ...args] = commandLine(merged);
-  const hostConfig = withDefaults(asked, ctx);
+  const hostConfig = withJoinedIds(ctx, withDefaults(asked, ctx));
   const config = { ...merged, hostname: defaultHostname(merged, hostConfig, id) };
   resolveDevices(hostConfig, ctx.host);
-  checkJoinedContainers(ctx, hostConfig);
   checkLinks(ctx, { hostConfig });
   const endpoints = checkedEndpoints(ctx, hostConfig, request.endpoints);
   const plan = planMounts(config, hostConfig, inheritedMounts(ctx, hostConfig));
@@ -129,11 +128,14 @@ function defaultHostname(config: ContainerConfig, hostConfig: HostConfig, id: st
   return hostConfig.networkMode === 'host' || hostConfig.utsMode === 'host' ? hostName() : shortId(id);
 }
 
-/** A container that another is to share something with must exist; a client must not take its absence for that of the image. */
-function checkJoinedContainers(ctx: Context, { networkMode, ipcMode, pidMode }: HostConfig): void {
-  for (const mode of [networkMode, ipcMode, pidMode]) {
-    if (mode.startsWith('container:')) findOther(ctx, mode.slice('container:'.length));
-  }
+/**
+ * A container that another is to share something with must exist; a client must not take its absence for that of the image. It may get another
+ * name later, so its id is kept.
+ */
+function withJoinedIds(ctx: Context, config: HostConfig): HostConfig {
+  const withId = (mode: string): string =>
+    mode.startsWith('container:') ? `container:${findOther(ctx, mode.slice('container:'.length)).id}` : mode;
+  return { ...config, networkMode: withId(config.networkMode), ipcMode: withId(config.ipcMode), pidMode: withId(config.pidMode) };
 }
 
 /** The endpoints by the names of their networks. A network may still be made until the start, which says so when it was not. */

@@ -1,6 +1,7 @@
 import type { EndpointConfig } from '#core/network.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
+import type { UsageOptions, UsageReport } from './usage-types.ts';
 import type { Attachment, AttachOptions } from './attach-types.ts';
 import type { Container, ContainerChanges, ContainerConfig, HostConfig } from './model.ts';
 
@@ -34,6 +35,10 @@ export interface ContainerService {
   get(ref: string): Container;
   /** Columns as `ps` prints them for these arguments (default `-ef`). */
   top(ref: string, psArgs: string): Promise<{ readonly titles: string[]; readonly processes: string[][] }>;
+  /** Checked when it returns. A stream goes on, also while the container does not run, until it is removed. */
+  usage(ref: string, options: UsageOptions, signal: AbortSignal): AsyncGenerator<UsageReport, void>;
+  /** What a container may use that has no limit of its own. */
+  readonly hostMemoryBytes: number;
   logs(ref: string, options: LogOptions, signal: AbortSignal): { readonly tty: boolean; readonly batches: AsyncIterable<LogBatch> };
   /** Key-value pairs that `details=1` shows before each line. */
   logDetails(ref: string): Readonly<Record<string, string>>;

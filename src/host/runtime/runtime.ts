@@ -15,10 +15,12 @@ import type {
   RecoveredContainer,
   RuntimeBinary,
 } from '#core/runtime.ts';
+import type { ResourceUsage } from '#core/usage.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type LimitValues, liftLimits, readLimits, splitLifted, writeLimits } from '#host/cgroups/limit-values.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
 import { MigrationStarter } from '#host/cgroups/migration.ts';
+import { readUsage } from '#host/cgroups/usage.ts';
 import { sessionOf } from '#host/sys/process.ts';
 import { CompiledFilters } from './compiled-filters.ts';
 import { MonitorFailure, type MonitorRequest, spawnMonitor, type StartedMonitor, type WaitingMonitor } from './conmon.ts';
@@ -227,6 +229,12 @@ class ConmonRuntime implements OpenedRuntime {
 
   async wait(key: ProcessKey): Promise<ExitStatus> {
     return await this.#process(key).exit;
+  }
+
+  async usage(id: string): Promise<ResourceUsage> {
+    const usage = readUsage(this.cgroups.hierarchies, this.#container(id).facts.cgroup);
+    if (usage === undefined) throw notFound(`container ${id} has no cgroup any more`);
+    return usage;
   }
 
   async pids(id: string): Promise<number[]> {

@@ -6,17 +6,23 @@ import { invalidArgument } from '#base/errors.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { Attachment, AttachOptions } from '#engine/containers/attach-types.ts';
 import type { ApiRequest } from '../api-request.ts';
+import type { UsageReport } from '#engine/containers/usage-types.ts';
+import type { ContainerStats } from '#api/types/stats.ts';
 import { toErrorAnswer } from '../error-response.ts';
 import type { Services } from '../ports.ts';
+import { empty, json } from '../reply.ts';
 import type { Chunk, HijackReply, Reply } from '../reply.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
+import { formatJson } from '../send.ts';
 import { rawStream, streamType } from '../stream-types.ts';
+import { toWireStats } from '../translate/container-stats.ts';
 import { acceptKey } from '../websocket.ts';
 
 export function containerStreamRoutes({ containers }: Services): Route[] {
   return [
     route('GET /containers/{id}/logs', request => streamLogs(request, containers)),
+    route('GET /containers/{id}/stats', request => reportUsage(request, containers)),
     route('POST /containers/{id}/attach', async request => {
       let attachment: Attachment;
       try {
@@ -101,6 +107,21 @@ function streamLogs(request: ApiRequest, containers: Services['containers']): Re
       return tty ? line : frame('systemerr', line);
     },
   };
+}
+
+async function reportUsage(request: ApiRequest, containers: Services['containers']): Promise<Reply> {
+  const stream = request.query.bool('stream', true);
+  const oneShot = !isBefore(request.version, '1.41') && request.query.bool('one-shot');
+  const reports = containers.usage(request.param('id'), { stream, oneShot }, request.signal);
+  const toWire = (report: UsageReport): ContainerStats => toWireStats(report, containers.hostMemoryBytes);
+  if (!stream) {
+    const { value } = await reports.next();
+    return value === undefined ? empty(200) : json(toWire(value));
+  }
+  const body = (async function* () {
+    for await (const report of reports) yield formatJson(toWire(report));
+  })();
+  return { kind: 'stream', status: 200, contentType: 'application/json', start: 'at-once', body };
 }
 
 /** `since=0` and nothing mean the same: from the beginning. */

@@ -31,7 +31,6 @@ export const unservedRoutes = (): Route[] => [
     'GET /containers/{id}/export',
     'POST /commit',
   ),
-  ...unserved('resource usage is not measured', 'GET /containers/{id}/stats'),
   ...unserved(
     'there are no checkpoints',
     'GET /containers/{id}/checkpoints',

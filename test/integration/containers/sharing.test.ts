@@ -5,6 +5,7 @@ import {
   type ContainerBody,
   create,
   execIn,
+  inspect,
   logsOf,
   outputOf,
   remove,
@@ -53,6 +54,20 @@ describe('what containers share', () => {
     expect(mountsBelow(join(daemon().dataRoot, 'containers'))).toEqual([]);
     await remove(daemon(), guest);
     await remove(daemon(), donor);
+  });
+
+  test('whom a container shares with may get another name', async () => {
+    const donor = await start(daemon(), waiting(host({ IpcMode: 'shareable' })), 'donor');
+    const modes = { NetworkMode: 'container:donor', PidMode: 'container:donor', IpcMode: 'container:donor' };
+    const guest = await create(daemon(), waiting(host(modes)));
+    expect((await inspect(daemon(), guest)).HostConfig).toMatchObject({
+      NetworkMode: `container:${donor}`,
+      PidMode: `container:${donor}`,
+      IpcMode: `container:${donor}`,
+    });
+    await daemon().api.expect('POST', `/containers/${donor}/rename?name=patron`, { status: 204 });
+    await daemon().api.expect('POST', `/containers/${guest}/start`, { status: 204 });
+    for (const id of [guest, donor]) await remove(daemon(), id);
   });
 
   test('private memory is not to be shared, nor that of a container that does not run', async () => {
