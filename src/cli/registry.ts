@@ -14,6 +14,7 @@ const container = {
   rm: { short: 'Remove containers', load: () => import('./commands/container/remove.ts') },
   run: { short: 'Create a container from an image and run it', load: () => import('./commands/container/run.ts') },
   start: { short: 'Start containers that are stopped', load: () => import('./commands/container/start.ts') },
+  stats: { short: 'Show what containers use, as it changes', load: () => import('./commands/container/stats.ts') },
   stop: { short: 'Stop running containers', load: () => import('./commands/container/stop.ts') },
   top: { short: 'Show the processes of a container', load: () => import('./commands/container/top.ts') },
   unpause: { short: 'Let the processes of paused containers go on', load: () => import('./commands/container/unpause.ts') },
@@ -130,5 +131,5 @@ export const commonCommands = ['run', 'exec', 'ps', 'pull', 'push', 'images', 'l
 /** Words of Docker's that this version does not answer to. */
 export const laterCommands: readonly string[] = [
   ...['build', 'builder', 'buildx', 'checkpoint', 'commit', 'compose', 'config', 'cp', 'diff', 'export', 'manifest', 'node', 'plugin'],
-  ...['secret', 'service', 'stack', 'stats', 'swarm', 'trust'],
+  ...['secret', 'service', 'stack', 'swarm', 'trust'],
 ];

@@ -18,6 +18,8 @@ export interface ListView<T> {
   readonly columns: readonly string[];
   /** The field that `--quiet` prints. */
   readonly quietField?: string;
+  /** What is said before a template's errors; otherwise the same for both. */
+  readonly templateFailures?: { readonly parse: string; readonly execute: string };
 }
 
 export interface ListOptions {
@@ -27,25 +29,23 @@ export interface ListOptions {
 }
 
 /** Prints a list as the table, the ids only, JSON a line, or through a template. */
-export async function printList<T>(
-  cli: Cli,
-  view: ListView<T>,
-  items: readonly T[],
-  { format, quiet = false }: ListOptions,
-): Promise<void> {
+export async function printList<T>(cli: Cli, view: ListView<T>, items: readonly T[], options: ListOptions): Promise<void> {
+  cli.out.write(await formatList(view, items, options));
+}
+
+/** What `printList` prints. */
+export async function formatList<T>(view: ListView<T>, items: readonly T[], { format, quiet = false }: ListOptions): Promise<string> {
   if (quiet && view.quietField !== undefined && (format === '' || format === 'table')) {
     const field = view.fields[view.quietField];
-    cli.out.write(items.map(item => `${String(field?.(item))}\n`).join(''));
-    return;
+    return items.map(item => `${String(field?.(item))}\n`).join('');
   }
   if (format === '' || format === 'table') {
     const header = view.columns.map(name => view.headers[name] ?? '').join('\t');
     const fields = { ...view.fields, ...view.hiddenFields };
     const rows = items.map(item => view.columns.map(name => String(fields[name]?.(item) ?? '')).join('\t'));
-    cli.out.write(alignColumns(`${[header, ...rows].join('\n')}\n`));
-    return;
+    return alignColumns(`${[header, ...rows].join('\n')}\n`);
   }
-  cli.out.write(await renderList(view, items, format));
+  return await renderList(view, items, format);
 }
 
 /** A list through a template; `table …` adds the headings and aligns. */
@@ -57,6 +57,7 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
     import('../template/value.ts'),
   ]);
   const table = format.startsWith('table');
+  const failures = view.templateFailures ?? { parse: 'template parsing error', execute: 'template parsing error' };
   const body =
     format === 'json'
       ? '{{json .}}'
@@ -68,7 +69,7 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
     try {
       return compileTemplate(body, functions === undefined ? {} : { functions });
     } catch (err) {
-      throw err instanceof TemplateError ? new ExitError(1, `failed to parse template: ${err.message}`, { cause: err }) : err;
+      throw err instanceof TemplateError ? new ExitError(1, `${failures.parse}: ${err.message}`, { cause: err }) : err;
     }
   };
   try {
@@ -78,7 +79,7 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
     const heading = read(headerFunctions).execute(headingOf(view, StructOf));
     return alignColumns(`${heading}\n${rows.join('')}`);
   } catch (err) {
-    throw err instanceof TemplateError ? new ExitError(1, `failed to execute template: ${err.message}`, { cause: err }) : err;
+    throw err instanceof TemplateError ? new ExitError(1, `${failures.execute}: ${err.message}`, { cause: err }) : err;
   }
 }
 

@@ -18,6 +18,8 @@ export const compareCases: readonly string[] = [
   ...[
     "ps --format '{{'",
     "ps --format '{{.Nosuch}}'",
+    "images --format '{{'",
+    "network ls --format '{{.Nosuch}}'",
     "ps -a --format '{{json .}}'",
     "ps -a --format '{{.Ports}} {{.Mounts}} {{.Networks}}'",
   ],

@@ -49,7 +49,8 @@ describe(`usage with cgroup ${world}`, () => {
     const id = await start(daemon(), sh('head -c 8m /dev/zero >/dev/shm/x; sleep 1000', { HostConfig: { Memory: 64 * MiB } }));
     const { memory_stats: told } = await eventually('the file is there', async () => {
       const stats = await once(id);
-      return (stats.memory_stats.usage ?? 0) > 8 * MiB ? stats : undefined;
+      const { usage = 0, stats: details = {} } = stats.memory_stats;
+      return usage > 8 * MiB && (!isUnified() || (details.shmem ?? 0) >= 8 * MiB) ? stats : undefined;
     });
     expect(told.limit).toBe(64 * MiB);
     expect(told.usage).toBeLessThan(64 * MiB);
@@ -58,7 +59,6 @@ describe(`usage with cgroup ${world}`, () => {
     expect(names).toContain('inactive_file');
     expect(names).toEqual(names.toSorted());
     expect(names.includes(isUnified() ? 'shmem' : 'total_inactive_file')).toBe(true);
-    if (isUnified()) expect(told.stats?.shmem).toBeGreaterThanOrEqual(8 * MiB);
     await remove(daemon(), id);
     const free = await start(daemon(), waiting());
     expect((await once(free)).memory_stats.limit).toBe(totalmem());

@@ -78,6 +78,7 @@ function containerView(truncated: boolean, size: boolean): ListView<ContainerSum
     headers,
     columns: ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names', ...(size ? ['Size'] : [])],
     quietField: 'ID',
+    templateFailures: { parse: 'failed to parse template', execute: 'failed to execute template' },
     fields: {
       Command: item => quoteGo(truncated ? ellipsis(item.Command, 20) : item.Command),
       CreatedAt: item => goTime(item.Created * 1000),
