@@ -113,7 +113,7 @@ export const registrySettings: readonly RegistrySetting[] = [
     type: 'string',
     help: 'Which manifests of an index have to be there: all or none (default "all")',
   },
-  ...accepted('log.accesslog.disabled', 'requests are in the audit log'),
+  ...accepted('log.accesslog', 'requests are in the audit log'),
   ...accepted('log.fields', 'the log has fields of its own'),
   ...accepted('log.hooks', 'the log is for whoever runs the program'),
   ...accepted('storage.cache', 'what is asked for often is kept in memory'),

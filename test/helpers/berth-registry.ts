@@ -15,6 +15,8 @@ export interface BerthRegistryOptions {
   /** Use this folder for the images. */
   readonly data?: string;
   readonly s3?: boolean;
+  /** Run in this process' network, where nobody but its neighbours reaches it. */
+  readonly beside?: number;
 }
 
 /** `berth registry serve` on a free port of the loopback interface, with storage in a temporary folder. */
@@ -68,26 +70,30 @@ export class BerthRegistry implements AsyncDisposable {
   }
 
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
-    const { config, args = [], files = {}, s3 } = this.#options;
+    const { config, args = [], files = {}, s3, beside } = this.#options;
     for (const [name, text] of Object.entries(files))
       if (!(await Bun.file(join(this.folder, name)).exists())) await Bun.write(join(this.folder, name), text);
     const settings = typeof config === 'function' ? config(this.folder) : (config ?? {});
     await Bun.write(this.configPath, JSON.stringify(settings));
     const command = [
+      ...(beside === undefined ? [] : ['nsenter', `--target=${String(beside)}`, '--net']),
       ...[...berthCommand(), 'registry', 'serve', this.configPath, '--addr', this.address],
       ...['--debug-addr', `127.0.0.1:${String(this.debugPort)}`, ...(s3 === true ? [] : ['--data', this.data]), ...args],
     ];
+    const before = await this.#wholeLog();
     this.#child = Bun.spawn(['sh', '-c', 'exec "$@" >>"$0" 2>&1', this.logPath, ...command], {
       stdio: ['ignore', 'inherit', 'inherit'],
       cwd: projectRoot,
       env: { ...process.env, ...this.#options.env, ...env },
     });
     await eventually(
-      'the registry answers',
-      async () => !this.isRunning || (await fetch(`http://127.0.0.1:${String(this.debugPort)}/debug/health`)).status < 600,
-      { timeoutMs: 20_000 },
+      'the registry is ready',
+      async () => !this.isRunning || (await this.#wholeLog()).slice(before.length).includes('registry is ready'),
+      {
+        timeoutMs: 20_000,
+      },
     ).catch(async (err: unknown) => {
-      throw new Error(`the registry does not answer\n${await this.log()}`, { cause: err });
+      throw new Error(`the registry does not get ready\n${await this.log()}`, { cause: err });
     });
     if (!this.isRunning) throw new Error(`the registry ended while starting\n${await this.log()}`);
   }
@@ -97,8 +103,12 @@ export class BerthRegistry implements AsyncDisposable {
   }
 
   async log(): Promise<string> {
+    return (await this.#wholeLog()).slice(-8000);
+  }
+
+  async #wholeLog(): Promise<string> {
     const file = Bun.file(this.logPath);
-    return (await file.exists()) ? (await file.text()).slice(-8000) : '';
+    return (await file.exists()) ? await file.text() : '';
   }
 
   signal(name: NodeJS.Signals): void {

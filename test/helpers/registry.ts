@@ -20,19 +20,26 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     `version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: ${folder}/data}, delete: {enabled: true}}\nhttp: {addr: "127.0.0.1:${String(port)}"}\n${auth}`,
   );
   const log = Bun.file(join(folder, 'log'));
-  const child = Bun.spawn([cached('docker/usr/bin/docker-registry'), 'serve', join(folder, 'config.yml')], { stdio: ['ignore', log, log] });
   const address = `127.0.0.1:${String(port)}`;
+  let child: Bun.Subprocess | undefined;
   const registry: Registry = {
     address,
     folder,
+    async start() {
+      child = Bun.spawn([cached('docker/usr/bin/docker-registry'), 'serve', join(folder, 'config.yml')], { stdio: ['ignore', log, log] });
+      await eventually('the registry answers', async () => [200, 401].includes((await fetch(`http://${address}/v2/`)).status));
+    },
+    async stop() {
+      child?.kill('SIGKILL');
+      await child?.exited;
+    },
     async [Symbol.asyncDispose]() {
-      child.kill('SIGKILL');
-      await child.exited;
+      await registry.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
   try {
-    await eventually('the registry answers', async () => [200, 401].includes((await fetch(`http://${address}/v2/`)).status));
+    await registry.start();
   } catch (err) {
     const said = await log.text();
     await registry[Symbol.asyncDispose]();
@@ -45,6 +52,9 @@ export interface Registry extends AsyncDisposable {
   /** `127.0.0.1:port`. */
   readonly address: string;
   readonly folder: string;
+  /** Its storage is `data` in its folder: both for tests that let another registry serve it in between. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
 }
 
 /** A TCP port that nobody listens on right now. */

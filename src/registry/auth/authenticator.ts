@@ -55,7 +55,8 @@ const maxRemembered = 10_000;
 export function tokenAuthenticator(options: TokenAuthenticatorOptions): Authenticator {
   const { realm, service, issuer, keys, users } = options;
   const remembered = new Lru<{ readonly actor: Actor; readonly expiresAt: number }>(maxRemembered);
-  const stranger: Actor = { name: '', may: () => false, maySee: () => false };
+  // Even what everybody may do needs a token: a client that is not asked for one would not bring one later.
+  const stranger: Actor = { name: '', may: () => false, maySee: repository => users?.rules.actor('').maySee(repository) ?? false };
 
   const verify = async (token: string): Promise<Actor> => {
     const checks = { issuer, audience: service, algorithms, clockTolerance: 60 };

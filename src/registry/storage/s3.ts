@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { S3Client } from 'bun';
 import { EngineError, unavailable } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
@@ -158,12 +159,24 @@ const isMissing = (err: unknown): boolean =>
   'code' in err &&
   (err.code === 'NoSuchKey' || err.code === 'NotFound' || (err.code === 'UnknownError' && /404/.test(err.message)));
 
-/** What the bucket says may name keys and hosts: it goes to the log as the cause, not to clients. */
+const attempts = 4;
+const firstPauseMs = 100;
+
+/** What may be otherwise a moment later. */
+const isPassing = (err: unknown): boolean =>
+  err instanceof Error &&
+  'code' in err &&
+  ['InternalError', 'SlowDown', 'ServiceUnavailable', 'RequestTimeout', 'ConnectionClosed', 'ECONNRESET'].includes(String(err.code));
+
+/** Tries again what may succeed then. What the bucket says may name keys and hosts: it goes to the log as the cause, not to clients. */
 async function explained<T>(action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (err) {
-    if (err instanceof EngineError) throw err;
-    throw unavailable("the registry's storage does not work", { cause: err });
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await action();
+    } catch (err) {
+      if (err instanceof EngineError) throw err;
+      if (failures >= attempts || !isPassing(err)) throw unavailable("the registry's storage does not work", { cause: err });
+      await pause(firstPauseMs * 2 ** (failures - 1));
+    }
   }
 }

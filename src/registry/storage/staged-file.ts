@@ -41,7 +41,8 @@ export class StagedFile implements AsyncDisposable {
     this.#queue.push(chunk);
     this.#queuedBytes += chunk.length;
     while (this.#writing !== undefined && this.#queuedBytes >= maxQueuedBytes) await this.#writing;
-    this.#writing ??= this.#writeQueue();
+    // The writer that was waited for may have taken this chunk along.
+    if (this.#queue.length > 0) this.#writing ??= this.#writeQueue();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
