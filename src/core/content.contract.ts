@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { open } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { kindOf } from '#base/errors.ts';
 import { type Digest, sha256 } from '#oci/digest.ts';
 import type { ContentStore } from './content.ts';
@@ -64,6 +64,29 @@ export function contentStoreContract(name: string, make: () => Promise<ContentPl
       }
       expect(await place.unfinished()).toBe(0);
       expect(await Array.fromAsync(store.list())).toEqual([]);
+    });
+
+    test('a file that somebody else fills becomes a blob, or nothing', async () => {
+      const digest = sha256('from elsewhere');
+      {
+        await using file = await store.file();
+        await writeFile(file.path, 'from elsewhere');
+        expect(await store.info(digest)).toBeUndefined();
+        expect(await file.commit({ digest, sizeBytes: 14 })).toEqual({ digest, sizeBytes: 14 });
+      }
+      {
+        await using again = await store.file();
+        await writeFile(again.path, 'from elsewhere');
+        await again.commit({ digest, sizeBytes: 14 });
+        await using wrong = await store.file();
+        await writeFile(wrong.path, 'cut');
+        expect(await failure(wrong.commit({ digest: sha256('cut off'), sizeBytes: 7 }))).toBe('DataLoss');
+        await using dropped = await store.file();
+        await writeFile(dropped.path, 'dropped');
+      }
+      expect(await place.unfinished()).toBe(0);
+      expect((await Array.fromAsync(store.list())).map(info => info.digest)).toEqual([digest]);
+      expect(Buffer.from(await store.read(digest)).toString()).toBe('from elsewhere');
     });
 
     test('what is written can be read alongside, to the end also after the commit', async () => {

@@ -15,11 +15,20 @@ export interface ContentStore {
   path(digest: Digest): Promise<string>;
   /** Starts an ingest. Nothing is visible until `commit`. */
   writer(): Promise<ContentWriter>;
+  /** A file for another process to fill and hash. Nothing is visible until `commit`. */
+  file(): Promise<ContentFile>;
   /** Stores a small blob. Already there is fine. */
   put(data: Uint8Array): Promise<ContentInfo>;
   /** Removes a blob; false when there was none. */
   remove(digest: Digest): Promise<boolean>;
   list(): AsyncIterable<ContentInfo>;
+}
+
+/** Disposing it without `commit` removes the file; after `commit` that does nothing. */
+export interface ContentFile extends AsyncDisposable {
+  readonly path: string;
+  /** Makes it the blob with this digest, which whoever filled it has computed. A blob that is already there is fine: this copy is dropped. */
+  commit(info: ContentInfo): Promise<ContentInfo>;
 }
 
 /** A file that somebody is still writing. Open it before the writer is closed: then it may get another name. */

@@ -297,6 +297,31 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       expect(await failure(snapshots.usage('unknown'))).toBe('NotFound');
     });
 
+    test('commit() makes a writable layer a layer for others, in which what was removed stays removed', async () => {
+      const [base] = await stack([file('kept', 'k'), file('gone', 'g')]);
+      const root = await mounted('box', base);
+      await writeFile(join(root, 'new'), 'made here');
+      await rm(join(root, 'gone'));
+      const chain = sha256('made');
+      await snapshots.commit('box', chain, 9);
+      expect([snapshots.keys(), place.mounts(), snapshots.layerSize(chain)]).toEqual([[], [], 9]);
+      snapshots = await place.open();
+      const above = await mounted('other', chain);
+      expect((await readdir(above)).sort()).toEqual(['kept', 'new']);
+      await snapshots.remove('other');
+      expect(await snapshots.collect(new Set([chain]))).toBe(0);
+      expect(await failure(snapshots.commit('box', sha256('again'), 0))).toBe('NotFound');
+    });
+
+    test('commit() of a layer that is there already drops the copy', async () => {
+      const [base] = await stack([file('a', '1')]);
+      await mounted('box', undefined);
+      await snapshots.commit('box', base as ChainId, 0);
+      await place.settled();
+      expect([await place.layerCount(), place.mounts()]).toEqual([1, []]);
+      expect(await readdir(await mounted('other', base))).toEqual(['a']);
+    });
+
     test('127 layers are not too many', async () => {
       const diffIds: Digest[] = [];
       for (let i = 0; i < 127; i += 1) {

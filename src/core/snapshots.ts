@@ -52,6 +52,11 @@ export interface Snapshotter {
   unmount(key: string): Promise<void>;
   /** Unmounts and removes a writable layer; false when there was none. */
   remove(key: string): Promise<boolean>;
+  /**
+   * Makes what a writable layer holds a layer on top of the one it stands on, without copying; the writable layer is unmounted and gone then. When the
+   * chain id is there already, its files are dropped. Rejects with NotFound.
+   */
+  commit(key: string, chainId: ChainId, sizeBytes: number): Promise<void>;
   /** Keys of all writable layers. */
   keys(): string[];
   /** Where the parts of a writable layer are (Engine API: GraphDriver.Data). */

@@ -26,6 +26,7 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
   };
   return {
     blobs,
+    file: () => Promise.reject(new Error('not part of this fake')),
     info: digest => Promise.resolve(infoOf(digest)),
     read(digest) {
       const data = blobs.get(digest);
@@ -153,6 +154,7 @@ export function fakeSnapshots(): FakeSnapshots {
     mount: nothing,
     unmount: nothing,
     remove: nothing,
+    commit: nothing,
     keys: () => [],
     paths: () => ({ lowerDirs: [], upperDir: '', workDir: '', mergedDir: '' }),
     usage: nothing,

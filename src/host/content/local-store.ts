@@ -7,7 +7,7 @@ import { newId } from '#base/id.ts';
 import { Latest } from '#base/latest.ts';
 import type { Logger } from '#base/log.ts';
 import { letOthersGoFirst } from '#base/turns.ts';
-import type { ContentInfo, ContentStore, ContentWriter, GrowingFile } from '#core/content.ts';
+import type { ContentFile, ContentInfo, ContentStore, ContentWriter, GrowingFile } from '#core/content.ts';
 import { algorithmOf, type Digest, encodedOf, sha256, tryParseDigest } from '#oci/digest.ts';
 
 const algorithms = ['sha256', 'sha384', 'sha512'] as const;
@@ -44,6 +44,7 @@ export async function openContentStore(options: { readonly dir: string; readonly
   return {
     info,
     writer,
+    file: async () => new LocalFile(join(ingest, newId().slice(0, 32)), pathOf, log),
     async read(digest) {
       const data = await readFile(pathOf(digest)).catch((err: unknown) => {
         throw isErrno(err, 'ENOENT') ? notFound(`content ${digest} is not in the store`, { cause: err }) : err;
@@ -195,6 +196,47 @@ class LocalWriter implements ContentWriter {
     this.#grown.fail(this.#failure ?? internal('a content writer was closed before it was complete'));
     await this.#file.close();
     await rm(this.#path, { force: true });
+  }
+}
+
+class LocalFile implements ContentFile {
+  readonly path: string;
+  readonly #pathOf: (digest: Digest) => string;
+  readonly #log: Logger;
+  #isClosed = false;
+
+  constructor(path: string, pathOf: (digest: Digest) => string, log: Logger) {
+    this.path = path;
+    this.#pathOf = pathOf;
+    this.#log = log;
+  }
+
+  async commit(info: ContentInfo): Promise<ContentInfo> {
+    if (this.#isClosed) throw internal('commit of a content file that is closed');
+    const target = this.#pathOf(info.digest);
+    try {
+      const { size } = await stat(this.path);
+      if (size !== info.sizeBytes) {
+        throw dataLoss(`wrong size of ${info.digest}: expected ${String(info.sizeBytes)} bytes, ${String(size)} were written`);
+      }
+      if ((await statOrUndefined(target)) !== undefined) return info;
+      const file = await open(this.path, 'r+');
+      failpoint('content.commit.written');
+      await rename(this.path, target);
+      failpoint('content.commit.stored');
+      void syncAndClose(file, target, this.#log);
+      return info;
+    } catch (err) {
+      throw explain(err, target);
+    } finally {
+      await this[Symbol.asyncDispose]();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await rm(this.path, { force: true });
   }
 }
 

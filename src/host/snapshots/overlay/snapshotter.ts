@@ -205,6 +205,24 @@ class OverlaySnapshotter implements Snapshotter {
     return true;
   }
 
+  async commit(key: string, chainId: ChainId, sizeBytes: number): Promise<void> {
+    using _held = await this.#locks.acquire(key);
+    const record = this.#records.writables.get(key);
+    if (record === undefined) throw notFound(`no writable layer ${key}`);
+    const { done } = await this.#detach(key, record);
+    await done;
+    const { id, parent } = record;
+    const isNew = !this.has(chainId);
+    failpoint('snapshot.commit.unmounted');
+    this.#records.transaction(() => {
+      this.#records.writables.delete(key);
+      if (isNew) this.#records.layers.put(chainId, { id, ...(parent === undefined ? {} : { parent }), sizeBytes });
+    });
+    failpoint('snapshot.commit.recorded');
+    if (!isNew) return this.#directories.discard(id);
+    for (const part of ['work', 'merged'] as const) rmSync(this.#directories.path(id, part), { recursive: true, force: true });
+  }
+
   keys(): string[] {
     return this.#records.writables.list().map(({ key }) => key);
   }
