@@ -196,20 +196,22 @@ export const setXattr = (file: string, name: string, value: Uint8Array): void =>
 export const removeXattr = (file: string, name: string): void =>
   void check(c.lremovexattr(path(file), path(name, 1)), 'lremovexattr', file);
 
+// The kernel gives no longer list and no longer value; what is found is copied out at once.
+const xattrBuffer = new Uint8Array(65_536);
+const xattrPointer = ptr(xattrBuffer);
+
 /** Undefined when the file has no such attribute or its file system has none at all. */
 export function getXattr(file: string, name: string): Uint8Array | undefined {
-  const value = new Uint8Array(65_536);
-  const length = c.lgetxattr(path(file), path(name, 1), ptr(value), value.length);
+  const length = c.lgetxattr(path(file), path(name, 1), xattrPointer, xattrBuffer.length);
   if (length === -1 && [61, 95].includes(errno())) return undefined;
-  return value.slice(0, check(length, 'lgetxattr', file));
+  return xattrBuffer.slice(0, check(length, 'lgetxattr', file));
 }
 
 export function listXattrs(file: string): string[] {
-  const names = new Uint8Array(65_536);
-  const length = c.llistxattr(path(file), ptr(names), names.length);
-  if (length === -1 && errno() === 95) return [];
+  const length = c.llistxattr(path(file), xattrPointer, xattrBuffer.length);
+  if (length === 0 || (length === -1 && errno() === 95)) return [];
   return new TextDecoder()
-    .decode(names.subarray(0, check(length, 'llistxattr', file)))
+    .decode(xattrBuffer.subarray(0, check(length, 'llistxattr', file)))
     .split('\0')
     .filter(name => name !== '');
 }
