@@ -6,7 +6,7 @@ import { enterRoot, readSome } from '#host/sys/fs.ts';
 import { endWithParent } from '#host/sys/parent.ts';
 import { TarParser } from '#oci/tar/parser.ts';
 import { detectCompression } from './detect.ts';
-import { Extractor } from './extractor.ts';
+import { Extractor, type ExtractOptions } from './extractor.ts';
 import { GrowingReader } from './growing.ts';
 import type { UnpackReport, UnpackResult } from './result.ts';
 
@@ -21,6 +21,7 @@ export interface UnpackJob {
   readonly isHashed: boolean;
   /** The layer is the file with descriptor 3, and stdin says how much of it is there (see GrowingReader). */
   readonly isGrowing: boolean;
+  readonly extract: ExtractOptions;
 }
 
 const growingFd = 3;
@@ -51,15 +52,19 @@ export async function unpackChild(job: UnpackJob): Promise<UnpackResult> {
     const compression = job.compression === 'detect' ? detectCompression(growing?.peek(sniffBytes) ?? new Uint8Array()) : job.compression;
     const tar = await decompress(compression, source);
     enterRoot(directory);
-    return { ok: true, ...(await extract(tar, isHashed)) };
+    return { ok: true, ...(await extract(tar, isHashed, job.extract)) };
   } catch (err) {
     const explained = explain(err);
     return { ok: false, kind: kindOf(explained), message: messageOf(explained) };
   }
 }
 
-async function extract(tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, isHashed: boolean): Promise<UnpackReport> {
-  const extractor = new Extractor();
+async function extract(
+  tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  isHashed: boolean,
+  options: ExtractOptions,
+): Promise<UnpackReport> {
+  const extractor = new Extractor(options);
   const parser = new TarParser(extractor);
   const hasher = new Bun.CryptoHasher('sha256');
   const take = (chunk: Uint8Array): void => {

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { fstatSync, rmSync } from 'node:fs';
 import { invalidArgument, isErrno } from '#base/errors.ts';
 import {
   changeMode,
@@ -24,15 +24,22 @@ import {
   writeFully,
   writeFullyAt,
 } from '#host/sys/fs.ts';
-import type { TarEntry } from '#oci/tar/entry.ts';
+import type { TarEntry, TarTime } from '#oci/tar/entry.ts';
 import { encodeName } from '#oci/tar/names.ts';
 import type { TarSink } from '#oci/tar/parser.ts';
-import { joinPlace, meaningOf, type Place, placeOf } from './names.ts';
+import { joinPlace, type Meaning, meaningOf, type Place, placeOf } from './names.ts';
 import type { UnpackReport } from './result.ts';
 
 const opaqueXattr = 'trusted.overlay.opaque';
 const opaqueValue = encodeName('y');
 const specialModes = 0o7000;
+
+export interface ExtractOptions {
+  /** No layer: `.wh.` means nothing, and directories that are there keep their times. */
+  readonly isPlain: boolean;
+  /** Whom everything belongs to; undefined: whom the archive says. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
 
 /**
  * Makes the files of a layer in the process's root directory, which must be the layer's own (chroot) and its working directory. Besides that
@@ -41,6 +48,9 @@ const specialModes = 0o7000;
  */
 export class Extractor implements TarSink {
   readonly #rootFd: number;
+  readonly #options: ExtractOptions;
+  /** Directories that were there, and when they had last changed. */
+  readonly #timesBefore = new Map<string, TarTime>();
   /** The directory of the last member: neighbours follow each other. */
   #parentName = '';
   #parentFd: number;
@@ -52,13 +62,17 @@ export class Extractor implements TarSink {
   readonly #implied = new Set<string>(['']);
   readonly #foreignLinks: { name: string; target: string }[] = [];
 
-  constructor() {
+  constructor(options: ExtractOptions) {
+    this.#options = options;
     this.#rootFd = openDirectory(-100, '.');
     this.#parentFd = this.#rootFd;
+    this.#noteTimes('', this.#rootFd);
   }
 
-  entry(entry: TarEntry): void {
-    const meaning = meaningOf(entry.name);
+  entry(member: TarEntry): void {
+    const { isPlain, owner } = this.#options;
+    const entry = owner === undefined ? member : { ...member, ...owner };
+    const meaning: Meaning = isPlain ? { is: 'member', place: placeOf(entry.name, entry.name) } : meaningOf(entry.name);
     switch (meaning.is) {
       case 'member':
         this.#make(entry, meaning.place);
@@ -81,7 +95,9 @@ export class Extractor implements TarSink {
     if (offset === this.#filePosition) this.#filePosition += chunk.length;
   }
 
-  end(entry: TarEntry): void {
+  end(member: TarEntry): void {
+    const { owner } = this.#options;
+    const entry = owner === undefined ? member : { ...member, ...owner };
     const fd = this.#fileFd;
     if (fd === -1) return;
     this.#fileFd = -1;
@@ -99,6 +115,7 @@ export class Extractor implements TarSink {
 
   /** Completes the directories. Call it once, after the last member. */
   finish(): Omit<UnpackReport, 'diffId'> {
+    for (const [name, time] of this.#timesBefore) if (!this.#directories.has(name)) this.#restoreTime(name, time);
     for (const [name, entry] of this.#directories) {
       try {
         if ((entry.mode & specialModes) !== 0) changeMode(this.#rootFd, name, entry.mode);
@@ -146,6 +163,8 @@ export class Extractor implements TarSink {
 
   #makeRoot(entry: TarEntry): void {
     if (entry.type !== 'directory') throw invalidArgument(`refused to unpack the layer: its root "${entry.name}" is not a directory`);
+    // Where an archive is unpacked has its own attributes.
+    if (this.#options.isPlain) return;
     changeOwnerOf(this.#rootFd, entry.uid, entry.gid);
     changeModeOf(this.#rootFd, entry.mode);
     this.#setXattrs(entry, this.#rootFd, '.');
@@ -181,6 +200,7 @@ export class Extractor implements TarSink {
     // What it replaces may be a whiteout of this layer: then nothing of the lower directory may shine through.
     removeFile(parent, place.base);
     makeDirectory(parent, place.base, entry.mode & 0o1777);
+    if (this.#options.isPlain) return true;
     const fd = openDirectory(parent, place.base);
     setXattrOf(fd, opaqueXattr, opaqueValue);
     closeFd(fd);
@@ -267,7 +287,9 @@ export class Extractor implements TarSink {
 
   #openOrMake(directory: string, member: string): number {
     try {
-      return this.#openBeneath(directory, member);
+      const fd = this.#openBeneath(directory, member);
+      this.#noteTimes(directory, fd);
+      return fd;
     } catch (err) {
       if (!isErrno(err, 'ENOENT')) throw err;
     }
@@ -276,6 +298,7 @@ export class Extractor implements TarSink {
     try {
       makeDirectory(parent, base, 0o755);
       this.#implied.add(directory);
+      if (this.#options.isPlain) this.#timesBefore.set(directory, { seconds: 0, nanoseconds: 0 });
       return openDirectory(parent, base);
     } catch (err) {
       if (isErrno(err, 'EEXIST'))
@@ -284,6 +307,20 @@ export class Extractor implements TarSink {
     } finally {
       if (parent !== this.#rootFd) closeFd(parent);
     }
+  }
+
+  #restoreTime(name: string, { seconds, nanoseconds }: TarTime): void {
+    try {
+      changeTimes(this.#rootFd, name === '' ? '.' : name, seconds, nanoseconds);
+    } catch (err) {
+      if (!isErrno(err, 'ENOENT', 'ENOTDIR')) throw err;
+    }
+  }
+
+  #noteTimes(directory: string, fd: number): void {
+    if (!this.#options.isPlain || this.#timesBefore.has(directory) || this.#directories.has(directory)) return;
+    const { mtimeNs } = fstatSync(fd, { bigint: true });
+    this.#timesBefore.set(directory, { seconds: Number(mtimeNs / 1_000_000_000n), nanoseconds: Number(mtimeNs % 1_000_000_000n) });
   }
 
   #openBeneath(directory: string, member: string): number {

@@ -6,19 +6,40 @@ import { detectCompression } from './detect.ts';
 import { encodeReadable } from './growing.ts';
 import type { UnpackReport, UnpackResult } from './result.ts';
 
-/** Unpacks a layer tar into an empty directory, in a process of its own. The caller removes the directory when this rejects. */
-export async function unpackInto(directory: string, input: LayerInput, signal: AbortSignal): Promise<UnpackReport> {
-  signal.throwIfAborted();
-  if ('path' in input) return await unpackFile(directory, input, signal);
-  return 'growing' in input ? await unpackGrowing(directory, input, signal) : await unpackStream(directory, input, signal);
+export interface UnpackOptions {
+  /**
+   * The archive is no layer: its directory may hold files, `.wh.` means nothing, and directories that were there keep their times unless the archive names
+   * them.
+   */
+  readonly plain?: boolean;
+  /** Whom everything belongs to, whatever the archive says. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
-async function unpackFile(directory: string, input: Extract<LayerInput, { path: string }>, signal: AbortSignal): Promise<UnpackReport> {
+/** Unpacks a layer tar into an empty directory, in a process of its own. The caller removes the directory when this rejects. */
+export async function unpackInto(
+  directory: string,
+  input: LayerInput,
+  signal: AbortSignal,
+  options: UnpackOptions = {},
+): Promise<UnpackReport> {
+  signal.throwIfAborted();
+  if ('path' in input) return await unpackFile(directory, input, signal, options);
+  return 'growing' in input ? await unpackGrowing(directory, input, signal) : await unpackStream(directory, input, signal, options);
+}
+
+async function unpackFile(
+  directory: string,
+  input: Extract<LayerInput, { path: string }>,
+  signal: AbortSignal,
+  options: UnpackOptions,
+): Promise<UnpackReport> {
   const fd = openLayer(input.path);
   try {
     const head = new Uint8Array(6);
     const count = readSync(fd, head, 0, head.length, 0);
-    const child = start({ directory, compression: input.compression ?? detectCompression(head.subarray(0, count)), stdin: fd, signal });
+    const compression = input.compression ?? detectCompression(head.subarray(0, count));
+    const child = start({ directory, compression, stdin: fd, signal, options });
     return await resultOf(child, signal);
   } finally {
     closeSync(fd);
@@ -55,12 +76,13 @@ async function unpackStream(
   directory: string,
   input: Extract<LayerInput, { stream: unknown }>,
   signal: AbortSignal,
+  options: UnpackOptions,
 ): Promise<UnpackReport> {
   const { head, rest, compression } = await takeHead(input.stream, input.compression);
   const diffId = compression === 'none' ? input.diffId : undefined;
   // It may fail before anybody looks at it.
   diffId?.catch(() => undefined);
-  const child = start({ directory, compression, stdin: 'pipe', signal, isHashed: diffId === undefined });
+  const child = start({ directory, compression, stdin: 'pipe', signal, isHashed: diffId === undefined, options });
   const result = resultOf(child, signal);
   await feed(child, result, chain(head, rest), signal);
   const report = await result;
@@ -112,10 +134,16 @@ interface Start {
   readonly file?: number;
   readonly signal: AbortSignal;
   readonly isHashed?: boolean;
+  readonly options?: UnpackOptions;
 }
 
-function start({ directory, compression, stdin, file, signal, isHashed = true }: Start) {
-  const flags = [...(isHashed ? [] : ['unhashed']), ...(file === undefined ? [] : ['growing'])];
+function start({ directory, compression, stdin, file, signal, isHashed = true, options = {} }: Start) {
+  const flags = [
+    ...(isHashed ? [] : ['unhashed']),
+    ...(file === undefined ? [] : ['growing']),
+    ...(options.plain === true ? ['plain'] : []),
+  ];
+  if (options.owner !== undefined) flags.push(`owner=${String(options.owner.uid)}:${String(options.owner.gid)}`);
   return Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid), ...flags), {
     stdio: file === undefined ? [stdin, 'pipe', 'pipe'] : [stdin, 'pipe', 'pipe', file],
     env: { PATH: process.env.PATH ?? '' },
