@@ -1,0 +1,88 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { kindOf } from '#base/errors.ts';
+import type { BuildFiles, FileSource, FileTarget, ScratchCopy } from '#core/build-files.ts';
+import { decompress } from '#host/compression/decompress.ts';
+import { createRootFiles } from '#host/rootfs/root-files.ts';
+import { treeBytes } from '#host/snapshots/overlay/usage.ts';
+import { unpackInto } from '#host/snapshots/unpack/spawn.ts';
+import { mountOverlay, unmount } from '#host/sys/mount.ts';
+import { readMounts } from '#host/sys/mountinfo.ts';
+import { blockBytes, parseHeader } from '#oci/tar/header.ts';
+import { FileWorkers } from './workers.ts';
+
+/** File work of builds; `limit` is how many processes do it at the same time. */
+export function createBuildFiles(limit: number): BuildFiles & Disposable {
+  const workers = new FileWorkers(limit);
+  return {
+    digest: (sources, signal) => workers.run({ kind: 'digest', sources }, signal),
+    pack: (layer, signal) => workers.run({ kind: 'pack', layer }, signal),
+    copy: (sources, target, signal) => copy(workers, sources, target, signal),
+    makeDirectory: async (target, signal) => void (await workers.run({ kind: 'directory', target }, signal)),
+    resolve: rootFiles.resolve,
+    kindOf: rootFiles.kindOf,
+    scratchOver,
+    clear,
+    usage: treeBytes,
+    unpack: async (stream, directory, signal) => void (await unpackInto(directory, { stream }, signal, { plain: true })),
+    [Symbol.dispose]: () => workers.close(),
+  };
+}
+
+const rootFiles = createRootFiles();
+
+async function scratchOver(directory: string, workDir: string): Promise<ScratchCopy> {
+  const base = await mkdtemp(join(workDir, 'scratch-'));
+  const path = join(base, 'merged');
+  const overlay = { lowerDirs: [directory], upperDir: join(base, 'upper'), workDir: join(base, 'work'), volatile: true };
+  for (const dir of [path, overlay.upperDir, overlay.workDir]) await mkdir(dir);
+  mountOverlay(overlay, path);
+  return {
+    path,
+    [Symbol.asyncDispose]: async () => {
+      unmount(path, { detach: true });
+      await rm(base, { recursive: true, force: true });
+    },
+  };
+}
+
+async function clear(directory: string): Promise<number> {
+  for (const { target } of readMounts().toReversed()) if (target.startsWith(`${directory}/`)) unmount(target, { detach: true });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const names = await readdir(directory);
+  for (const name of names) await rm(join(directory, name), { recursive: true, force: true });
+  return names.length;
+}
+
+async function copy(workers: FileWorkers, sources: readonly FileSource[], target: FileTarget, signal: AbortSignal): Promise<void> {
+  const archives: string[] = [];
+  const toUnpack = sources.filter(source => source.unpack);
+  for (const path of toUnpack.length === 0 ? [] : await workers.run({ kind: 'files', sources: toUnpack }, signal)) {
+    if (await isArchive(path, signal)) archives.push(path);
+  }
+  await workers.run({ kind: 'copy', sources, target, archives }, signal);
+  if (archives.length === 0) return;
+  const directory = await workers.run({ kind: 'directory', target }, signal);
+  for (const path of archives) {
+    await unpackInto(directory, { path }, signal, { plain: true, ...(target.owner === undefined ? {} : { owner: target.owner }) });
+  }
+}
+
+/** Whether a file begins like a tar, compressed or not. */
+async function isArchive(path: string, signal: AbortSignal): Promise<boolean> {
+  const head: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of decompress(Bun.file(path).stream(), { signal })) {
+      head.push(chunk.slice());
+      bytes += chunk.length;
+      if (bytes >= blockBytes) break;
+    }
+    if (bytes < blockBytes) return false;
+    parseHeader(Buffer.concat(head).subarray(0, blockBytes), 'at its beginning');
+    return true;
+  } catch (err) {
+    if (signal.aborted || kindOf(err) !== 'DataLoss') throw err;
+    return false;
+  }
+}
