@@ -27,6 +27,8 @@ export interface CreateContainer {
   readonly logPath: string | undefined;
   /** The monitor begins the log anew when it would become larger. Older generations are kept only while `LogKeeper.keep` runs. */
   readonly logMaxBytes?: number;
+  /** Its processes end when this daemon does, however it ends: nobody would go on with what they do. */
+  readonly endsWithDaemon?: boolean;
 }
 
 export interface ExecProcess {

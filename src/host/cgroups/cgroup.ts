@@ -23,6 +23,12 @@ export class Cgroup {
     return directory === undefined ? [] : [...new Set(pidsBelow(directory))];
   }
 
+  /** A file that lists the processes that are in it itself; undefined when it is not there. */
+  membersFile(): string | undefined {
+    const directory = this.#anyDirectory();
+    return directory === undefined ? undefined : `${directory}/cgroup.procs`;
+  }
+
   /** Ends every process in it and below, and resolves when none is left. */
   async killAll(signal: AbortSignal): Promise<void> {
     while (this.pids().length > 0) {

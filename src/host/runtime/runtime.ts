@@ -27,6 +27,7 @@ import { MonitorFailure, type MonitorRequest, spawnMonitor, type StartedMonitor,
 import { type Eraser, openEraser } from './erase.ts';
 import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
+import { guardProcess } from './guard.ts';
 import { findExecutable, findProgram, missing, type OciProgram, openStartGate } from './oci-program.ts';
 import { recoverContainers } from './recover.ts';
 import { resizeTerminal } from './resize.ts';
@@ -142,6 +143,10 @@ class ConmonRuntime implements OpenedRuntime {
     if (program.kind === 'crun') this.#filters.learn(spec, `${this.#layout.runtimeRoot(program.name)}/${id}`);
     const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
     processes.push(main);
+    if (options.endsWithDaemon === true) {
+      const guard = guardProcess(monitor.pid, this.#cgroup(facts).membersFile());
+      void main.exit.finally(() => guard[Symbol.dispose]());
+    }
     signal.throwIfAborted();
     this.#containers.set(id, { facts, program, main, execs: new Map() });
     undo.move();
