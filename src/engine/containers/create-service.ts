@@ -5,6 +5,7 @@ import { createContainer } from './create.ts';
 import { createExec, inspectExec, startExec, startExecDetached } from './exec-start.ts';
 import { handleExit } from './exit.ts';
 import { killContainer } from './kill.ts';
+import { networkNamespaceOf } from './launch.ts';
 import { inspectContainer, listContainers } from './list.ts';
 import { letGoOfLog, logDetails, readLogs } from './logs.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
@@ -67,6 +68,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
       const active = states.filter(isActive).length;
       return { total: states.length, running: active - paused, paused, stopped: states.length - active };
     },
+    networkNamespaceOf: ref => networkNamespaceOf(ctx, ref),
     usersOfImage: imageId =>
       ctx.containers
         .all()

@@ -2,7 +2,7 @@ import { statSync, writeFileSync } from 'node:fs';
 import { cleanUp } from '#base/dispose.ts';
 import { conflict, EngineError, failedPrecondition, internal, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
-import type { Sandbox } from '#core/network.ts';
+import type { Sandbox, SandboxNamespace } from '#core/network.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
 import { type Context, containerDir, publish } from './context.ts';
@@ -164,12 +164,17 @@ async function setUpNetwork(ctx: Context, container: Container, signal: AbortSig
   }
 }
 
+/** The namespace for whoever joins a running container's network. */
+export function networkNamespaceOf(ctx: Context, ref: string): SandboxNamespace {
+  const { container, pid } = runningContainer(ctx, ref, 'network');
+  return container.hostConfig.networkMode === 'host' ? { kind: 'host' } : { kind: 'path', path: `/proc/${String(pid)}/ns/net` };
+}
+
 function shareNetwork(ctx: Context, container: Container, ref: string): Network {
   const other = runningContainer(ctx, ref, 'network');
   container.config = { ...container.config, hostname: other.container.config.hostname, domainname: other.container.config.domainname };
   return {
-    namespace:
-      other.container.hostConfig.networkMode === 'host' ? { kind: 'host' } : { kind: 'path', path: `/proc/${String(other.pid)}/ns/net` },
+    namespace: networkNamespaceOf(ctx, ref),
     endpoints: {},
     ports: {},
     hosts: '',

@@ -1,4 +1,4 @@
-import type { EndpointConfig } from '#core/network.ts';
+import type { EndpointConfig, SandboxNamespace } from '#core/network.ts';
 import type { LogBatch } from '#core/logs.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
 import type { UsageOptions, UsageReport } from './usage-types.ts';
@@ -63,6 +63,8 @@ export interface ContainerService {
   expectStart(): void;
   /** How many there are, for `info`. */
   counts(): { readonly total: number; readonly running: number; readonly paused: number; readonly stopped: number };
+  /** The network namespace of a running container. Rejects with NotFound, Conflict. */
+  networkNamespaceOf(ref: string): SandboxNamespace;
   /** Who uses an image, for its removal. */
   usersOfImage(imageId: string): { readonly id: string; readonly running: boolean }[];
   /**
