@@ -1,3 +1,6 @@
+import type { ChainId } from '#core/snapshots.ts';
+import type { Digest } from '#oci/digest.ts';
+
 /** What images need to know of containers. */
 export interface ImageUsers {
   /** The containers made from an image, running or not. */
@@ -7,4 +10,9 @@ export interface ImageUsers {
 export interface ImageUser {
   readonly containerId: string;
   readonly running: boolean;
+}
+
+/** Who else needs blobs and layers than images do: a cache of builds. */
+export interface ContentUser {
+  needs(): { readonly blobs: Iterable<Digest>; readonly chains: Iterable<ChainId> };
 }

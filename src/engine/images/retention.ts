@@ -2,10 +2,11 @@ import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
-import type { ContentInfo, ContentStore, ContentWriter } from '#core/content.ts';
+import type { ContentFile, ContentInfo, ContentStore, ContentWriter } from '#core/content.ts';
 import type { ChainId, PendingLayer, Snapshotter } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { ImageStore } from './image-store.ts';
+import type { ContentUser } from './ports.ts';
 
 /**
  * Decides what may go. A blob or a layer stays while an image needs it or an operation in progress holds a lease on it. Committing and removing
@@ -15,11 +16,13 @@ export class Retention {
   readonly #content: ContentStore;
   readonly #snapshots: Snapshotter;
   readonly #store: ImageStore;
+  readonly #others: readonly ContentUser[];
   readonly #log: Logger;
   readonly #leases = new Set<Lease>();
   readonly #lock = new KeyedLock();
 
-  constructor(content: ContentStore, snapshots: Snapshotter, store: ImageStore, log: Logger) {
+  constructor(content: ContentStore, snapshots: Snapshotter, store: ImageStore, others: readonly ContentUser[], log: Logger) {
+    this.#others = others;
     this.#content = content;
     this.#snapshots = snapshots;
     this.#store = store;
@@ -84,6 +87,11 @@ export class Retention {
         chains.add(layer.chainId);
       }
     }
+    for (const user of this.#others) {
+      const needed = user.needs();
+      for (const digest of needed.blobs) blobs.add(digest);
+      for (const chain of needed.chains) chains.add(chain);
+    }
     for (const lease of this.#leases) {
       for (const digest of lease.blobs) blobs.add(digest);
       for (const chain of lease.chains) chains.add(chain);
@@ -114,6 +122,23 @@ export class Lease implements AsyncDisposable {
       const info = await writer.commit(expected);
       this.blobs.add(info.digest);
       return info;
+    });
+  }
+
+  /** Stores what another process wrote and keeps it. */
+  async commitFile(file: ContentFile, blob: ContentInfo): Promise<ContentInfo> {
+    return await this.#lock.run('content', async () => {
+      const info = await file.commit(blob);
+      this.blobs.add(info.digest);
+      return info;
+    });
+  }
+
+  /** Makes a writable layer a layer of images and keeps it. */
+  async commitWritable(key: string, chainId: ChainId, sizeBytes: number): Promise<void> {
+    await this.#lock.run('content', async () => {
+      this.chains.add(chainId);
+      await this.#snapshots.commit(key, chainId, sizeBytes);
     });
   }
 

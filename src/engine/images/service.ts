@@ -6,7 +6,8 @@ import type { ContentStore } from '#core/content.ts';
 import type { EventPublisher } from '#core/events.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { RegistryAuth, RegistryClient } from '#core/registry.ts';
-import type { Snapshotter } from '#core/snapshots.ts';
+import type { ChainId, Snapshotter } from '#core/snapshots.ts';
+import type { Digest } from '#oci/digest.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
 import { BlobSources } from './blob-sources.ts';
@@ -20,7 +21,7 @@ import { LayerFlights } from './layer-flights.ts';
 import { type ImageSummary, type ListOptions, listImages } from './list.ts';
 import { type LoadOptions, loadImages } from './load.ts';
 import type { ImageRecord, Report } from './model.ts';
-import type { ImageUsers } from './ports.ts';
+import type { ContentUser, ImageUsers } from './ports.ts';
 import { ImagePruner, type PruneReport } from './prune.ts';
 import { type PullOptions, pullImages } from './pull.ts';
 import { type PushOptions, pushImages } from './push.ts';
@@ -28,6 +29,7 @@ import { type RemovedItem, type RemoveOptions, removeImage } from './remove.ts';
 import { type ResolvedImage, resolveImage } from './resolve.ts';
 import { Retention } from './retention.ts';
 import { saveImages } from './save.ts';
+import { type ImageWorkspace, openWorkspace } from './workspace.ts';
 import { tagImage } from './tag.ts';
 
 export interface ImageServiceOptions {
@@ -36,6 +38,8 @@ export interface ImageServiceOptions {
   readonly records: RecordStore;
   readonly events: EventPublisher;
   readonly users: ImageUsers;
+  /** Who else needs blobs and layers; undefined: nobody. */
+  readonly contentUsers?: readonly ContentUser[];
   /** What this machine runs: `hostPlatform()`. */
   readonly platform: Platform;
   readonly registry: RegistryClient;
@@ -74,6 +78,12 @@ export interface ImageService {
   login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
   /** Bytes of all layers that images have, each counted once. */
   layersSize(): number;
+  /** Whether an image has this layer. Reads memory only. */
+  hasLayer(chain: ChainId): boolean;
+  /** What a build needs of images; it holds on to everything until it is disposed. */
+  workspace(): ImageWorkspace;
+  /** Removes what nobody needs any more of these. Returns the bytes that became free. */
+  release(blobs: ReadonlySet<Digest>, chains: ReadonlySet<ChainId>): Promise<number>;
   /** How many images there are. */
   count(): number;
   /** Removes what a killed daemon left half done, and layers that only removed containers stood on. Returns what it did, in words. */
@@ -81,9 +91,9 @@ export interface ImageService {
 }
 
 export function createImageService(options: ImageServiceOptions): ImageService {
-  const { records, maxDownloads = 3, maxUploads = 5, ...rest } = options;
+  const { records, maxDownloads = 3, maxUploads = 5, contentUsers = [], ...rest } = options;
   const store = new ImageStore(records, options.content);
-  const retention = new Retention(options.content, options.snapshots, store, options.log);
+  const retention = new Retention(options.content, options.snapshots, store, contentUsers, options.log);
   const context: RegistryContext = {
     ...rest,
     store,
@@ -119,6 +129,9 @@ export function createImageService(options: ImageServiceOptions): ImageService {
       const chains = new Set(store.all().flatMap(image => image.layers.map(layer => layer.chainId)));
       return [...chains].reduce((sum, chain) => sum + (options.snapshots.layerSize(chain) ?? 0), 0);
     },
+    hasLayer: chain => store.all().some(image => image.layers.some(layer => layer.chainId === chain)),
+    workspace: () => openWorkspace(context),
+    release: (blobs, chains) => retention.release(blobs, chains),
     count: () => store.all().length,
     async recover() {
       context.sources.keepOnly(new Set(store.all().flatMap(image => image.layers.map(layer => layer.diffId))));

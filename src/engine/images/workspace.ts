@@ -1,0 +1,162 @@
+import { failpoint } from '#base/failpoint.ts';
+import { internal, notFound } from '#base/errors.ts';
+import type { ContentFile, ContentInfo } from '#core/content.ts';
+import type { RegistryAuth } from '#core/registry.ts';
+import type { ChainId } from '#core/snapshots.ts';
+import { type Digest, sha256 } from '#oci/digest.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import { mediaTypes } from '#oci/manifest.ts';
+import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
+import { familiarString, type Reference, withDefaultTag } from '#oci/reference.ts';
+import { addImage, checkDiffId } from './add-image.ts';
+import type { RegistryContext } from './context.ts';
+import { publishImageEvent } from './image-events.ts';
+import { parseConfig } from './image-store.ts';
+import type { ImageLayer, ImageRecord, Report } from './model.ts';
+import { pullImages } from './pull.ts';
+import type { Lease } from './retention.ts';
+
+/** An image that a build stands on. */
+export interface BaseImage {
+  readonly id: Digest;
+  readonly config: ImageConfigFile;
+  readonly layers: readonly ImageLayer[];
+}
+
+/** A layer that was made here: its files are in a writable layer, its tar in a file of the content store. */
+export interface MadeLayer {
+  readonly writableKey: string;
+  readonly file: ContentFile;
+  readonly blob: ContentInfo;
+  readonly sizeBytes: number;
+}
+
+export interface BuiltImage {
+  readonly config: ImageConfigFile;
+  /** Bottom first. */
+  readonly layers: readonly ImageLayer[];
+  readonly names: readonly Reference[];
+  readonly parent: Digest | undefined;
+}
+
+/** What a build needs of images. Whatever it finds, pulls or makes stays until the workspace is disposed; then what no image or cache needs goes. */
+export interface ImageWorkspace extends AsyncDisposable {
+  /** An image that is here for this platform, held; undefined when there is none. */
+  find(nameOrId: string, platform: Platform): Promise<BaseImage | undefined>;
+  /** Brings an image here, or brings it up to date. Rejects with NotFound, and with what registries answer. */
+  pull(reference: Reference, platform: Platform, auth: RegistryAuth | undefined, report: Report, signal: AbortSignal): Promise<BaseImage>;
+  /** Holds a layer and its blob; false when one of them is gone. */
+  hold(layer: ImageLayer): Promise<boolean>;
+  /** A file for the tar of a layer. */
+  file(): Promise<ContentFile>;
+  /** Gives a layer its place. */
+  commit(layer: MadeLayer, parent: ChainId | undefined): Promise<ImageLayer>;
+  /** Stores the tar of a layer that has no place yet, and unpacks it on `parent`. */
+  stack(file: ContentFile, blob: ContentInfo, parent: ChainId | undefined, signal: AbortSignal): Promise<ImageLayer>;
+  /** Puts the tar of a held layer on another one: the same files in another place. */
+  restack(layer: ImageLayer, parent: ChainId | undefined, signal: AbortSignal): Promise<ImageLayer>;
+  /** Records an image and gives it names. */
+  add(image: BuiltImage, signal: AbortSignal): Promise<ImageRecord>;
+  /** The id that `add` would give. */
+  idOf(config: ImageConfigFile): Digest;
+}
+
+export function openWorkspace(context: RegistryContext): ImageWorkspace {
+  const lease = context.retention.lease();
+  return {
+    find: (nameOrId, platform) => find(context, lease, nameOrId, platform),
+    async pull(reference, platform, auth, report, signal) {
+      await pullImages(context, { reference, allTags: false, platform, auth }, report, signal);
+      const name = familiarString(withDefaultTag(reference));
+      const image = await find(context, lease, name, platform);
+      if (image === undefined) throw notFound(`No such image: ${name}`);
+      return image;
+    },
+    async hold(layer) {
+      return (await lease.keepLayer(layer.chainId)) && (await lease.keep(layer.digest)) !== undefined;
+    },
+    file: () => context.content.file(),
+    async commit({ writableKey, file, blob, sizeBytes }, parent) {
+      const { digest } = await lease.commitFile(file, blob);
+      failpoint('build.layer.stored');
+      const chainId = chainOf(digest, parent);
+      await lease.commitWritable(writableKey, chainId, sizeBytes);
+      failpoint('build.layer.committed');
+      return { diffId: digest, chainId, digest, sizeBytes: blob.sizeBytes, mediaType: mediaTypes.dockerLayer };
+    },
+    async stack(file, blob, parent, signal) {
+      const { digest, sizeBytes } = await lease.commitFile(file, blob);
+      failpoint('build.layer.stored');
+      const chainId = chainOf(digest, parent);
+      return await unpack(
+        context,
+        lease,
+        { diffId: digest, chainId, digest, sizeBytes, mediaType: mediaTypes.dockerLayer },
+        parent,
+        signal,
+      );
+    },
+    restack: (layer, parent, signal) => unpack(context, lease, { ...layer, chainId: chainOf(layer.diffId, parent) }, parent, signal),
+    add: (image, signal) => add(context, lease, image, signal),
+    idOf: config => sha256(encodeConfig(config)),
+    [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
+  };
+}
+
+const chainOf = (diffId: Digest, parent: ChainId | undefined): ChainId => (parent === undefined ? diffId : sha256(`${parent} ${diffId}`));
+
+const encodeConfig = (config: ImageConfigFile): Uint8Array => new TextEncoder().encode(JSON.stringify(config));
+
+async function find(context: RegistryContext, lease: Lease, nameOrId: string, platform: Platform): Promise<BaseImage | undefined> {
+  const image = context.store.lookUp(nameOrId);
+  if (image === undefined) return undefined;
+  await lease.hold(
+    [image.id, image.manifest, ...image.layers.map(layer => layer.digest)],
+    image.layers.map(layer => layer.chainId),
+  );
+  // It may have gone before it was held.
+  if (context.store.get(image.id) === undefined) return undefined;
+  const config = parseConfig(await context.content.read(image.id), image.id);
+  if (platformRank(platform, normalizePlatform(config)) === undefined) {
+    context.log.debug('an image is here for another platform', { image: nameOrId, platform: formatPlatform(platform) });
+    return undefined;
+  }
+  return { id: image.id, config, layers: image.layers };
+}
+
+/** The layer with its files in the place that its chain id names. */
+async function unpack(
+  context: RegistryContext,
+  lease: Lease,
+  layer: ImageLayer,
+  parent: ChainId | undefined,
+  signal: AbortSignal,
+): Promise<ImageLayer> {
+  if (await lease.keepLayer(layer.chainId)) return layer;
+  await using pending = await context.snapshots.unpack({ path: await context.content.path(layer.digest) }, { signal });
+  checkDiffId(0, layer.diffId, pending.unpacked.diffId);
+  await lease.commitLayer(pending, layer.chainId, parent);
+  return layer;
+}
+
+async function add(context: RegistryContext, lease: Lease, image: BuiltImage, signal: AbortSignal): Promise<ImageRecord> {
+  const configBytes = encodeConfig(image.config);
+  const record = await addImage(
+    context,
+    lease,
+    {
+      configBytes,
+      config: image.config,
+      manifestBytes: undefined,
+      layers: image.layers.map(({ mediaType, digest, sizeBytes }) => ({ mediaType, digest, size: sizeBytes })),
+      names: image.names,
+      ...(image.parent === undefined ? {} : { parent: image.parent }),
+    },
+    {
+      layer: index => Promise.reject(internal(`layer ${image.layers[index]?.chainId ?? String(index)} of a build is gone`)),
+    },
+    signal,
+  );
+  for (const name of image.names) await publishImageEvent(context, 'tag', record.id, { name: familiarString(name) });
+  return record;
+}
