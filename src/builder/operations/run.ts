@@ -1,0 +1,166 @@
+import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { failedPrecondition, invalidArgument, notFound, permissionDenied } from '#base/errors.ts';
+import type { FileSource } from '#core/build-files.ts';
+import type { BindMount, CacheMount, Mount, SecretMount } from '../dockerfile/instructions.ts';
+import type { RunOperation } from '../dockerfile/operations.ts';
+import { proxyEnvironment } from '../dockerfile/platform-args.ts';
+import { StepFailed } from '../errors.ts';
+import type { StepMount } from '../ports.ts';
+import type { BuildSession } from '../solver/session.ts';
+import type { PreparedWork } from '../solver/perform.ts';
+import type { SourceTree } from './copy.ts';
+
+/** The trees that `from=` of a step's mounts means; undefined without `from`: the build context. */
+export type TreeOf = (from: string | undefined) => Promise<SourceTree | undefined>;
+
+export async function prepareRun(session: BuildSession, operation: RunOperation, treeOf: TreeOf): Promise<PreparedWork> {
+  const { request } = session;
+  checkEntitlements(session, operation);
+  const network = operation.network === 'default' ? request.network : operation.network;
+  const mounts = await Promise.all(operation.mounts.map(mount => identityOf(session, mount, treeOf)));
+  const { args, env, cwd, user, script, security } = operation;
+  const { ulimits, shmSizeBytes, extraHosts } = request.limits;
+  return {
+    identity: { run: args, env, cwd, user, script: script ?? null, network, security, mounts, ulimits, shmSizeBytes, extraHosts },
+    description: operation.title,
+    isLinked: false,
+    async perform({ id, rootPath }, tell, signal) {
+      await using prepared = await prepareMounts(session, operation, id, treeOf, signal);
+      tell({ kind: 'process', id });
+      const step = {
+        id,
+        rootPath,
+        args,
+        env: [...env, ...proxyEnvironment(request.buildArgs), ...prepared.env],
+        cwd,
+        user,
+        hostname: request.hostname,
+        network,
+        insecure: security === 'insecure',
+        mounts: prepared.mounts,
+        limits: request.limits,
+      };
+      // Chunks may be of a buffer that is used again.
+      const exit = await session.context.steps.run(step, (stream, chunk) => tell({ kind: 'output', stream, chunk: chunk.slice() }), signal);
+      if (exit.exitCode !== 0) throw new StepFailed(args, exit.exitCode);
+    },
+  };
+}
+
+function checkEntitlements({ request }: BuildSession, { network, security, devices }: RunOperation): void {
+  const { entitlements } = request;
+  if (network === 'host' && request.network !== 'host' && !entitlements.has('network.host'))
+    throw permissionDenied('network.host is not allowed');
+  if (security === 'insecure' && !entitlements.has('security.insecure')) throw permissionDenied('security.insecure is not allowed');
+  const needed = devices.find(device => device.required);
+  if (needed !== undefined) {
+    throw failedPrecondition(`device ${JSON.stringify(needed.name)} is required, and this machine has no such device for builds`);
+  }
+}
+
+/** What of a mount the result of a step depends on. Secrets and caches are not known by what they hold. */
+async function identityOf(session: BuildSession, mount: Mount, treeOf: TreeOf): Promise<unknown> {
+  if (mount.type !== 'bind') return mount.type === 'cache' ? { ...mount, from: mount.from ?? null } : mount;
+  const source = await bindSource(mount, treeOf);
+  return { ...mount, from: null, content: await session.context.files.digest([source], session.signal) };
+}
+
+async function bindSource(mount: BindMount | CacheMount, treeOf: TreeOf): Promise<FileSource> {
+  const tree = await treeOf(mount.from);
+  if (tree === undefined) throw invalidArgument(`cannot mount ${JSON.stringify(mount.source)}: there is no build context`);
+  const pattern = mount.source.replace(/[*?[\\]/g, '\\$&');
+  return { ...tree, keepOwners: true, pattern, parents: false, excludes: [], unpack: false };
+}
+
+interface PreparedMounts extends AsyncDisposable {
+  readonly mounts: readonly StepMount[];
+  readonly env: readonly string[];
+}
+
+async function prepareMounts(
+  session: BuildSession,
+  operation: RunOperation,
+  id: string,
+  treeOf: TreeOf,
+  signal: AbortSignal,
+): Promise<PreparedMounts> {
+  await using made = new AsyncDisposableStack();
+  const mounts: StepMount[] = [];
+  const env: string[] = [];
+  const secretsDir = join(session.context.secretsDir, id);
+  made.defer(() => rm(secretsDir, { recursive: true, force: true }));
+  for (const mount of operation.mounts) {
+    if (mount.type === 'bind') mounts.push(await bindMount(session, mount, treeOf, made));
+    else if (mount.type === 'tmpfs') mounts.push({ type: 'tmpfs', target: mount.target, sizeBytes: mount.sizeBytes });
+    else if (mount.type === 'cache') mounts.push(await cacheMount(session, mount, treeOf, made, signal));
+    else if (mount.type === 'secret') await secretMount(session, mount, secretsDir, { mounts, env }, signal);
+    else if (mount.required) throw notFound(`unset ssh forward key ${mount.id}`);
+  }
+  if (operation.script !== undefined) {
+    const { path, content } = operation.script;
+    const source = join(await session.directory('script'), 'script');
+    made.defer(() => rm(dirname(source), { recursive: true, force: true }));
+    await writeFile(source, content);
+    await chmod(source, 0o755);
+    mounts.push({ type: 'bind', source, target: path, readOnly: true });
+  }
+  const held = made.move();
+  return { mounts, env, [Symbol.asyncDispose]: () => held.disposeAsync() };
+}
+
+async function bindMount(session: BuildSession, mount: BindMount, treeOf: TreeOf, made: AsyncDisposableStack): Promise<StepMount> {
+  const { files, workDir } = session.context;
+  const { root } = await bindSource(mount, treeOf);
+  const source = files.resolve(root, mount.source);
+  if (mount.readOnly || files.kindOf(root, mount.source) !== 'directory')
+    return { type: 'bind', source, target: mount.target, readOnly: mount.readOnly };
+  const scratch = made.use(await files.scratchOver(source, workDir));
+  return { type: 'bind', source: scratch.path, target: mount.target, readOnly: false };
+}
+
+async function cacheMount(
+  session: BuildSession,
+  mount: CacheMount,
+  treeOf: TreeOf,
+  made: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<StepMount> {
+  const { files, cacheMounts } = session.context;
+  const namespace = session.request.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS') ?? '';
+  const acquired = made.use(await cacheMounts.acquire(namespace === '' ? mount.id : `${namespace}/${mount.id}`, mount.sharing, signal));
+  const owner = { uid: mount.uid, gid: mount.gid };
+  if (acquired.isNew) {
+    await chmod(acquired.path, mount.mode);
+    await chown(acquired.path, mount.uid, mount.gid);
+    if (mount.from !== undefined) {
+      const source = await bindSource(mount, treeOf);
+      await files.copy([source], { root: acquired.path, path: '/', owner: undefined, mode: undefined }, signal);
+    }
+  }
+  const inside = mount.from === undefined && mount.source !== '/' ? mount.source : '/';
+  if (inside !== '/') await files.makeDirectory({ root: acquired.path, path: inside, owner, mode: undefined }, signal);
+  return { type: 'bind', source: files.resolve(acquired.path, inside), target: mount.target, readOnly: mount.readOnly };
+}
+
+async function secretMount(
+  session: BuildSession,
+  mount: SecretMount,
+  directory: string,
+  into: { readonly mounts: StepMount[]; readonly env: string[] },
+  signal: AbortSignal,
+): Promise<void> {
+  const value = await session.request.secrets.secret(mount.id, signal);
+  if (value === undefined) {
+    if (mount.required) throw notFound(`secret ${mount.id}: not found`);
+    return;
+  }
+  if (mount.env !== undefined) into.env.push(`${mount.env}=${new TextDecoder().decode(value)}`);
+  if (mount.target === undefined) return;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const source = join(directory, String(into.mounts.length));
+  await writeFile(source, value, { mode: 0o600 });
+  await chown(source, mount.uid, mount.gid);
+  await chmod(source, mount.mode);
+  into.mounts.push({ type: 'bind', source, target: mount.target, readOnly: true });
+}

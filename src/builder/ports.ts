@@ -1,0 +1,163 @@
+import type { BuildFiles } from '#core/build-files.ts';
+import type { ContentFile, ContentInfo } from '#core/content.ts';
+import type { RegistryAuth } from '#core/registry.ts';
+import type { ChainId } from '#core/snapshots.ts';
+import type { Digest } from '#oci/digest.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import type { Platform } from '#oci/platform.ts';
+import type { Reference } from '#oci/reference.ts';
+
+export type { BuildFiles };
+
+/** What builds need of the image store. */
+export interface BuildImages {
+  workspace(): BuildWorkspace;
+  /** Removes what nobody needs any more of these. Returns the bytes that became free. */
+  release(blobs: ReadonlySet<Digest>, chains: ReadonlySet<ChainId>): Promise<number>;
+}
+
+/** Whatever a workspace finds, pulls or makes stays until it is disposed; then what no image and no cache needs goes. */
+export interface BuildWorkspace extends AsyncDisposable {
+  /** An image that is here for this platform; undefined when there is none. */
+  find(nameOrId: string, platform: Platform): Promise<BaseImage | undefined>;
+  /** Brings an image here, or brings it up to date. */
+  pull(
+    reference: Reference,
+    platform: Platform,
+    auth: RegistryAuth | undefined,
+    report: (progress: PullProgress) => void,
+    signal: AbortSignal,
+  ): Promise<BaseImage>;
+  /** Holds a layer and its blob; false when one of them is gone. */
+  hold(layer: Layer): Promise<boolean>;
+  /** A file for the tar of a layer. */
+  file(): Promise<ContentFile>;
+  /** Makes a writable layer and the tar of what is in it a layer on `parent`. */
+  commit(layer: MadeLayer, parent: ChainId | undefined): Promise<Layer>;
+  /** Stores the tar of a layer that has no place yet, and unpacks it on `parent`. */
+  stack(file: ContentFile, blob: ContentInfo, parent: ChainId | undefined, signal: AbortSignal): Promise<Layer>;
+  /** Puts a layer that is held on another one: the same files in another place. */
+  restack(layer: Layer, parent: ChainId | undefined, signal: AbortSignal): Promise<Layer>;
+  add(image: BuiltImage, signal: AbortSignal): Promise<{ readonly id: Digest }>;
+  /** The id that `add` would give. */
+  idOf(config: ImageConfigFile): Digest;
+}
+
+export interface BaseImage {
+  readonly id: Digest;
+  readonly config: ImageConfigFile;
+  readonly layers: readonly Layer[];
+}
+
+/** A layer as the image store keeps it. */
+export interface Layer {
+  readonly diffId: Digest;
+  readonly chainId: ChainId;
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly mediaType: string;
+}
+
+export interface MadeLayer {
+  readonly writableKey: string;
+  readonly file: ContentFile;
+  readonly blob: ContentInfo;
+  readonly sizeBytes: number;
+}
+
+export interface BuiltImage {
+  readonly config: ImageConfigFile;
+  readonly layers: readonly Layer[];
+  readonly names: readonly Reference[];
+  readonly parent: Digest | undefined;
+}
+
+export interface PullProgress {
+  readonly id?: string;
+  readonly status?: string;
+  readonly current?: number;
+  readonly total?: number;
+}
+
+/** Runs the processes of `RUN`. */
+export interface StepRunner {
+  /**
+   * Runs a process to its end; nothing of it stays but what it did in its root. When the signal aborts, the process is ended and this rejects with the
+   * signal's reason. Rejects with FailedPrecondition when it cannot start.
+   */
+  run(step: Step, onOutput: OnOutput, signal: AbortSignal): Promise<{ readonly exitCode: number; readonly oomKilled: boolean }>;
+  /** The numbers that `user[:group]` stands for in a mounted root. */
+  owner(rootPath: string, text: string): { readonly uid: number; readonly gid: number };
+}
+
+export type OnOutput = (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void | Promise<void>;
+
+export interface Step {
+  readonly id: string;
+  readonly rootPath: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: string;
+  readonly hostname: string;
+  readonly network: string;
+  readonly insecure: boolean;
+  readonly mounts: readonly StepMount[];
+  readonly limits: StepLimits;
+}
+
+export type StepMount =
+  | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readOnly: boolean }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number };
+
+/** 0 and empty texts: no limit of its own. */
+export interface StepLimits {
+  readonly memoryBytes: number;
+  readonly memorySwapBytes: number;
+  readonly cpuShares: number;
+  readonly cpuPeriod: number;
+  readonly cpuQuota: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly cgroupParent: string;
+  readonly shmSizeBytes: number;
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly extraHosts: readonly string[];
+}
+
+/** Brings things here that are neither files of the context nor images. */
+export interface RemoteSources {
+  /**
+   * Downloads into `directory`, as a file with the name that the URL or the answer gives and the time of the answer's Last-Modified. Rejects with
+   * InvalidArgument for an answer that is no success, with DataLoss when the checksum is another one.
+   */
+  download(url: string, directory: string, options: DownloadOptions, signal: AbortSignal): Promise<Downloaded>;
+  /** Checks a commit out into `directory`. Rejects with InvalidArgument. */
+  checkout(source: GitSource, directory: string, signal: AbortSignal): Promise<{ readonly commit: string }>;
+}
+
+export interface DownloadOptions {
+  readonly checksum?: string | undefined;
+}
+
+export interface Downloaded {
+  readonly path: string;
+  readonly contentType: string;
+}
+
+export interface GitSource {
+  readonly url: string;
+  /** Branch, tag, commit; empty: the default branch. */
+  readonly ref: string;
+  readonly subdirectory: string;
+  readonly keepGitDirectory: boolean;
+  /** A commit that begins with this. */
+  readonly checksum?: string | undefined;
+  readonly submodules: boolean;
+}
+
+/** What a client has for `--mount=type=secret` and `type=ssh`. */
+export interface ClientSecrets {
+  /** Undefined when the client has no such secret. */
+  secret(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+}

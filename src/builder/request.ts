@@ -1,0 +1,74 @@
+import type { RegistryAuth } from '#core/registry.ts';
+import type { Platform } from '#oci/platform.ts';
+import type { Reference } from '#oci/reference.ts';
+import type { ClientSecrets, StepLimits } from './ports.ts';
+
+/** What is to be built. */
+export interface BuildRequest {
+  readonly dockerfile: { readonly name: string; readonly text: string };
+  /** The directory with the build context; undefined: there is none. */
+  readonly contextDir: string | undefined;
+  /** Names that stand for something else than an image or a stage (`--build-context`). */
+  readonly namedContexts: ReadonlyMap<string, NamedContext>;
+  /** A stage's name; empty: the last one. */
+  readonly target: string;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  /** Added to the image's labels. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Undefined: the machine's. */
+  readonly platform: Platform | undefined;
+  /** Steps that are done anew whatever the cache has: all, or those of these stages. */
+  readonly noCache: 'all' | ReadonlySet<string>;
+  /** Asks registries for newer base images. */
+  readonly pull: boolean;
+  /** For steps that do not say: `default`, `none`, `host`, or a network. */
+  readonly network: string;
+  readonly limits: StepLimits;
+  readonly hostname: string;
+  /** What steps may ask for. */
+  readonly entitlements: ReadonlySet<Entitlement>;
+  readonly names: readonly Reference[];
+  /** One layer for everything that the build adds to its base image. */
+  readonly squash: boolean;
+  /** The credentials for a registry, if there are any. */
+  readonly authOf: (domain: string) => RegistryAuth | undefined;
+  readonly secrets: ClientSecrets;
+}
+
+export type Entitlement = 'network.host' | 'security.insecure' | 'device';
+
+export type NamedContext = { readonly kind: 'directory'; readonly path: string } | { readonly kind: 'image'; readonly reference: string };
+
+/** Follows a build. Steps are told of in the order in which things happen, which is not that of the file. */
+export interface BuildObserver {
+  /** Called first, with all steps in the order of the file. */
+  planned(steps: readonly StepInfo[]): void;
+  started(step: StepInfo): void;
+  /** A process with this id does the step's work. */
+  processStarted(step: StepInfo, id: string): void;
+  /** Bytes that a step wrote. */
+  output(step: StepInfo, stream: 'stdout' | 'stderr', chunk: Uint8Array): void;
+  /** How a base image comes here. */
+  progress(
+    step: StepInfo,
+    progress: { readonly id?: string; readonly status?: string; readonly current?: number; readonly total?: number },
+  ): void;
+  finished(step: StepInfo, result: StepResult): void;
+}
+
+/** One line of the file. */
+export interface StepInfo {
+  /** From 1. */
+  readonly number: number;
+  readonly code: string;
+  readonly stage: string;
+}
+
+export interface StepResult {
+  /** `done`: files were worked on; `config`: only the configuration changed, or nothing had to be done. */
+  readonly how: 'cached' | 'done' | 'config';
+  /** The id that an image made of everything so far would have. */
+  readonly imageId: string;
+  /** The id of the process that did it, if there was one. */
+  readonly processId?: string | undefined;
+}

@@ -1,0 +1,301 @@
+import { invalidArgument } from '#base/errors.ts';
+import { sha256, type Digest } from '#oci/digest.ts';
+import type { ImageConfigFile, ImageHistory } from '#oci/image-config.ts';
+import { type Platform, normalizePlatform } from '#oci/platform.ts';
+import { parseReference, withDefaultTag } from '#oci/reference.ts';
+import { dispatch, type DispatchContext } from '../dockerfile/dispatch.ts';
+import type { Instruction } from '../dockerfile/instructions.ts';
+import type { Operation, StageState } from '../dockerfile/operations.ts';
+import { parseTrigger } from '../dockerfile/parse.ts';
+import { beginStage, continueStage, emptyImage } from '../dockerfile/stage-state.ts';
+import { type BuildPlan, neededStages, type PlannedStage, resolveSource, type SourceReference } from '../dockerfile/stages.ts';
+import { prepareCopy, type SourceTree } from '../operations/copy.ts';
+import { prepareRun } from '../operations/run.ts';
+import { prepareWorkdir } from '../operations/workdir.ts';
+import type { BaseImage, Layer } from '../ports.ts';
+import type { BuildObserver, StepInfo, StepResult } from '../request.ts';
+import { performOrReuse, type PreparedWork, type WorkResult } from './perform.ts';
+import type { BuildSession } from './session.ts';
+
+/** What a stage has come to. */
+export interface StageResult {
+  readonly state: StageState;
+  readonly layers: readonly Layer[];
+  /** When each entry of the history happened; undefined where nothing says. */
+  readonly times: readonly (string | undefined)[];
+  /** The image that it began with, and how many layers and history entries are that one's. */
+  readonly base: { readonly id: Digest | undefined; readonly layers: number; readonly history: number };
+}
+
+interface DoneOperation extends WorkResult {
+  readonly processId: string | undefined;
+}
+
+/** Where the steps are kept that belong to no stage. */
+const outsideStages = -1;
+
+/** Builds the target of a plan. Stages that nobody needs are left out; those that do not need each other are built at the same time. */
+export class Build {
+  readonly #session: BuildSession;
+  readonly #plan: BuildPlan;
+  readonly #observer: BuildObserver;
+  readonly #dispatch: DispatchContext;
+  readonly #stages = new Map<number, Promise<StageResult>>();
+  readonly #images = new Map<string, Promise<BaseImage>>();
+  readonly #contextNames: ReadonlySet<string>;
+  /** By stage, what is said of each of its lines, `FROM` first. */
+  #steps: ReadonlyMap<number, readonly StepInfo[]> = new Map();
+
+  constructor(session: BuildSession, plan: BuildPlan, observer: BuildObserver) {
+    this.#session = session;
+    this.#plan = plan;
+    this.#observer = observer;
+    this.#contextNames = new Set(session.request.namedContexts.keys());
+    this.#dispatch = {
+      source: plan.parsed.source,
+      escape: plan.parsed.directives.escape,
+      buildArgs: session.request.buildArgs,
+      globals: plan.globals,
+    };
+  }
+
+  async run(): Promise<StageResult> {
+    const needed = neededStages(this.#plan, this.#contextNames);
+    this.#steps = this.#number(needed);
+    this.#observer.planned([...this.#steps.values()].flat());
+    for (const step of this.#steps.get(outsideStages) ?? []) {
+      this.#observer.started(step);
+      this.#observer.finished(step, { how: 'config', imageId: '' });
+    }
+    const all = [...needed].sort((a, b) => a - b).map(index => this.#stage(index));
+    // A stage that fails fails the build; the session's signal stops the others, and nothing is taken away before all have stopped.
+    const results = await Promise.allSettled(all);
+    const failures = results.flatMap(result => (result.status === 'rejected' ? [result.reason as unknown] : []));
+    if (failures.length > 0) throw this.#session.signal.aborted ? this.#session.signal.reason : failures[0];
+    return await this.#stage(this.#plan.target);
+  }
+
+  #number(needed: ReadonlySet<number>): Map<number, StepInfo[]> {
+    const steps = new Map<number, StepInfo[]>();
+    let number = 0;
+    const next = (code: string, stage: string): StepInfo => ({ number: (number += 1), code, stage });
+    steps.set(
+      outsideStages,
+      this.#plan.parsed.metaArgs.map(({ code }) => next(code, '')),
+    );
+    for (const { stage, label, isReplaced } of this.#plan.stages) {
+      if (!needed.has(stage.index)) continue;
+      const instructions = isReplaced ? [] : stage.instructions;
+      steps.set(stage.index, [next(stage.code, label), ...instructions.map(({ code }) => next(code, label))]);
+    }
+    return steps;
+  }
+
+  #stage(index: number): Promise<StageResult> {
+    const known = this.#stages.get(index);
+    if (known !== undefined) return known;
+    const planned = this.#plan.stages[index];
+    const built =
+      planned === undefined
+        ? Promise.reject(invalidArgument(`there is no stage ${String(index)}`))
+        : this.#build(planned).catch((err: unknown) => {
+            this.#session.fail(err);
+            throw err;
+          });
+    built.catch(() => undefined);
+    this.#stages.set(index, built);
+    return built;
+  }
+
+  async #build(planned: PlannedStage): Promise<StageResult> {
+    const [fromStep, ...steps] = this.#steps.get(planned.stage.index) ?? [];
+    if (fromStep === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
+    this.#observer.started(fromStep);
+    const begun = await this.#begin(planned, fromStep);
+    let { result } = begun;
+    for (const text of begun.triggers) {
+      const trigger = parseTrigger(text, { source: this.#plan.parsed.source, range: planned.stage.range });
+      result = await this.#instruct(planned, trigger, result, fromStep);
+    }
+    const isUnchanged = planned.base.kind === 'image' && begun.triggers.length === 0;
+    this.#observer.finished(fromStep, { how: 'config', imageId: (isUnchanged ? result.base.id : undefined) ?? this.#idOf(result) });
+    for (const [index, instruction] of (planned.isReplaced ? [] : planned.stage.instructions).entries()) {
+      const step = steps[index] ?? fromStep;
+      this.#observer.started(step);
+      const before = result;
+      let how: StepResult['how'] = 'config';
+      let processId: string | undefined;
+      result = await this.#instruct(planned, instruction, before, step, done => {
+        how = done.isCached ? 'cached' : 'done';
+        processId = done.processId;
+      });
+      this.#observer.finished(step, { how, imageId: this.#idOf(result), processId });
+    }
+    return result;
+  }
+
+  /** What a stage stands on, and what its base wants to be done first. */
+  async #begin(planned: PlannedStage, step: StepInfo): Promise<{ readonly result: StageResult; readonly triggers: readonly string[] }> {
+    const { base } = planned;
+    if (base.kind === 'stage') {
+      const before = await this.#stage(base.index);
+      const result = { ...before, state: continueStage(before.state) };
+      return { result, triggers: before.state.image.config?.OnBuild ?? [] };
+    }
+    const platform = planned.platform ?? this.#session.platform;
+    if (base.kind === 'scratch') {
+      const state = beginStage(emptyImage(platform), platform);
+      return { result: { state, layers: [], times: [], base: { id: undefined, layers: 0, history: 0 } }, triggers: [] };
+    }
+    const image = await this.#image(this.#imageName(base), platform, step);
+    const state = beginStage(image.config, normalizePlatform(image.config));
+    const times = (image.config.history ?? []).map(entry => entry.created);
+    const result = { state, layers: image.layers, times, base: { id: image.id, layers: image.layers.length, history: times.length } };
+    return { result, triggers: image.config.config?.OnBuild ?? [] };
+  }
+
+  #imageName(source: SourceReference): string {
+    if (source.kind === 'image') return source.name;
+    if (source.kind !== 'context') throw invalidArgument('a stage cannot begin with this');
+    const context = this.#session.request.namedContexts.get(source.name);
+    if (context?.kind === 'image') return context.reference;
+    throw invalidArgument(`the named context ${JSON.stringify(source.name)} is a directory: a stage cannot begin with it`);
+  }
+
+  /** An image by its name, brought here once for all stages that want it. */
+  #image(name: string, platform: Platform, step: StepInfo): Promise<BaseImage> {
+    const key = JSON.stringify([name, platform]);
+    const known = this.#images.get(key);
+    if (known !== undefined) return known;
+    const image = this.#fetchImage(name, platform, step);
+    image.catch(() => undefined);
+    this.#images.set(key, image);
+    return image;
+  }
+
+  async #fetchImage(name: string, platform: Platform, step: StepInfo): Promise<BaseImage> {
+    const { request, workspace, signal } = this.#session;
+    const here = request.pull ? undefined : await workspace.find(name, platform);
+    if (here !== undefined) return here;
+    const reference = withDefaultTag(parseReference(name));
+    const report = (progress: Parameters<BuildObserver['progress']>[1]): void => this.#observer.progress(step, progress);
+    return await workspace.pull(reference, platform, request.authOf(reference.domain), report, signal);
+  }
+
+  async #instruct(
+    planned: PlannedStage,
+    instruction: Instruction,
+    before: StageResult,
+    step: StepInfo,
+    onDone: (done: DoneOperation) => void = () => undefined,
+  ): Promise<StageResult> {
+    this.#session.signal.throwIfAborted();
+    const { state, operation, history } = dispatch(before.state, instruction, this.#dispatch);
+    if (operation === undefined) return advance(before, state, history, undefined);
+    const done = await this.#operate(planned, instruction, operation, before, step);
+    onDone(done);
+    return advance(before, state, history, done);
+  }
+
+  async #operate(
+    planned: PlannedStage,
+    instruction: Instruction,
+    operation: Operation,
+    before: StageResult,
+    step: StepInfo,
+  ): Promise<DoneOperation> {
+    const { request } = this.#session;
+    const parent = before.layers.at(-1)?.chainId;
+    const work = await this.#prepare(planned, instruction, operation, parent);
+    const ignoresCache = request.noCache === 'all' || request.noCache.has(planned.label);
+    let processId: string | undefined;
+    const result = await performOrReuse(this.#session, parent, work, {
+      ignoresCache,
+      onEvent: event => {
+        if (event.kind === 'output') this.#observer.output(step, event.stream, event.chunk);
+        else this.#observer.processStarted(step, (processId = event.id));
+      },
+    });
+    return { ...result, processId };
+  }
+
+  async #prepare(
+    planned: PlannedStage,
+    instruction: Instruction,
+    operation: Operation,
+    parent: Layer['chainId'] | undefined,
+  ): Promise<PreparedWork> {
+    const treeOf = (from: string | undefined): Promise<SourceTree | undefined> => this.#tree(planned, instruction, from);
+    switch (operation.kind) {
+      case 'run':
+        return await prepareRun(this.#session, operation, treeOf);
+      case 'copy':
+        return await prepareCopy(this.#session, operation, parent, await treeOf(operation.from));
+      case 'add':
+        return await prepareCopy(this.#session, operation, parent, await treeOf(undefined));
+      case 'workdir':
+        return prepareWorkdir(this.#session, operation);
+    }
+  }
+
+  /** The files that an instruction's `from` means. */
+  async #tree(planned: PlannedStage, { range }: Instruction, from: string | undefined): Promise<SourceTree | undefined> {
+    const { request } = this.#session;
+    if (from === undefined) return request.contextDir === undefined ? undefined : { root: request.contextDir, keepOwners: false };
+    const source = resolveSource(this.#plan, from, { stage: planned.stage.index, range, namedContexts: this.#contextNames });
+    if (source.kind === 'scratch') return { root: await this.#session.view(undefined), keepOwners: true };
+    if (source.kind === 'stage') {
+      const { layers } = await this.#stage(source.index);
+      return { root: await this.#session.view(layers.at(-1)?.chainId), keepOwners: true };
+    }
+    const context = source.kind === 'context' ? request.namedContexts.get(source.name) : undefined;
+    if (context?.kind === 'directory') return { root: context.path, keepOwners: false };
+    const [step] = this.#steps.get(planned.stage.index) ?? [];
+    if (step === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
+    const image = await this.#image(context?.reference ?? source.name, this.#session.platform, step);
+    return { root: await this.#session.view(image.layers.at(-1)?.chainId), keepOwners: true };
+  }
+
+  #idOf(result: StageResult): string {
+    return sha256(JSON.stringify([result.state.image, result.layers.map(layer => layer.diffId)]));
+  }
+}
+
+/** A stage after one more instruction. */
+function advance(before: StageResult, state: StageState, history: ImageHistory | undefined, done: WorkResult | undefined): StageResult {
+  if (history === undefined) return { ...before, state };
+  const times = [...before.times, done?.layer === undefined ? undefined : done.createdAt];
+  if (done?.layer !== undefined) return { ...before, state, times, layers: [...before.layers, done.layer] };
+  // Nothing was changed: the entry stands for no layer.
+  const entries = state.image.history ?? [];
+  const emptied = done === undefined ? entries : [...entries.slice(0, -1), { ...entries.at(-1), empty_layer: true }];
+  return { ...before, state: { ...state, image: { ...state.image, history: emptied } }, times };
+}
+
+/** What the image says that a stage has become. */
+export function imageConfigOf(session: BuildSession, { state, layers, times, base }: StageResult): ImageConfigFile {
+  const { request, epoch, context } = session;
+  const config = { ...state.image.config, Labels: { ...state.image.config?.Labels, ...request.labels } };
+  const entries = state.image.history ?? [];
+  const image: ImageConfigFile = {
+    ...state.image,
+    config: Object.keys(config.Labels).length === 0 ? state.image.config : config,
+    rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.diffId) },
+  } as ImageConfigFile;
+  if (epoch !== undefined) {
+    const time = new Date(epoch * 1000).toISOString();
+    const history = entries.map((entry, index) => ({ created: index < base.history ? (times[index] ?? time) : time, ...entry }));
+    return { created: time, ...image, history };
+  }
+  const newest = times.slice(base.history).findLast(time => time !== undefined);
+  const content = sha256(JSON.stringify([image, times]));
+  const imageTime = newest ?? context.cache.imageTime(content, new Date().toISOString());
+  let current = times.slice(0, base.history).findLast(time => time !== undefined) ?? imageTime;
+  const history = entries.map((entry, index) => {
+    const known = times[index];
+    if (index < base.history) return entry;
+    current = known ?? current;
+    return { created: current, ...entry };
+  });
+  return { created: imageTime, ...image, history };
+}

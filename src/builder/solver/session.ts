@@ -1,0 +1,105 @@
+import { join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { cleanUp } from '#base/dispose.ts';
+import { newId } from '#base/id.ts';
+import type { Logger } from '#base/log.ts';
+import type { Semaphore } from '#base/semaphore.ts';
+import type { SharedWork } from '#base/shared-work.ts';
+import type { BuildFiles } from '#core/build-files.ts';
+import type { ChainId, Snapshotter } from '#core/snapshots.ts';
+import type { Platform } from '#oci/platform.ts';
+import type { BuildCache, CacheRecord } from '../cache/build-cache.ts';
+import type { CacheMounts } from '../cache/cache-mounts.ts';
+import type { BuildImages, BuildWorkspace, RemoteSources, StepRunner } from '../ports.ts';
+import type { BuildRequest } from '../request.ts';
+
+/** What all builds share. */
+export interface BuilderContext {
+  readonly images: BuildImages;
+  readonly snapshots: Pick<Snapshotter, 'prepare' | 'mount' | 'remove' | 'paths'>;
+  readonly files: BuildFiles;
+  readonly steps: StepRunner;
+  readonly remotes: RemoteSources;
+  readonly cache: BuildCache;
+  readonly cacheMounts: CacheMounts;
+  /** Steps that are under way, by the key of their result. */
+  readonly flights: SharedWork<CacheRecord, StepEvent>;
+  /** How many steps may be done at the same time. */
+  readonly turns: Semaphore;
+  /** What this machine runs. */
+  readonly platform: Platform;
+  /** For files that only a build needs. */
+  readonly workDir: string;
+  /** The same in memory, for what must not be on a disk. */
+  readonly secretsDir: string;
+  readonly log: Logger;
+}
+
+export type StepEvent =
+  | { readonly kind: 'process'; readonly id: string }
+  | { readonly kind: 'output'; readonly stream: 'stdout' | 'stderr'; readonly chunk: Uint8Array };
+
+/** One build under way: what it holds goes when it is disposed. */
+export class BuildSession implements AsyncDisposable {
+  readonly context: BuilderContext;
+  readonly request: BuildRequest;
+  readonly workspace: BuildWorkspace;
+  readonly platform: Platform;
+  /** Aborts when the client leaves and when a part of the build has failed. */
+  readonly signal: AbortSignal;
+  /** Times after this become this (SOURCE_DATE_EPOCH, seconds). */
+  readonly epoch: number | undefined;
+  readonly #resources = new AsyncDisposableStack();
+  readonly #views = new Map<string, Promise<string>>();
+  readonly #failed = new AbortController();
+
+  constructor(context: BuilderContext, request: BuildRequest, epoch: number | undefined, signal: AbortSignal) {
+    this.context = context;
+    this.request = request;
+    this.platform = request.platform ?? context.platform;
+    this.epoch = epoch;
+    this.signal = AbortSignal.any([signal, this.#failed.signal]);
+    this.workspace = this.#resources.use(context.images.workspace());
+  }
+
+  /** A part of the build has failed: the others are stopped, and this is why the build fails. */
+  fail(err: unknown): void {
+    this.#failed.abort(err);
+  }
+
+  /** A directory of the host that shows a chain of layers; for reading only. */
+  view(chain: ChainId | undefined): Promise<string> {
+    const known = this.#views.get(chain ?? '');
+    if (known !== undefined) return known;
+    const view = this.#mountView(chain);
+    this.#views.set(chain ?? '', view);
+    return view;
+  }
+
+  async #mountView(chain: ChainId | undefined): Promise<string> {
+    const key = newId();
+    this.defer('view of a stage', () => this.context.snapshots.remove(key));
+    await this.context.snapshots.prepare(key, chain);
+    return await this.context.snapshots.mount(key, { volatile: true });
+  }
+
+  /** A new directory, gone with the build. */
+  async directory(name: string): Promise<string> {
+    const path = join(this.context.workDir, `${name}-${newId().slice(0, 16)}`);
+    this.defer(`directory ${path}`, () => rm(path, { recursive: true, force: true }));
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return path;
+  }
+
+  defer(what: string, undo: () => unknown): void {
+    this.#resources.defer(() => cleanUp(what, this.context.log, undo));
+  }
+
+  use<T extends Disposable | AsyncDisposable>(resource: T): T {
+    return this.#resources.use(resource);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+}
