@@ -67,6 +67,7 @@ export const filterKeys = {
     'status',
     'volume',
   ],
+  buildPrune: ['description', 'id', 'inuse', 'label', 'label!', 'parent', 'private', 'shared', 'type', 'unused-for', 'until'],
   containersPrune: ['label', 'label!', 'until'],
   images: ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'],
   imagesPrune: ['dangling', 'label', 'label!', 'until'],

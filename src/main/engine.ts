@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '#base/log.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
+import { BuildCache } from '#builder/cache/build-cache.ts';
 import { createContainerService } from '#engine/containers/create-service.ts';
 import { createEventBus } from '#engine/events/bus.ts';
 import { createImageService } from '#engine/images/service.ts';
@@ -35,6 +36,7 @@ import { openNftables } from '#host/sys/nftables.ts';
 import { createLocalVolumeDriver } from '#host/volumes/local-driver.ts';
 import { hostPlatform } from '#oci/platform.ts';
 import type { Services } from '#server/ports.ts';
+import { openBuilder } from './builder.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { engineId } from './engine-id.ts';
 import { containerOptions, networkOptions } from './engine-options.ts';
@@ -105,12 +107,14 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     retry: { ...defaultRetry, attempts: options().maxDownloadAttempts },
     log,
   });
+  const buildCache = new BuildCache(records);
   const images = createImageService({
     content,
     snapshots,
     records,
     events,
     registry,
+    contentUsers: [buildCache],
     users: { usedBy: imageId => containers.usersOfImage(imageId).map(user => ({ containerId: user.id, running: user.running })) },
     platform: hostPlatform(),
     compress,
@@ -122,6 +126,8 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
   const volumes = createVolumeService({ records, drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes') })], events, log });
 
   const limits = limitsSupported(runtime.cgroups.hierarchies);
+  const host = readHostFacts(limits);
+  const settings = containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes });
   const containers = createContainerService({
     records,
     runtime,
@@ -131,15 +137,33 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     volumes,
     logs: openLogStore({ dir: containersDir, log }),
     files: createRootFiles(),
-    host: readHostFacts(limits),
+    host,
     sharedMemory: createSharedMemory(),
     processes: createProcessTable(),
     meter: createUsageMeter(),
     events,
     log,
-    options: containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes }),
+    options: settings,
   });
   opened.defer(async () => await containers.close());
+
+  const builds = opened.use(
+    openBuilder({
+      dataRoot,
+      execRoot,
+      records,
+      cache: buildCache,
+      images,
+      snapshots,
+      runtime,
+      networks,
+      containers,
+      host,
+      options: settings,
+      events,
+      log,
+    }),
+  );
 
   const system = createSystemService({
     id,
@@ -161,10 +185,10 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
 
   const resources = opened.move();
   return {
-    services: { containers, images, networks, volumes, events, system },
+    services: { containers, images, builds, networks, volumes, events, system },
     async recover() {
       const repaired = await containers.recover(AbortSignal.timeout(60_000));
-      return [...repaired, ...(await images.recover())];
+      return [...repaired, ...(await builds.recover()), ...(await images.recover())];
     },
     reloaded() {
       events.publish({

@@ -1,3 +1,4 @@
+import type { BuildService } from '#builder/service.ts';
 import type { ContainerService } from '#engine/containers/service.ts';
 import type { EventBus } from '#engine/events/bus.ts';
 import type { ImageService } from '#engine/images/service.ts';
@@ -8,7 +9,8 @@ import type { VolumeService } from '#engine/volumes/service.ts';
 /** The domain as the routes need it. */
 export interface Services {
   readonly containers: ContainerService;
-  readonly images: Omit<ImageService, 'resolve' | 'idOf' | 'sizeOf' | 'count' | 'recover'>;
+  readonly images: Omit<ImageService, 'resolve' | 'idOf' | 'sizeOf' | 'count' | 'recover' | 'workspace' | 'release' | 'hasLayer'>;
+  readonly builds: Omit<BuildService, 'recover'>;
   readonly networks: Pick<NetworkService, 'inspect' | 'users' | 'list' | 'create' | 'remove' | 'prune'>;
   readonly volumes: Pick<VolumeService, 'list' | 'inspect' | 'create' | 'remove' | 'prune' | 'usage'>;
   readonly events: EventBus;

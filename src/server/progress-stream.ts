@@ -9,17 +9,28 @@ import type { StreamReply } from './reply.ts';
  * stream, which is where clients look for it.
  */
 export function progressReply(run: (report: Report) => Promise<JsonMessage | undefined | void>): StreamReply {
+  return messagesReply(
+    async put => await run(progress => put(toMessage(progress))),
+    err => errorMessage(messageOf(err)),
+  );
+}
+
+/** The same for who has messages already. */
+export function messagesReply(
+  run: (put: (message: JsonMessage) => void) => Promise<JsonMessage | undefined | void>,
+  toErrorMessage: (err: unknown) => JsonMessage,
+): StreamReply {
   return {
     kind: 'stream',
     status: 200,
     contentType: 'application/json',
     start: 'with-data',
     body: collect(run),
-    formatError: err => formatMessage(errorMessage(messageOf(err))),
+    formatError: err => formatMessage(toErrorMessage(err)),
   };
 }
 
-async function* collect(run: (report: Report) => Promise<JsonMessage | undefined | void>): AsyncGenerator<string> {
+async function* collect(run: (put: (message: JsonMessage) => void) => Promise<JsonMessage | undefined | void>): AsyncGenerator<string> {
   let pending = '';
   let wake: () => void = () => undefined;
   const put = (message: JsonMessage): void => {
@@ -27,7 +38,7 @@ async function* collect(run: (report: Report) => Promise<JsonMessage | undefined
     wake();
   };
   let outcome: { readonly error?: unknown } | undefined;
-  const finished = run(progress => put(toMessage(progress))).then(
+  const finished = run(put).then(
     last => {
       if (last) put(last);
       outcome = {};
@@ -53,7 +64,7 @@ async function* collect(run: (report: Report) => Promise<JsonMessage | undefined
   if ('error' in outcome) throw outcome.error;
 }
 
-function toMessage({ id, status, current, total, text, pushed }: ImageProgress): JsonMessage {
+export function toMessage({ id, status, current, total, text, pushed }: ImageProgress): JsonMessage {
   if (pushed !== undefined) {
     return { progressDetail: {}, aux: { Tag: pushed.tag, Digest: pushed.digest, Size: pushed.sizeBytes } };
   }

@@ -149,6 +149,8 @@ export interface DiskUsage {
   Containers?: ContainerSummary[] | null | undefined;
   Volumes?: Volume[] | null | undefined;
   BuildCache?: BuildCacheRecord[] | null | undefined;
+  /** Only below API 1.44. */
+  BuilderSize?: number | undefined;
 }
 
 /** The headers of /_ping. */

@@ -7,6 +7,7 @@ import { json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import { containerSummaryShims, diskUsageImageShims, shim } from '../shims.ts';
 import { toWireSummary } from '../translate/container-inspect.ts';
+import { toWireCacheRecord } from '../translate/build.ts';
 import { toWireImageSummary } from '../translate/image.ts';
 import { toWireVolume } from './volumes.ts';
 
@@ -17,17 +18,21 @@ type Part = (typeof parts)[number];
 export async function diskUsage(request: ApiRequest, services: Services): Promise<Reply> {
   const wanted = wantedParts(request);
   const ifWanted = async <T>(part: Part, read: () => Promise<T>): Promise<T | null> => (wanted.has(part) ? await read() : null);
-  const [images, containers, volumes] = await Promise.all([
+  const [images, containers, volumes, cache] = await Promise.all([
     ifWanted('image', async () => await services.images.list({ all: false, filters: {}, sharedSize: true })),
     ifWanted('container', async () => await services.containers.list({ all: true, limit: 0, size: true, filters: new Map() })),
     ifWanted('volume', async () => await volumesWithUsage(services.volumes)),
+    ifWanted('build-cache', async () => await services.builds.usage()),
   ]);
   const usage: DiskUsage = {
     ...(images === null ? {} : { LayersSize: services.images.layersSize() }),
     Images: images?.map(image => shim(diskUsageImageShims, request.version, toWireImageSummary(image))) ?? null,
     Containers: containers?.map(each => shim(containerSummaryShims, request.version, toWireSummary(each))) ?? null,
     Volumes: volumes,
-    BuildCache: wanted.has('build-cache') ? [] : null,
+    BuildCache: cache?.map(toWireCacheRecord) ?? null,
+    ...(isBefore(request.version, '1.44') && cache !== null
+      ? { BuilderSize: cache.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
+      : {}),
   };
   return json(usage);
 }

@@ -1,5 +1,6 @@
 import type { Services } from '../ports.ts';
 import type { Route } from '../router.ts';
+import { buildRoutes } from './build.ts';
 import { containerStreamRoutes } from './container-streams.ts';
 import { containerRoutes } from './containers.ts';
 import { execRoutes } from './exec.ts';
@@ -13,6 +14,7 @@ import { volumeRoutes } from './volumes.ts';
 export const allRoutes = (services: Services): Route[] => [
   ...systemRoutes(services),
   ...unservedRoutes(),
+  ...buildRoutes(services),
   ...containerStreamRoutes(services),
   ...containerRoutes(services),
   ...execRoutes(services),

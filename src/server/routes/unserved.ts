@@ -39,7 +39,7 @@ export const unservedRoutes = (): Route[] => [
   ),
   ...unserved('registries are not searched', 'GET /images/search'),
   ...unserved('attestations are not read', 'GET /images/{name:.*}/attestations'),
-  ...unserved('images are not built', 'POST /build', 'POST /build/cancel', 'POST /session', 'POST /grpc'),
+  ...unserved('BuildKit is not spoken', 'POST /session', 'POST /grpc'),
   ...unserved('cluster volumes cannot be changed', 'PUT /volumes/{name:.*}'),
   ...unserved('this daemon does not form clusters', 'POST /swarm/init', 'POST /swarm/join'),
   ...notInSwarm(
@@ -77,7 +77,6 @@ export const unservedRoutes = (): Route[] => [
   route('GET /plugins/{name:.*}/json', request => {
     throw notFound(`plugin ${JSON.stringify(request.param('name'))} not found`);
   }),
-  route('POST /build/prune', () => json({ CachesDeleted: null, SpaceReclaimed: 0 }), { since: '1.31' }),
   ...unserved(
     'there are no managed plugins',
     'GET /plugins/privileges',
