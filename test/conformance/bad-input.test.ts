@@ -180,7 +180,17 @@ const refusedCalls: readonly (readonly [Method, string, number, string, (object 
   ['GET', '/containers/%zz/json', 400, 'invalid URL escape'],
   ['GET', '/no/such/path', 404, 'page not found'],
   ['PUT', '/containers/json', 404, 'page not found'],
-  ['POST', '/build', 501, 'not served'],
+  ['POST', '/build', 400, 'Cannot locate specified Dockerfile: Dockerfile'],
+  ['POST', '/build?t=a:b:c', 400, 'invalid reference format'],
+  ['POST', '/build?buildargs=x', 400, 'invalid JSON'],
+  ['POST', '/build?buildargs=[]', 400, 'buildargs'],
+  ['POST', '/build?platform=x/y/z/a', 400, 'invalid platform "x/y/z/a"'],
+  ['POST', '/build?version=2', 501, 'BuildKit'],
+  ['POST', '/build?squash=1', 400, 'squash is only supported with experimental mode'],
+  ['POST', '/build?remote=what', 400, 'neither a Git repository nor a URL'],
+  ['POST', '/build/cancel', 400, 'build ID not provided'],
+  ['POST', `/build/prune?filters=${query({ what: ['x'] })}`, 400, "invalid filter 'what'"],
+  ['POST', '/grpc', 501, 'not served'],
   ['GET', '/swarm', 503, 'This node is not a swarm manager.'],
 ];
 

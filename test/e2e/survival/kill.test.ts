@@ -214,6 +214,7 @@ async function removeTraces({ api }: TestDaemon): Promise<void> {
   for (const { Id, RepoTags } of await api.expect<{ Id: string; RepoTags: string[] }[]>('GET', '/images/json')) {
     if (!RepoTags.includes('busybox:latest')) await api.expect('DELETE', `/images/${Id}?force=1`);
   }
+  await api.expect('POST', '/build/prune?all=1');
 }
 
 /** With nothing left but one image, its folders hold nothing else. */
@@ -224,6 +225,9 @@ async function checkFolders(daemon: TestDaemon): Promise<void> {
     'data/volumes',
     'data/tmp',
     'data/layers',
+    'data/build/work',
+    'data/build/caches',
+    'run/build-secrets',
     'data/content/ingest',
     'data/content/blobs/sha256',
     'run/containers',

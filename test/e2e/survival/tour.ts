@@ -1,3 +1,4 @@
+import { build } from '#test/helpers/build.ts';
 import type { ApiClient } from '#test/helpers/http.ts';
 
 /** What must be so after every acknowledged step. A step that was under way when the daemon died may or may not have happened. */
@@ -261,7 +262,45 @@ export const steps: readonly Step[] = [
     before: ({ images }) => images.delete('imported:1'),
     run: async ({ api }) => void (await api.expect('DELETE', '/images/imported:1')),
   },
+  {
+    name: 'build an image',
+    run: async ({ api }) => {
+      const { imageId, error } = await build(api, buildContext, { t: 'built:1' });
+      if (imageId === undefined) throw new Error(`the build failed: ${error ?? ''}`);
+    },
+    after: ({ images }) => images.add('built:1'),
+  },
+  {
+    name: 'build it again, of which everything is known',
+    run: async ({ api }) => {
+      const { text, error } = await build(api, buildContext, { t: 'built:2' });
+      if (error !== undefined || text.match(/Using cache/g)?.length !== 4)
+        throw new Error(`the cache was not used: ${error ?? ''}\n${text}`);
+    },
+    after: ({ images }) => images.add('built:2'),
+  },
+  {
+    name: 'remove the built image and the cache',
+    before: ({ images }) => void (images.delete('built:1') && images.delete('built:2')),
+    run: async ({ api }) => {
+      await api.expect('DELETE', '/images/built:1');
+      await api.expect('DELETE', '/images/built:2');
+      await api.expect('POST', '/build/prune?all=1');
+    },
+  },
 ];
+
+const buildContext = {
+  Dockerfile: [
+    'FROM busybox AS first',
+    'RUN --mount=type=cache,target=/cache echo made > /made; echo kept > /cache/kept',
+    'FROM busybox',
+    'WORKDIR /app',
+    'COPY --link a /linked/',
+    'COPY --from=first /made ./',
+  ].join('\n'),
+  a: 'a',
+};
 
 /** Two blocks of zeros end an archive; one without entries is nothing else. */
 const emptyTar = new Uint8Array(1024);

@@ -1,0 +1,28 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'bun:test';
+import { build, buildOk } from '#test/helpers/build.ts';
+import { startDaemon } from '#test/helpers/daemon.ts';
+import { eventually } from '#test/helpers/eventually.ts';
+import { mountsBelow, processesNaming } from '#test/helpers/machine.ts';
+import { needs } from '#test/helpers/needs.ts';
+
+const { describe, test } = needs('root', 'conmon', 'nft');
+
+describe('a daemon that is killed during a build', () => {
+  test('takes the process of the step with it; what was built before is still in the cache', async () => {
+    await using daemon = await startDaemon();
+    const first = 'FROM busybox\nRUN echo first > /first\n';
+    await buildOk(daemon.api, { Dockerfile: first });
+    const lost = build(daemon.api, { Dockerfile: `${first}RUN echo begun; sleep 87654\n` }).catch(() => undefined);
+    await eventually('the step runs', () => processesNaming('sleep 87654').length > 0);
+    await daemon.kill();
+    await lost;
+    await eventually('the process of the step has ended, with no daemon to end it', () => processesNaming('sleep 87654').length === 0);
+    await daemon.start();
+    expect(readdirSync(join(daemon.dataRoot, 'build/work'))).toEqual([]);
+    expect(mountsBelow(daemon.dataRoot)).toEqual([]);
+    expect((await daemon.api.expect<unknown[]>('GET', '/containers/json?all=1')).length).toBe(0);
+    expect((await build(daemon.api, { Dockerfile: first })).text).toContain('Using cache');
+  });
+});
