@@ -39,7 +39,7 @@ test('versions outside the range, unknown paths and wrong methods are told in JS
     ['GET', '/nowhere', 404, 'page not found'],
     ['PUT', '/containers/json', 404, 'page not found'],
     ['POST', '/v1.24/containers/prune', 400, 'POST /containers/prune requires minimum API version 1.25'],
-    ['POST', '/build?t=x', 501, 'POST /build is not served by this daemon yet: images are not built'],
+    ['POST', '/session?x=y', 501, 'POST /session is not served by this daemon yet: BuildKit is not spoken'],
   ] as const;
   for (const [method, path, status, message] of answers) {
     const response = await request(server, method, path);
