@@ -25,6 +25,9 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   const registry: Registry = {
     address,
     folder,
+    get pid() {
+      return child?.pid ?? 0;
+    },
     async start() {
       child = Bun.spawn([cached('docker/usr/bin/docker-registry'), 'serve', join(folder, 'config.yml')], { stdio: ['ignore', log, log] });
       await eventually('the registry answers', async () => [200, 401].includes((await fetch(`http://${address}/v2/`)).status));
@@ -52,6 +55,7 @@ export interface Registry extends AsyncDisposable {
   /** `127.0.0.1:port`. */
   readonly address: string;
   readonly folder: string;
+  readonly pid: number;
   /** Its storage is `data` in its folder: both for tests that let another registry serve it in between. */
   start(): Promise<void>;
   stop(): Promise<void>;

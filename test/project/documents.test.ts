@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'bun:test';
+import { registrySettings } from '#main/registry-settings.ts';
 import { projectRoot } from '#test/helpers/paths.ts';
 
 const read = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
@@ -34,4 +35,9 @@ test('every npm script exists, and the README names only scripts that do', () =>
 test('docs/ARCHITECTURE.md has a row for every folder of src', () => {
   const listed = [...read('docs/ARCHITECTURE.md').matchAll(/^\| `src\/(\w+)` \|/gm)].map(([, name]) => name);
   expect(listed.toSorted()).toEqual(readdirSync(join(projectRoot, 'src')).toSorted());
+});
+
+test('docs/registry.md has a row for every setting of the registry, with its flag', () => {
+  const listed = [...read('docs/registry.md').matchAll(/^\| `([\w.]+)` \| (?:`--([\w-]+)`)? *\|/gm)].map(([, key, flag]) => [key, flag]);
+  expect(listed).toEqual(registrySettings.filter(({ accepted }) => accepted === undefined).map(({ key, flag }) => [key, flag]));
 });

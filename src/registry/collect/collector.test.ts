@@ -137,7 +137,7 @@ describe('collection', () => {
     }
   }
 
-  test.each(Array.from({ length: 12 }, (_, seed) => seed))(
+  test.each(Array.from({ length: 8 }, (_, seed) => seed))(
     'beside pushes, mounts, deletes and collections: what was accepted stays whole (seed %d)',
     async seed => {
       await using place = await openTestRegistry({ graceMs: 0 });

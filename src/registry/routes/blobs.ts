@@ -14,16 +14,14 @@ export async function getBlob(exchange: Exchange, rawName: string, rawDigest: st
   const digest = parseDigestOf(rawDigest);
   const { blobs, upstreams } = exchange.services;
   const isHead = exchange.request.method === 'HEAD';
-  const size =
-    blobs.findKnown(name, digest) ?? (isHead ? undefined : await blobs.find(name, digest)) ?? (await blobs.promise(name, digest));
+  // Whoever only asks whether it is there may leave out an upload because of the answer.
+  const size = isHead ? await blobs.promise(name, digest) : (blobs.findKnown(name, digest) ?? (await blobs.find(name, digest)));
   if (size === undefined) {
     const fetched = upstreams.covers(name) ? await upstreams.blob(name, digest, exchange.request) : undefined;
     if (fetched === undefined) throw refusal('BLOB_UNKNOWN', undefined, { detail: { digest } });
     exchange.activity = { action: 'pull', kind: 'blob', repository: name, digest, sizeBytes: fetched.sizeBytes };
     return fetched.response;
   }
-  // Whoever asks this may leave out an upload because of the answer.
-  if (isHead && (await blobs.promise(name, digest)) === undefined) throw refusal('BLOB_UNKNOWN', undefined, { detail: { digest } });
   exchange.activity = { action: 'pull', kind: 'blob', repository: name, digest, sizeBytes: size };
   const headers: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
