@@ -22,24 +22,78 @@ export interface ReadLogs {
   readonly follow?: { readonly ended: Promise<unknown> };
 }
 
-/** Keeps older generations of logs whose size is limited. */
-export interface LogKeeper {
-  /**
-   * From now until it is disposed, keeps `files - 1` generations beside the log that the monitor writes. Call it before the container starts,
-   * and after a restart of the daemon for those that run.
-   */
-  keep(containerId: string, files: number): Disposable;
+/** A logging driver and its options, as `--log-driver` and `--log-opt` name them. */
+export interface LogConfig {
+  readonly type: string;
+  readonly config: Readonly<Record<string, string>>;
 }
 
-/** Reads what a container's monitor logged. */
+/** Whose log it is, and what the log may say of it. */
+export interface LogSubject {
+  readonly id: string;
+  /** Without the leading slash. */
+  readonly name: string;
+  /** RFC 3339. */
+  readonly created: string;
+  readonly imageId: string;
+  /** As the user wrote it. */
+  readonly imageName: string;
+  readonly entrypoint: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly logConfig: LogConfig;
+}
+
+/** What a log has to know and asks of the run whose output it takes. */
+export interface LoggedRun {
+  /** It began before this daemon did. */
+  readonly goesOn: boolean;
+  /** Clients are being given output at this moment: what can wait is not to take their time. */
+  isFlowing(): boolean;
+  /** Has the monitor begin a new file at the capture's path. A run that has ended is fine. */
+  beginCapture(): void;
+  /** Keeps the container from writing more until what it returns is disposed: its writes wait. */
+  hold(): Promise<Disposable>;
+}
+
+/** The log of a run. */
+export interface OpenLog {
+  /** Where the monitor writes what the container says. */
+  readonly capturePath: string;
+  /** The monitor begins the file anew, losing what it held, rather than let it grow beyond this; undefined: never. Only a daemon that is away lets it come to that. */
+  readonly captureMaxBytes: number | undefined;
+  /**
+   * The run has ended: resolves when everything it wrote can be read. What a receiver has not got yet still goes to it. With `removesLog` nobody will read
+   * it but those who do already.
+   */
+  end(options: { readonly removesLog: boolean }): Promise<void>;
+}
+
+/** What containers write, kept and passed on as their logging drivers say. */
 export interface LogStore {
-  /** Where the container's log goes; undefined when this driver keeps none. */
+  /** Drivers there are, in the order of their names, without `none`. */
+  readonly drivers: readonly string[];
+  /** Rejects with InvalidArgument for a driver that does not exist, an option that the driver does not have, or a value that it cannot take. */
+  check(config: LogConfig): void;
+  /** The file that others may read while it is written; undefined when the driver has none. */
   path(containerId: string, driver: string): string | undefined;
+  /**
+   * Begins to take the output of a run: call it before the run starts, and after a restart of the daemon for each that runs. Undefined: the driver takes
+   * nothing. Rejects with FailedPrecondition when the driver is to wait for its receiver and cannot reach it.
+   */
+  open(subject: LogSubject, run: LoggedRun, signal: AbortSignal): Promise<OpenLog | undefined>;
+  /** After a restart of the daemon, for a container that does not run: goes on to pass on what it wrote. True when something was left. */
+  resume(subject: LogSubject): Promise<boolean>;
   /**
    * Entries in the order written, as many at a time as were read at once: send a batch on in one write. A log that does not exist yet is empty.
    * Rejects with NotImplemented when the driver cannot be read, at once and not when the first batch is asked for.
    */
-  read(containerId: string, driver: string, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch>;
-  /** Removes the log; none is fine. */
+  read(containerId: string, config: LogConfig, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch>;
+  /** What `details` shows beside each line: the labels, variables and tag that the options choose. */
+  details(subject: LogSubject): Readonly<Record<string, string>>;
+  /** Removes the log, after a moment for a receiver to get what it has not got; none is fine. */
   remove(containerId: string): Promise<void>;
+  /** Lets go of every log; containers go on writing. */
+  close(): Promise<void>;
 }

@@ -25,7 +25,7 @@ export interface CreateContainer {
   readonly io: ProcessIo;
   /** Where the monitor writes the output; undefined: nowhere (log driver `none`). */
   readonly logPath: string | undefined;
-  /** The monitor begins the log anew when it would become larger. Older generations are kept only while `LogKeeper.keep` runs. */
+  /** The monitor begins the log anew, as `reopenLog` does, when it would become larger. */
   readonly logMaxBytes?: number;
   /** Its processes end when this daemon does, however it ends: nobody would go on with what they do. */
   readonly endsWithDaemon?: boolean;
@@ -82,6 +82,8 @@ export interface ContainerRuntime {
    * started too. A process that is gone rejects with NotFound.
    */
   kill(id: string, signal: number, options?: { readonly all?: boolean; readonly execId?: string }): Promise<void>;
+  /** Has the monitor begin the container's log anew: an empty file takes the place of the one it wrote to. A container that has ended is fine. */
+  reopenLog(id: string): void;
   resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void>;
   /** Resolves when the process has ended and all its output was written; at once when it has ended before. Rejects with NotFound for an unknown one. */
   wait(key: ProcessKey): Promise<ExitStatus>;

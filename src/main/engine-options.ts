@@ -4,7 +4,6 @@ import type { NetworkOptions } from '#engine/networks/options.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { defaultRuntimeName, findInit } from './programs.ts';
 import { readSeccompSetting } from './seccomp-profile.ts';
-import { logDrivers } from './settings-facts.ts';
 
 export function networkOptions(options: DaemonOptions, engineId: string, bridgeName: string): NetworkOptions {
   return {
@@ -46,7 +45,6 @@ export function containerOptions(options: () => DaemonOptions, places: Container
     initPath: findInit(fixed.initPath),
     defaultUlimits: fixed.defaultUlimits,
     defaultLog: { type: fixed.logDriver, config: fixed.logOpts },
-    logDrivers,
     defaultShmSizeBytes: fixed.defaultShmSizeBytes,
     defaultIpcMode: fixed.defaultIpcMode,
     defaultCgroupnsMode: fixed.defaultCgroupnsMode,

@@ -44,6 +44,7 @@ import { instanceFor } from './instance.ts';
 import { componentVersions, defaultRuntimeName, findInit, findRuntimes } from './programs.ts';
 import { reloadAttributes } from './reload.ts';
 import { describeSettings } from './settings-facts.ts';
+import { journalSocket, renderTag } from './log-tools.ts';
 import { productVersion } from './version.ts';
 
 export interface Engine {
@@ -135,7 +136,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     images,
     networks,
     volumes,
-    logs: openLogStore({ dir: containersDir, log }),
+    logs: openLogStore({ dir: containersDir, log, render: renderTag, journalSocket: journalSocket() }),
     files: createRootFiles(),
     host,
     sharedMemory: createSharedMemory(),

@@ -1,10 +1,9 @@
 import { statfsSync } from 'node:fs';
 import type { RuntimeBinary } from '#core/runtime.ts';
+import { driverNames } from '#host/logs/drivers.ts';
 import type { DaemonSettings } from '#engine/system/ports.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { defaultRuntimeName, findInit } from './programs.ts';
-
-export const logDrivers = ['json-file', 'local', 'none'] as const;
 
 // statfs(2), f_type, with the names that Docker gives them.
 const filesystemNames: Readonly<Record<number, string>> = {
@@ -51,7 +50,7 @@ export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<s
     },
     volumeDrivers: ['local'],
     networkDrivers: ['bridge', 'host', 'null'],
-    logDrivers,
+    logDrivers: driverNames,
     securityOptions: [
       `name=seccomp,profile=${options.seccompProfile === 'builtin' ? 'builtin' : options.seccompProfile}`,
       ...(options.defaultCgroupnsMode === 'private' ? ['name=cgroupns'] : []),

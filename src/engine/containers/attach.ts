@@ -68,7 +68,7 @@ async function connectHub(ctx: Context, entry: Entry, hub: StreamHub): Promise<v
 async function replayLogs(ctx: Context, entry: Entry, options: AttachOptions, client: ClientStream): Promise<void> {
   const { id, hostConfig } = entry.container;
   const read: ReadLogs = { stdout: options.stdout, stderr: options.stderr, untilNano: BigInt(Date.now()) * 1_000_000n };
-  for await (const batch of ctx.logs.read(id, hostConfig.logConfig.type, read, client.gone)) {
+  for await (const batch of ctx.logs.read(id, hostConfig.logConfig, read, client.gone)) {
     for (const { stream, line } of batch) await client.write(stream, line);
   }
 }

@@ -1,10 +1,19 @@
 import { describe, expect, test } from 'bun:test';
+import { invalidArgument } from '#base/errors.ts';
+import type { LogConfig } from '#core/logs.ts';
 import { checkRequest } from './check-config.ts';
 import type { ContainerConfig, HostConfig, RestartPolicy } from './model.ts';
 import { aConfig, aHostConfig, everyLimit, someHost, someOptions } from './test-values.ts';
 
 const checked = (hostConfig: Partial<HostConfig>, config: Partial<ContainerConfig> = {}, host = someHost()) =>
-  checkRequest(aConfig(config), aHostConfig(hostConfig), someOptions(), host).warnings;
+  checkRequest(aConfig(config), aHostConfig(hostConfig), { options: someOptions(), host, logs }).warnings;
+
+const logs = {
+  check(config: LogConfig): void {
+    if (config.type === 'json-file' && Object.keys(config.config).length === 0) return;
+    throw invalidArgument(`refused by the driver: ${JSON.stringify(config)}`);
+  },
+};
 
 const refused = (hostConfig: Partial<HostConfig>, config: Partial<ContainerConfig> = {}, host = someHost()): string => {
   try {
@@ -74,12 +83,11 @@ describe('host config', () => {
       'Decoding seccomp profile failed: it must be an object with a defaultAction, such as "SCMP_ACT_ERRNO"',
     ],
     ['runtime', { runtime: 'nope' }, 'unknown or invalid runtime name: nope'],
-    ['log driver', { logConfig: { type: 'nope', config: {} } }, 'error looking up logging plugin nope: plugin "nope" not found'],
-    ['log option', { logConfig: { type: 'json-file', config: { nope: '1' } } }, "unknown log opt 'nope' for json-file log driver"],
+    ['log driver', { logConfig: { type: 'nope', config: {} } }, 'refused by the driver: {"type":"nope","config":{}}'],
     [
       'log option of the default driver',
       { logConfig: { type: '', config: { nope: '1' } } },
-      "unknown log opt 'nope' for json-file log driver",
+      'refused by the driver: {"type":"json-file","config":{"nope":"1"}}',
     ],
     ['isolation', { isolation: 'hyperv' }, 'Invalid isolation: "hyperv" - linux only supports \'default\''],
     ['device request', { deviceRequests: [device] }, 'could not select device driver "nvidia" with capabilities: [[gpu]]'],
@@ -155,7 +163,11 @@ describe('resources', () => {
     const cannot = (...lacks: (keyof typeof everyLimit)[]) =>
       someHost({ limits: { ...everyLimit, ...Object.fromEntries(lacks.map(limit => [limit, false])) } });
     const without = (hostConfig: Partial<HostConfig>, ...lacks: (keyof typeof everyLimit)[]) => {
-      const { limits, warnings } = checkRequest(aConfig(), aHostConfig(hostConfig), someOptions(), cannot(...lacks));
+      const { limits, warnings } = checkRequest(aConfig(), aHostConfig(hostConfig), {
+        options: someOptions(),
+        host: cannot(...lacks),
+        logs,
+      });
       return { warnings, left: Object.fromEntries(Object.keys(hostConfig).map(key => [key, limits[key as keyof HostConfig]])) };
     };
     expect(without({ memoryBytes: 10_000_000, memorySwapBytes: 0 }, 'swapLimit')).toEqual({

@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 import { invalidArgument } from '#base/errors.ts';
 import { resolveCapabilities } from './capabilities.ts';
 import { checkProcessLimits, type Settled, settleResources } from './check-resources.ts';
-import { checkLogOptions } from './log-limits.ts';
+import type { LogStore } from '#core/logs.ts';
+import { mergeLogConfig } from './log-config.ts';
 import type { ContainerConfig, HostConfig, RestartPolicy } from './model.ts';
 import type { ContainerOptions } from './options.ts';
 import type { HostFacts } from './ports.ts';
@@ -10,16 +11,18 @@ import { parseSeccompProfile } from './seccomp.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { parseSignal } from '#base/signals.ts';
 
+/** What a request is checked against. */
+export interface Surroundings {
+  readonly options: ContainerOptions;
+  readonly host: HostFacts;
+  readonly logs: Pick<LogStore, 'check'>;
+}
+
 /**
  * Checks everything that can be said about a request without looking at images or other containers. Returns it without the limits that the kernel
  * cannot enforce; rejects with InvalidArgument.
  */
-export function checkRequest(
-  config: ContainerConfig,
-  hostConfig: HostConfig,
-  options: ContainerOptions,
-  host: HostFacts,
-): Settled<HostConfig> {
+export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, { options, host, logs }: Surroundings): Settled<HostConfig> {
   checkConfig(config);
   if (hostConfig.autoRemove && hostConfig.restartPolicy.name !== 'no') {
     throw invalidArgument("can't create 'AutoRemove' container with restart policy");
@@ -37,7 +40,7 @@ export function checkRequest(
   if (!options.runtimes.has(hostConfig.runtime === '' ? options.defaultRuntime : hostConfig.runtime)) {
     throw invalidArgument(`unknown or invalid runtime name: ${hostConfig.runtime}`);
   }
-  checkLogConfig(hostConfig, options);
+  logs.check(mergeLogConfig(hostConfig.logConfig, options.defaultLog));
   if (hostConfig.isolation !== '' && hostConfig.isolation !== 'default') {
     throw invalidArgument(`Invalid isolation: "${hostConfig.isolation}" - linux only supports 'default'`);
   }
@@ -172,12 +175,4 @@ function checkModes(config: ContainerConfig, hostConfig: HostConfig): void {
 function checkMode(what: string, mode: string, words: readonly string[], mayJoin: boolean): void {
   if (words.includes(mode) || (mayJoin && /^container:.+/.test(mode))) return;
   throw invalidArgument(`invalid ${what} mode: ${mode}`);
-}
-
-function checkLogConfig(hostConfig: HostConfig, options: ContainerOptions): void {
-  const { type } = hostConfig.logConfig;
-  if (type !== '' && !options.logDrivers.includes(type)) {
-    throw invalidArgument(`error looking up logging plugin ${type}: plugin "${type}" not found`);
-  }
-  checkLogOptions(type === '' ? { type: options.defaultLog.type, config: hostConfig.logConfig.config } : hostConfig.logConfig);
 }

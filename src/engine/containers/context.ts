@@ -3,7 +3,7 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import { Semaphore } from '#base/semaphore.ts';
 import type { EventPublisher, EventType } from '#core/events.ts';
-import type { LogKeeper, LogStore } from '#core/logs.ts';
+import type { LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
@@ -22,7 +22,7 @@ export interface ContainerDependencies {
   readonly images: ImageResolver;
   readonly networks: ContainerNetworks;
   readonly volumes: ContainerVolumes;
-  readonly logs: LogStore & LogKeeper;
+  readonly logs: LogStore;
   readonly files: RootFiles;
   readonly host: HostFacts;
   readonly sharedMemory: SharedMemory;

@@ -7,7 +7,7 @@ import { handleExit } from './exit.ts';
 import { killContainer } from './kill.ts';
 import { networkNamespaceOf } from './launch.ts';
 import { inspectContainer, listContainers } from './list.ts';
-import { letGoOfLog, logDetails, readLogs } from './logs.ts';
+import { logSubject, readLogs } from './logs.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
 import { pruneContainers } from './prune.ts';
 import { recoverContainers } from './recover.ts';
@@ -47,7 +47,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     usage: (ref, options, signal) => containerUsage(ctx, ref, options, signal),
     hostMemoryBytes: ctx.host.memoryBytes,
     logs: (ref, options, signal) => readLogs(ctx, ref, options, signal),
-    logDetails: ref => logDetails(ctx.containers.find(ref).container),
+    logDetails: ref => ctx.logs.details(logSubject(ctx.containers.find(ref).container)),
 
     attach: async (ref, options) => attachToContainer(ctx, ref, options),
     resize: (ref, size) => resizeContainer(ctx, ref, size),
@@ -81,9 +81,9 @@ export function createContainerService(dependencies: ContainerDependencies): Con
       for (const entry of ctx.containers.all()) {
         entry.restartTimer?.[Symbol.dispose]();
         entry.hub?.close();
-        letGoOfLog(entry);
         for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
       }
+      await ctx.logs.close();
     },
   };
 }

@@ -6,6 +6,7 @@ import { failpoint } from '#base/failpoint.ts';
 import { newId, shortId } from '#base/id.ts';
 import type { EndpointConfig } from '#core/network.ts';
 import { checkRequest } from './check-config.ts';
+import { mergeLogConfig } from './log-config.ts';
 import { commandLine, mergeConfig } from './config-merge.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import { resolveDevices } from './devices.ts';
@@ -22,7 +23,7 @@ import { systemPaths } from './spec.ts';
 /** Everything is checked before anything is made; what is made is unmade when a later step fails. The record comes last: it makes the rest real. */
 export async function createContainer(ctx: Context, request: CreateRequest, signal: AbortSignal): Promise<CreateResult> {
   const normalized = { ...request.hostConfig, networkMode: normalizeNetworkMode(request.hostConfig.networkMode) };
-  const { limits: asked, warnings: ofLimits } = checkRequest(request.config, normalized, ctx.options, ctx.host);
+  const { limits: asked, warnings: ofLimits } = checkRequest(request.config, normalized, ctx);
   const warnings = [...ofLimits, ...discardedPorts(asked)];
   const wantedName = request.name === undefined || request.name === '' ? undefined : parseName(request.name);
   if (request.config.image === '') throw invalidArgument('no image specified: name the image to make the container from');
@@ -112,16 +113,11 @@ function withDefaults(asked: HostConfig, { options, host }: Context): HostConfig
     ipcMode: asked.ipcMode === '' ? options.defaultIpcMode : asked.ipcMode,
     cgroupnsMode: asked.cgroupnsMode === '' ? options.defaultCgroupnsMode : asked.cgroupnsMode,
     runtime: asked.runtime === '' ? options.defaultRuntime : asked.runtime,
-    logConfig: asked.logConfig.type === '' ? mergeLogConfig(asked, options.defaultLog) : asked.logConfig,
+    logConfig: mergeLogConfig(asked.logConfig, options.defaultLog),
     maskedPaths: asked.privileged ? [] : (asked.maskedPaths ?? paths.maskedPaths),
     readonlyPaths: asked.privileged ? [] : (asked.readonlyPaths ?? paths.readonlyPaths),
   };
 }
-
-const mergeLogConfig = (asked: HostConfig, byDefault: Context['options']['defaultLog']): HostConfig['logConfig'] => ({
-  type: byDefault.type,
-  config: { ...byDefault.config, ...asked.logConfig.config },
-});
 
 function defaultHostname(config: ContainerConfig, hostConfig: HostConfig, id: string): string {
   if (config.hostname !== '') return config.hostname;

@@ -1,3 +1,4 @@
+import type { OpenLog } from '#core/logs.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
 import type { WaitResult } from './service.ts';
@@ -19,8 +20,8 @@ export class Entry {
   restartDelayMs = 0;
   /** Aborts when its health is not watched any more. */
   healthWatch: AbortController | undefined;
-  /** Keeps older generations of the present run's log. */
-  logKeeper: Disposable | undefined;
+  /** Takes what the present run writes. */
+  log: OpenLog | undefined;
   removing = false;
   /** Its exit does not remove it although it is to go by itself: it is being restarted. */
   keepOnExit = false;

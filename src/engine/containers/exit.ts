@@ -5,7 +5,7 @@ import { type Context, publish } from './context.ts';
 import type { Entry } from './entry.ts';
 import { unwatchHealth } from './health-checks.ts';
 import { releaseIpc } from './ipc.ts';
-import { letGoOfLog } from './logs.ts';
+import { closeLog } from './logs.ts';
 import { unmountSources } from './mounts.ts';
 import { removeLocked } from './remove.ts';
 import { scheduleRestart } from './restart-by-policy.ts';
@@ -45,7 +45,8 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   entry.hub = undefined;
   if (exit.oomKilled) publish(ctx, container, 'oom');
   publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.floor(ranMs / 1000))) });
-  await releaseRun(ctx, entry);
+  const removes = container.hostConfig.autoRemove && !entry.keepOnExit && delayMs === undefined;
+  await releaseRun(ctx, entry, { removesLog: removes });
   // Those that ran have ended with it, and their clients have been told; what was just being started has not come to be.
   for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
   failpoint('container.exit.released');
@@ -56,15 +57,15 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
 }
 
 /** Takes away what only a running container has: process state, network, mounts. Every step is tried; failures are logged and left to the next start. */
-export async function releaseRun(ctx: Context, entry: Entry): Promise<void> {
+export async function releaseRun(ctx: Context, entry: Entry, { removesLog }: { readonly removesLog: boolean }): Promise<void> {
   const { container } = entry;
   const { id } = container;
-  letGoOfLog(entry);
   if (container.hostConfig.ipcMode === 'shareable')
     await cleanUp(`shared memory of container ${id}`, ctx.log, () => releaseIpc(ctx, container));
   await Promise.all([
     cleanUp(`process of container ${id}`, ctx.log, () => ctx.runtime.remove(id)),
     cleanUp(`network of container ${id}`, ctx.log, () => ctx.networks.teardown(id)),
+    closeLog(ctx, entry, { removesLog }),
   ]);
   await cleanUp(`mounts of container ${id}`, ctx.log, () => unmountSources(ctx, container));
   await cleanUp(`root of container ${id}`, ctx.log, () => ctx.snapshots.unmount(id));

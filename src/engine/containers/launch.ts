@@ -10,7 +10,7 @@ import type { Entry } from './entry.ts';
 import { healthCheckOf, startingHealth } from './health.ts';
 import { watchHealth } from './health-checks.ts';
 import { prepareIpc, releaseIpc } from './ipc.ts';
-import { letGoOfLog, limitLog } from './logs.ts';
+import { closeLog, openLog } from './logs.ts';
 import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
 import { linkedEnvironment, linkedHosts, refreshLinksTo } from './links.ts';
@@ -63,7 +63,9 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
   await using undo = new AsyncDisposableStack();
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
   const runtime = runtimeOf(ctx, container);
-  defer('log', () => letGoOfLog(entry));
+  defer('log', () => closeLog(ctx, entry, { removesLog: false }));
+  const log = await openLog(ctx, entry, false, signal);
+  failpoint('container.start.logged');
   const preparing = prepare(ctx, container, defer, signal);
   const creating = ctx.runtime.create(
     {
@@ -71,8 +73,8 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
       spec: preparing.then(({ spec }) => spec),
       runtime,
       io: { tty: config.tty, stdin: config.openStdin, keepStdinOpen: config.openStdin && !config.stdinOnce },
-      logPath: ctx.logs.path(id, hostConfig.logConfig.type),
-      ...limitLog(ctx, entry),
+      logPath: log?.capturePath,
+      ...(log?.captureMaxBytes === undefined ? {} : { logMaxBytes: log.captureMaxBytes }),
     },
     signal,
   );

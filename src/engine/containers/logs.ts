@@ -1,8 +1,8 @@
-import { invalidArgument } from '#base/errors.ts';
-import type { LogBatch } from '#core/logs.ts';
+import { cleanUp } from '#base/dispose.ts';
+import { conflict, invalidArgument } from '#base/errors.ts';
+import type { LogBatch, LoggedRun, LogSubject, OpenLog } from '#core/logs.ts';
 import type { Context } from './context.ts';
 import type { Entry } from './entry.ts';
-import { logLimits } from './log-limits.ts';
 import type { Container } from './model.ts';
 import type { LogOptions } from './service.ts';
 import { isRunning } from './state.ts';
@@ -17,13 +17,16 @@ export function readLogs(
   const entry = ctx.containers.find(ref);
   const { container } = entry;
   if (!options.stdout && !options.stderr) throw invalidArgument('Bad parameters: you must choose at least one stream');
+  if (container.state.status === 'removing' || container.state.status === 'dead') {
+    throw conflict('can not get logs from container which is dead or marked for removal');
+  }
   const { tail, sinceNano, untilNano, stdout, stderr } = options;
   const follow = options.follow && isRunning(container.state) ? { ended: entry.exited ?? Promise.resolve() } : undefined;
   return {
     tty: container.config.tty,
     batches: ctx.logs.read(
       container.id,
-      container.hostConfig.logConfig.type,
+      container.hostConfig.logConfig,
       {
         stdout,
         stderr,
@@ -37,30 +40,46 @@ export function readLogs(
   };
 }
 
-/** Limits the log of a run that is about to begin, or goes on: the monitor begins it anew at this size, and the older files are kept from now on. */
-export function limitLog(ctx: Context, entry: Entry): { readonly logMaxBytes?: number } {
-  const { logConfig } = entry.container.hostConfig;
-  if (ctx.logs.path(entry.id, logConfig.type) === undefined) return {};
-  const { maxBytes, files } = logLimits(logConfig);
-  if (maxBytes === undefined) return {};
-  letGoOfLog(entry);
-  entry.logKeeper = ctx.logs.keep(entry.id, files);
-  return { logMaxBytes: maxBytes };
+/** Begins to keep what a run writes: one that is about to begin or, with `goesOn`, one that a daemon before this has begun. */
+export async function openLog(ctx: Context, entry: Entry, goesOn: boolean, signal: AbortSignal): Promise<OpenLog | undefined> {
+  entry.log = await ctx.logs.open(logSubject(entry.container), loggedRun(ctx, entry, goesOn), signal);
+  return entry.log;
 }
 
-export function letGoOfLog(entry: Entry): void {
-  entry.logKeeper?.[Symbol.dispose]();
-  entry.logKeeper = undefined;
+function loggedRun(ctx: Context, entry: Entry, goesOn: boolean): LoggedRun {
+  const { id } = entry;
+  return {
+    goesOn,
+    isFlowing: () => entry.hub?.isFlowing === true,
+    beginCapture: () => ctx.runtime.reopenLog(id),
+    // A monitor whose clients do not read stops reading from the container.
+    hold: async () => {
+      const streams = await ctx.runtime.attach({ containerId: id });
+      streams.onOutput(() => new Promise(() => undefined));
+      return streams;
+    },
+  };
 }
 
-/** The labels and variables that `--log-opt labels=… env=… tag=…` chose. */
-export function logDetails({ config, hostConfig }: Container): Record<string, string> {
-  const { labels = '', env = '', tag } = hostConfig.logConfig.config;
-  const wanted = (list: string): string[] => list.split(',').filter(name => name !== '');
-  const variables = new Map(config.env.map(text => [text.split('=', 1)[0] ?? '', text.slice(text.indexOf('=') + 1)]));
-  return Object.fromEntries([
-    ...wanted(labels).flatMap(name => (config.labels[name] === undefined ? [] : [[name, config.labels[name]]])),
-    ...wanted(env).flatMap(name => (variables.has(name) ? [[name, variables.get(name) ?? '']] : [])),
-    ...(tag === undefined ? [] : [['tag', tag]]),
-  ]) as Record<string, string>;
+/** The run has ended, or did not come to be: what it wrote can be read when this resolves. */
+export async function closeLog(ctx: Context, entry: Entry, options: { readonly removesLog: boolean }): Promise<void> {
+  const { log } = entry;
+  entry.log = undefined;
+  await cleanUp(`log of container ${entry.id}`, ctx.log, () => log?.end(options));
+}
+
+/** What a log may say of its container. */
+export function logSubject({ id, name, created, imageId, path, args, config, hostConfig }: Container): LogSubject {
+  return {
+    id,
+    name,
+    created,
+    imageId,
+    imageName: config.image,
+    entrypoint: path,
+    args,
+    env: config.env,
+    labels: config.labels,
+    logConfig: hostConfig.logConfig,
+  };
 }

@@ -1,3 +1,4 @@
+import type { LogConfig } from '#core/logs.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { Ulimit } from './model.ts';
 
@@ -14,8 +15,7 @@ export interface ContainerOptions {
   /** The init program on the host; undefined: there is none. */
   readonly initPath: string | undefined;
   readonly defaultUlimits: readonly Ulimit[];
-  readonly defaultLog: { readonly type: string; readonly config: Readonly<Record<string, string>> };
-  readonly logDrivers: readonly string[];
+  readonly defaultLog: LogConfig;
   readonly defaultShmSizeBytes: number;
   readonly defaultIpcMode: 'private' | 'shareable';
   readonly defaultCgroupnsMode: 'private' | 'host';
@@ -30,7 +30,6 @@ export const defaultContainerOptions = {
   init: false,
   defaultUlimits: [],
   defaultLog: { type: 'json-file', config: {} },
-  logDrivers: ['json-file', 'none'],
   defaultShmSizeBytes: 64 * 1024 * 1024,
   defaultIpcMode: 'private',
   defaultCgroupnsMode: 'private',

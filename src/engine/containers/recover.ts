@@ -11,7 +11,7 @@ import { watchHealth } from './health-checks.ts';
 import { watchExit } from './launch.ts';
 import { ownerOfLayer, unmountImages } from './image-mounts.ts';
 import { releaseIpc } from './ipc.ts';
-import { limitLog } from './logs.ts';
+import { logSubject, openLog } from './logs.ts';
 import { removeLocked } from './remove.ts';
 import { scheduleRestart } from './restart-by-policy.ts';
 import { startsWithDaemon } from './restart-policy.ts';
@@ -56,20 +56,27 @@ async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer 
     return [`finished the removal of ${name}`];
   }
   if (!isRunning(container.state)) {
-    if (known !== undefined) await releaseRun(ctx, entry);
+    await passOnRest(ctx, entry);
+    if (known !== undefined) await releaseRun(ctx, entry, { removesLog: false });
     else await releaseMounts(ctx, entry);
     if (!container.hostConfig.autoRemove || container.state.status === 'created')
       return known === undefined ? [] : [`undid the unfinished start of ${name}`];
     await cleanUp(name, ctx.log, () => withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: true })));
     return [`removed ${name}, which had ended and was to go by itself`];
   }
-  if (known?.state.status === 'running') return adopt(ctx, entry, known.state, known.execs);
+  if (known?.state.status === 'running') return await adopt(ctx, entry, known.state, known.execs, signal);
   if (known?.state.status === 'created') return await finishStart(ctx, entry, name, signal);
   const exit: ExitStatus =
     known?.state.status === 'exited' ? known.state.exit : { exitCode: unknownExitCode, exitedAt: new Date(), oomKilled: false };
   entry.run += 1;
+  await passOnRest(ctx, entry);
   await ctx.handleExit(entry, entry.run, exit);
   return [`recorded that ${name} ended meanwhile with exit code ${String(exit.exitCode)}`];
+}
+
+/** What an ended run wrote and its logging driver has not got yet. */
+async function passOnRest(ctx: Context, entry: Entry): Promise<void> {
+  await cleanUp(`log of container ${entry.id}`, ctx.log, () => ctx.logs.resume(logSubject(entry.container)));
 }
 
 /** What a start that never came to the runtime may have left. */
@@ -80,12 +87,13 @@ async function releaseMounts(ctx: Context, { id, container }: Entry): Promise<vo
 }
 
 /** It ran on. A stop that was under way has to be asked for again. */
-function adopt(
+async function adopt(
   ctx: Context,
   entry: Entry,
   { pid, paused }: Extract<RecoveredContainer['state'], { status: 'running' }>,
   execs: RecoveredContainer['execs'],
-): string[] {
+  signal: AbortSignal,
+): Promise<string[]> {
   const { container } = entry;
   const { state } = container;
   if (isRunning(state) && (state.pid !== pid || state.paused !== paused || container.manuallyStopped)) {
@@ -93,12 +101,17 @@ function adopt(
     container.manuallyStopped = false;
     ctx.containers.save(entry);
   }
-  limitLog(ctx, entry);
+  await takeUpLog(ctx, entry, signal);
   entry.run += 1;
   watchExit(ctx, entry);
   watchHealth(ctx, entry);
   for (const exec of execs) void forgetExecOf(ctx, entry, exec.execId);
   return [];
+}
+
+/** A container that runs does not have to wait for the receiver of its log: it was reached when the run began. */
+async function takeUpLog(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
+  await cleanUp(`log of container ${entry.id}`, ctx.log, () => openLog(ctx, entry, true, signal));
 }
 
 /** Nobody can ask about an exec of a daemon that is gone; its files go when it ends. */
@@ -115,14 +128,14 @@ async function forgetExecOf(ctx: Context, entry: Entry, execId: string): Promise
 /** Everything was made and recorded, only the last word was missing. */
 async function finishStart(ctx: Context, entry: Entry, name: string, signal: AbortSignal): Promise<string[]> {
   try {
-    limitLog(ctx, entry);
+    await openLog(ctx, entry, true, signal);
     await ctx.runtime.start(entry.id, signal);
   } catch (err) {
     ctx.log.warn('an unfinished start could not be finished', { container: entry.id, error: err });
     entry.container.state = { status: 'created', exitCode: 128, error: String(err) };
     Object.assign(entry.container, noRun);
     ctx.containers.save(entry);
-    await releaseRun(ctx, entry);
+    await releaseRun(ctx, entry, { removesLog: false });
     return [`undid the unfinished start of ${name}`];
   }
   entry.run += 1;

@@ -29,6 +29,9 @@ interface Member {
 /** How far a client may fall behind before the process, and with it everybody else, waits for it. */
 const patienceBytes = 1024 * 1024;
 
+/** A pause of so long in the output is an end of its flow. */
+const flowPauseMs = 100;
+
 /**
  * One connection to a process, any number of clients. Every client gets all output from the moment it joins, in order; one that is far behind holds the
  * process back. Clients may join before there is a process.
@@ -40,6 +43,7 @@ export class StreamHub {
   #streams: ProcessStreams | undefined;
   #connecting = false;
   #ended = false;
+  #lastOutputAt = Number.NEGATIVE_INFINITY;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -47,6 +51,11 @@ export class StreamHub {
 
   get isWanted(): boolean {
     return this.#members.size > 0;
+  }
+
+  /** Whether clients are being given output at this moment. */
+  get isFlowing(): boolean {
+    return this.#members.size > 0 && performance.now() - this.#lastOutputAt < flowPauseMs;
   }
 
   get isConnected(): boolean {
@@ -65,7 +74,10 @@ export class StreamHub {
     this.#connecting = true;
     this.#streams = streams;
     this.#connected.resolve(streams);
-    streams.onOutput((stream, chunk) => this.#deliver(stream, chunk));
+    streams.onOutput((stream, chunk) => {
+      this.#lastOutputAt = performance.now();
+      return this.#deliver(stream, chunk);
+    });
     streams.closed.then(
       () => this.end(),
       (err: unknown) => {

@@ -1,251 +1,157 @@
-import { type FSWatcher, watch } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { isErrno, notImplemented } from '#base/errors.ts';
+import { rmSync } from 'node:fs';
+import { failedPrecondition, messageOf, notImplemented } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
-import type { LogBatch, LogKeeper, LogStore, ReadLogs } from '#core/logs.ts';
-import { generationsOf, keepGenerations, nextGeneration, removeGenerations } from './generations.ts';
-import { headBytes, LogParser, logTime, timeBytes } from './parse.ts';
-import { findTail } from './tail.ts';
+import type { LogBatch, LogConfig, LoggedRun, LogStore, LogSubject, OpenLog, ReadLogs } from '#core/logs.ts';
+import { chosenAttributes } from './attributes.ts';
+import { captureFormat } from './capture/read.ts';
+import { Segments } from './capture/segments.ts';
+import { ContainerLog } from './container-log.ts';
+import { checkConfig, driverNames, isReadable } from './drivers.ts';
+import { LogFiles } from './json-file/files.ts';
+import { jsonFileFormat } from './json-file/read.ts';
+import { readLog } from './read-log.ts';
+import { type RenderTemplate, renderTag } from './tag.ts';
 
 export interface LogStoreOptions {
   /** Holds a directory per container: `<data-root>/containers`. */
   readonly dir: string;
   readonly log: Logger;
+  readonly render: RenderTemplate;
+  /** Where systemd's journal listens. */
+  readonly journalSocket: string;
 }
 
-/** Drivers whose log is the monitor's file. */
-const fileDrivers: ReadonlySet<string> = new Set(['', 'json-file', 'local']);
-const chunkBytes = 256 * 1024;
+/** How long the removal of a container waits for a receiver to get the last lines. */
+const lastLinesMs = 3000;
 
-export function openLogStore(options: LogStoreOptions): LogStore & LogKeeper {
-  return new FileLogStore(options.dir);
+export function openLogStore(options: LogStoreOptions): LogStore {
+  return new ContainerLogs(options);
 }
 
-class FileLogStore implements LogStore, LogKeeper {
-  readonly #dir: string;
+class ContainerLogs implements LogStore {
+  readonly drivers = driverNames;
+  readonly #options: LogStoreOptions;
+  /** Those that take something or have something to pass on. */
+  readonly #open = new Map<string, ContainerLog>();
+  readonly #readers = new Map<string, number>();
 
-  constructor(dir: string) {
-    this.#dir = dir;
+  constructor(options: LogStoreOptions) {
+    this.#options = options;
+  }
+
+  check(config: LogConfig): void {
+    checkConfig(config);
   }
 
   path(containerId: string, driver: string): string | undefined {
-    return fileDrivers.has(driver) ? this.#file(containerId) : undefined;
+    return driver === 'json-file' ? this.#jsonPath(containerId) : undefined;
   }
 
-  read(containerId: string, driver: string, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch> {
-    const path = this.path(containerId, driver);
-    if (path === undefined) throw notImplemented('configured logging driver does not support reading');
-    return readLog(path, `${this.#dir}/${containerId}`, options, signal);
+  async open(subject: LogSubject, run: LoggedRun, signal: AbortSignal): Promise<OpenLog | undefined> {
+    if (subject.logConfig.type === 'none') return undefined;
+    await this.#open.get(subject.id)?.letGo();
+    const log = this.#logOf(subject);
+    try {
+      await log.requireReceiver(run, signal);
+    } catch (err) {
+      await log.letGo();
+      throw failedPrecondition(`failed to initialize logging driver: ${messageOf(err)}`, { cause: err });
+    }
+    this.#open.set(subject.id, log);
+    log.begin(run);
+    return {
+      capturePath: log.capturePath,
+      captureMaxBytes: log.captureMaxBytes,
+      end: async ({ removesLog }) => {
+        // Another run may have begun meanwhile.
+        if (this.#open.get(subject.id) !== log) return;
+        if (removesLog && !this.#readers.has(subject.id)) await log.giveUp();
+        else await log.end();
+        this.#forgetWhenFinished(subject.id, log);
+      },
+    };
   }
 
-  keep(containerId: string, files: number): Disposable {
-    return keepGenerations(this.#file(containerId), files);
+  async resume(subject: LogSubject): Promise<boolean> {
+    if (subject.logConfig.type === 'none' || this.#open.has(subject.id)) return false;
+    const log = this.#logOf(subject);
+    if (!log.hasRest) {
+      await log.letGo();
+      return false;
+    }
+    this.#open.set(subject.id, log);
+    log.begin(undefined);
+    await log.end();
+    this.#forgetWhenFinished(subject.id, log);
+    return true;
+  }
+
+  read(containerId: string, config: LogConfig, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch> {
+    if (!isReadable(config)) throw notImplemented('configured logging driver does not support reading');
+    return this.#read(containerId, config, options, signal);
+  }
+
+  details(subject: LogSubject): Record<string, string> {
+    const chosen = chosenAttributes(subject);
+    const tag = renderTag(subject, '', this.#options.render);
+    return tag === '' ? chosen : { ...chosen, tag };
   }
 
   async remove(containerId: string): Promise<void> {
-    removeGenerations(this.#file(containerId));
+    const log = this.#open.get(containerId);
+    this.#open.delete(containerId);
+    await log?.finishWithin(lastLinesMs);
+    await log?.letGo();
+    new LogFiles(this.#jsonPath(containerId), 1).remove();
+    rmSync(this.#captureDirectory(containerId), { recursive: true, force: true });
   }
 
-  #file(containerId: string): string {
-    return `${this.#dir}/${containerId}/${containerId}.log`;
-  }
-}
-
-async function* readLog(path: string, directory: string, options: ReadLogs, signal: AbortSignal): AsyncGenerator<LogBatch> {
-  // Before the first look at the file: what is written after that look is seen by one or the other.
-  using changes = options.follow === undefined ? undefined : new Changes(directory, options.follow.ended, signal);
-  let first = await begin(path, options);
-  while (first === undefined && changes !== undefined && !changes.isOver) {
-    await changes.next();
-    first = await begin(path, options);
-  }
-  if (first === undefined) return;
-  await using cursor = new Cursor(path, first);
-  const parser = new LogParser();
-  const choice = new Choice(options);
-  parser.skipLines(first.skip);
-  for (;;) {
-    // Asked before reading: what was written before the end is read after it.
-    const isLast = changes === undefined || changes.isOver;
-    for (let chunk = await cursor.read(); chunk !== undefined; chunk = await cursor.read()) {
-      signal.throwIfAborted();
-      const batch = choice.of(parser.push(chunk));
-      if (batch.length > 0) yield batch;
-      if (choice.isPast) return;
-    }
-    if (isLast) break;
-    await changes?.next();
-  }
-  const rest = choice.of(parser.finish());
-  if (rest.length > 0) yield rest;
-}
-
-interface Beginning {
-  readonly file: FileHandle;
-  readonly offset: number;
-  /** Lines to leave out from there. */
-  readonly skip: number;
-}
-
-/** Where in which generation to begin; undefined when there is no log yet. The caller closes the file. */
-async function begin(path: string, options: ReadLogs): Promise<Beginning | undefined> {
-  const files = generationsOf(path);
-  if (options.tail !== undefined) return await beginTail(files, options.tail);
-  for (const name of files) {
-    const file = await openIfThere(name);
-    if (file === undefined) continue;
-    if (options.sinceNano === undefined) return { file, offset: 0, skip: 0 };
-    return { file, offset: await findTime(file, (await file.stat()).size, logTime(options.sinceNano)), skip: 0 };
-  }
-  return undefined;
-}
-
-async function beginTail(files: readonly string[], count: number): Promise<Beginning | undefined> {
-  let missing = count;
-  let beginning: Beginning | undefined;
-  for (const name of files.toReversed()) {
-    if (beginning !== undefined && missing <= 0) break;
-    const file = await openIfThere(name);
-    if (file === undefined) continue;
-    const { offset, skip, found } = await findTail(file, (await file.stat()).size, missing);
-    await beginning?.file.close();
-    beginning = { file, offset, skip };
-    missing -= found;
-  }
-  return beginning;
-}
-
-/** Reads on through the generations of a log. */
-class Cursor implements AsyncDisposable {
-  readonly #path: string;
-  #file: FileHandle;
-  #offset: number;
-
-  constructor(path: string, { file, offset }: Beginning) {
-    this.#path = path;
-    this.#file = file;
-    this.#offset = offset;
+  async close(): Promise<void> {
+    await Promise.all([...this.#open.values()].map(log => log.letGo()));
   }
 
-  /** The next bytes; undefined when nothing more was written. */
-  async read(): Promise<Buffer | undefined> {
-    for (;;) {
-      // Asked before reading: a generation that has a successor is not written to any more.
-      const next = nextGeneration(this.#path, (await this.#file.stat()).ino);
-      const chunk = Buffer.allocUnsafeSlow(chunkBytes);
-      const { bytesRead } = await this.#file.read(chunk, 0, chunkBytes, this.#offset);
-      this.#offset += bytesRead;
-      if (bytesRead > 0) return chunk.subarray(0, bytesRead);
-      const file = next === undefined ? undefined : await openIfThere(next);
-      if (file === undefined) return undefined;
-      await this.#file.close();
-      this.#file = file;
-      this.#offset = 0;
+  async *#read(containerId: string, config: LogConfig, options: ReadLogs, signal: AbortSignal): AsyncGenerator<LogBatch> {
+    this.#readers.set(containerId, (this.#readers.get(containerId) ?? 0) + 1);
+    try {
+      const log = this.#open.get(containerId);
+      if (config.type !== 'json-file') {
+        const segments = new Segments(this.#captureDirectory(containerId));
+        yield* readLog(captureFormat(segments), segments.directory, options, signal);
+        return;
+      }
+      await log?.caughtUp();
+      const format = jsonFileFormat(this.#jsonPath(containerId), log?.plainNames ?? new Map());
+      yield* readLog(format, `${this.#options.dir}/${containerId}`, options, signal);
+    } finally {
+      const rest = (this.#readers.get(containerId) ?? 1) - 1;
+      if (rest > 0) this.#readers.set(containerId, rest);
+      else this.#readers.delete(containerId);
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close();
-  }
-}
-
-/** A line's beginning before the first line of this time or later, not far before. */
-async function findTime(file: FileHandle, size: number, time: string): Promise<number> {
-  const block = Buffer.alloc(64 * 1024);
-  let low = 0;
-  let high = size;
-  while (high - low > block.length) {
-    const middle = low + Math.floor((high - low) / 2);
-    const { bytesRead } = await file.read(block, 0, block.length, middle);
-    const at = block.subarray(0, bytesRead).indexOf(10) + 1;
-    if (at === 0 || bytesRead - at < headBytes) break;
-    if (block.toString('latin1', at, at + timeBytes) < time) low = middle + at;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Which entries a reader wants, besides the tail. */
-class Choice {
-  isPast = false;
-  readonly #options: ReadLogs;
-  readonly #since: string | undefined;
-  readonly #until: string | undefined;
-
-  constructor(options: ReadLogs) {
-    this.#options = options;
-    this.#since = options.sinceNano === undefined ? undefined : `${logTime(options.sinceNano)}Z`;
-    this.#until = options.untilNano === undefined ? undefined : `${logTime(options.untilNano)}Z`;
+  #logOf(subject: LogSubject): ContainerLog {
+    const { render, journalSocket, log } = this.#options;
+    return new ContainerLog({
+      subject,
+      directory: this.#captureDirectory(subject.id),
+      jsonPath: this.#jsonPath(subject.id),
+      attributes: () => this.details(subject),
+      tools: { render, journalSocket },
+      log,
+    });
   }
 
-  of(batch: LogBatch): LogBatch {
-    const { stdout, stderr } = this.#options;
-    const streams = stdout && stderr ? batch : batch.filter(entry => (entry.stream === 'stdout' ? stdout : stderr));
-    const since = this.#since;
-    const until = this.#until;
-    const begun = since === undefined ? streams : streams.filter(entry => entry.time >= since);
-    if (until === undefined) return begun;
-    const wanted = begun.filter(entry => entry.time <= until);
-    if (wanted.length < begun.length) this.isPast = true;
-    return wanted;
-  }
-}
-
-/** Wakes a follower when something in the log's directory changed, the container's log is complete, or the caller has gone. */
-class Changes implements Disposable {
-  isOver = false;
-  readonly #watcher: FSWatcher | undefined;
-  readonly #signal: AbortSignal;
-  #changed = false;
-  #wake: (() => void) | undefined;
-
-  constructor(directory: string, ended: Promise<unknown>, signal: AbortSignal) {
-    this.#signal = signal;
-    this.#watcher = watchIfThere(directory, () => this.#notify());
-    this.#watcher?.on('error', this.#end);
-    if (this.#watcher === undefined) this.#end();
-    signal.addEventListener('abort', this.#end, { once: true });
-    void ended.then(this.#end, this.#end);
+  #forgetWhenFinished(containerId: string, log: ContainerLog): void {
+    void log.finished().then(() => {
+      if (this.#open.get(containerId) === log) this.#open.delete(containerId);
+    });
   }
 
-  async next(): Promise<void> {
-    this.#signal.throwIfAborted();
-    if (!this.#changed && !this.isOver) await new Promise<void>(resolve => (this.#wake = resolve));
-    this.#changed = false;
-    this.#signal.throwIfAborted();
+  #captureDirectory(containerId: string): string {
+    return `${this.#options.dir}/${containerId}/log`;
   }
 
-  [Symbol.dispose](): void {
-    this.#signal.removeEventListener('abort', this.#end);
-    this.#watcher?.close();
-  }
-
-  readonly #end = (): void => {
-    this.isOver = true;
-    this.#notify();
-  };
-
-  #notify(): void {
-    this.#changed = true;
-    this.#wake?.();
-    this.#wake = undefined;
-  }
-}
-
-function watchIfThere(directory: string, changed: () => void): FSWatcher | undefined {
-  try {
-    return watch(directory, changed);
-  } catch (err) {
-    if (isErrno(err, 'ENOENT')) return undefined;
-    throw err;
-  }
-}
-
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, 'r');
-  } catch (err) {
-    if (isErrno(err, 'ENOENT')) return undefined;
-    throw err;
+  #jsonPath(containerId: string): string {
+    return `${this.#options.dir}/${containerId}/${containerId}-json.log`;
   }
 }

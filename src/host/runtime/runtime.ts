@@ -30,7 +30,7 @@ import { files, keyText, Layout } from './layout.ts';
 import { guardProcess } from './guard.ts';
 import { findExecutable, findProgram, missing, type OciProgram, openStartGate } from './oci-program.ts';
 import { recoverContainers } from './recover.ts';
-import { resizeTerminal } from './resize.ts';
+import { reopenLog, resizeTerminal } from './control.ts';
 import { runProgram } from './run-program.ts';
 import { Attachments } from './streams.ts';
 import { type ContainerFacts, type ExecFacts, readJson, readText, Supervised, type SupervisedContainer } from './supervised.ts';
@@ -224,6 +224,11 @@ class ConmonRuntime implements OpenedRuntime {
     // Every exec has a session of its own, which all that it starts stay in unless they leave it on purpose.
     const session = sessionOf(pid);
     return session === undefined ? 0 : cgroup.signalAll(signal, member => sessionOf(member) === session);
+  }
+
+  reopenLog(id: string): void {
+    const directory = this.#containers.get(id)?.main.directory;
+    if (directory !== undefined) reopenLog(directory);
   }
 
   async resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void> {

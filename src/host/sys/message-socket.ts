@@ -13,6 +13,7 @@ const c = libc({
 });
 
 const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -90,19 +91,27 @@ export function passedDescriptors(packet: Packet): number[] {
 
 /** Listens for connections of packets (SOCK_SEQPACKET) at a path of any length. */
 export const listenForPackets = (path: string): number =>
-  atUnixAddress(path, (fd, address) => {
+  atUnixAddress(SOCK_SEQPACKET, path, (fd, address) => {
     check(c.bind(fd, address, address.length), 'bind', path);
     check(c.listen(fd, 16), 'listen', path);
   });
 
 export const connectForPackets = (path: string): number =>
-  atUnixAddress(path, (fd, address) => check(c.connect(fd, address, address.length), 'connect', path));
+  atUnixAddress(SOCK_SEQPACKET, path, (fd, address) => check(c.connect(fd, address, address.length), 'connect', path));
+
+/** A datagram socket that sends to the one at this path. */
+export const connectUnixDatagram = (path: string): number =>
+  atUnixAddress(SOCK_DGRAM, path, (fd, address) => check(c.connect(fd, address, address.length), 'connect', path));
+
+/** A datagram socket that receives at this path. */
+export const bindUnixDatagram = (path: string): number =>
+  atUnixAddress(SOCK_DGRAM, path, (fd, address) => check(c.bind(fd, address, address.length), 'bind', path));
 
 /** A socket's address has room for 108 bytes, so a path is reached through an open descriptor of its directory. */
-function atUnixAddress(path: string, action: (fd: number, address: Uint8Array) => unknown): number {
+function atUnixAddress(type: number, path: string, action: (fd: number, address: Uint8Array) => unknown): number {
   const directory = openSync(dirname(path), constants.O_DIRECTORY | constants.O_RDONLY);
   try {
-    const fd = check(c.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket');
+    const fd = check(c.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket');
     try {
       const name = new TextEncoder().encode(`/proc/self/fd/${String(directory)}/${basename(path)}`);
       const address = new Uint8Array(2 + name.length + 1);

@@ -189,6 +189,21 @@ export const steps: readonly Step[] = [
     },
   },
   {
+    name: 'logs whose files begin anew',
+    run: async ({ api }) => {
+      const chatter = 'for i in 1 2 3 4 5 6; do seq 1 200; sleep 0.1; done';
+      const limits = { 'max-size': '2k', 'max-file': '3', compress: 'true' };
+      for (const Type of ['json-file', 'local']) {
+        const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+          body: { Image: 'busybox', Cmd: ['sh', '-c', chatter], HostConfig: { LogConfig: { Type, Config: limits } } },
+        });
+        await api.expect('POST', `/containers/${Id}/start`);
+        await api.expect('POST', `/containers/${Id}/wait`);
+        await api.expect('DELETE', `/containers/${Id}`);
+      }
+    },
+  },
+  {
     name: 'remove the network',
     before: ({ networks }) => networks.delete('tour-net'),
     run: async ({ api }) => void (await api.expect('DELETE', '/networks/tour-net')),

@@ -175,7 +175,7 @@ describe('limited logs', () => {
     );
     await daemon().kill();
     await daemon().start();
-    const generation = join(daemon().dataRoot, 'containers', id, `${id}.log.1`);
+    const generation = join(daemon().dataRoot, 'containers', id, `${id}-json.log.1`);
     await eventually('an older file is kept', async () => existsSync(generation));
     await remove(daemon(), id);
   });

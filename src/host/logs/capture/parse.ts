@@ -1,4 +1,5 @@
 import type { LogEntry } from '#core/logs.ts';
+import type { EntryParser } from '../read-log.ts';
 
 // 2026-01-02T03:04:05.123456789+00:00 stdout F text
 // ^ time, 29 bytes             ^ zone    ^36    ^43 ^45
@@ -44,7 +45,7 @@ interface Unfinished {
  * Turns a monitor's log, given in pieces of any size, into entries. The monitor writes a line that came in several reads as several lines
  * tagged P and a last one tagged F: they become one entry again. The pieces must stay as they are: entries point into them.
  */
-export class LogParser {
+export class LogParser implements EntryParser {
   #torn: Buffer = Buffer.alloc(0);
   readonly #unfinished = new Map<'stdout' | 'stderr', Unfinished>();
 
@@ -116,11 +117,3 @@ export class LogParser {
 
 const joined = (parts: readonly Uint8Array[]): Uint8Array =>
   parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
-
-/** A time as it stands in the log, for comparing with the heads of lines: text of one length sorts as the times do. */
-export function logTime(nano: bigint): string {
-  const second = 1_000_000_000n;
-  const fraction = ((nano % second) + second) % second;
-  const seconds = (nano - fraction) / second;
-  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${fraction.toString().padStart(9, '0')}`;
-}

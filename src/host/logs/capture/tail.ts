@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import type { TailStart } from '../read-log.ts';
 import { headBytes } from './parse.ts';
 
 const blockBytes = 64 * 1024;
@@ -7,15 +8,6 @@ const fullTag = 0x46;
 const tagAt = 43;
 const stderrLetterAt = 39;
 const stderrLetter = 0x65;
-
-export interface TailStart {
-  /** Where to begin to read. */
-  readonly offset: number;
-  /** How many lines that end after `offset` are not among the wanted ones. */
-  readonly skip: number;
-  /** How many of the wanted lines are here; the rest stand in an older generation. */
-  readonly found: number;
-}
 
 /**
  * Finds where the last `count` lines of a log begin, reading from its end. Lines that came in pieces may alternate between the streams, so the
