@@ -107,14 +107,15 @@ export class Capture {
   }
 
   #dropOldest(full: readonly Segment[], last: Segment): void {
-    const { files, totalBytes } = this.#limits;
+    const { files, totalBytes, segmentBytes } = this.#limits;
     if (totalBytes === undefined) return;
-    let total = sizeOf(last.path);
+    // A file may be larger than it should: it goes when those after it are as much as all full files may be.
+    let newer = sizeOf(last.path);
     let count = 1;
     for (const file of full.toReversed()) {
       count += 1;
-      total += sizeOf(file.path);
-      if (count > files || total > totalBytes) this.segments.drop(file);
+      if (count > files || newer >= totalBytes - segmentBytes) this.segments.drop(file);
+      newer += sizeOf(file.path);
     }
   }
 
