@@ -31,6 +31,7 @@ const checks = {
     return Number(version) >= 28 ? undefined : `the stock docker command line is of version ${version}, not 28`;
   },
   'docker-registry': () => unpacked('docker/usr/bin/docker-registry'),
+  rsyslog: () => unpacked('rsyslog/usr/sbin/rsyslogd'),
   'vm-kernel': () =>
     existsSync(cached('kernel/boot')) && readdirSync(cached('kernel/boot')).some(name => name.startsWith('vmlinuz'))
       ? undefined

@@ -13,14 +13,12 @@ import {
 import { gunzipSync } from 'node:zlib';
 import { kindOf, messageOf } from '#base/errors.ts';
 import { silentLogger } from '#base/log.ts';
-import type { LogConfig, LogStore, LogSubject, OpenLog, ReadLogs } from '#core/logs.ts';
+import type { LogConfig, LogStore, OpenLog, ReadLogs } from '#core/logs.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { openLogStore } from './store.ts';
+import { Monitor, someSubject as subject, written } from './test-monitor.ts';
 
 const local: LogConfig = { type: 'local', config: {} };
-
-const written = (second: number, stream: 'stdout' | 'stderr', tag: 'F' | 'P', text: string): string =>
-  `2026-01-02T03:04:${String(second).padStart(2, '0')}.000000005+00:00 ${stream} ${tag} ${text}\n`;
 
 // Lines of both streams in pieces that alternate, and a last one without an end.
 const log = [
@@ -150,23 +148,6 @@ describe('what a monitor wrote', () => {
   });
 });
 
-/** Does what a monitor does with its file. */
-class Monitor {
-  readonly path: string;
-  constructor(path: string) {
-    this.path = path;
-  }
-
-  write(second: number, tag: 'F' | 'P', text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
-    appendFileSync(this.path, written(second, stream, tag, text));
-  }
-
-  beginAnew(): void {
-    writeFileSync(`${this.path}.tmp`, '');
-    renameSync(`${this.path}.tmp`, this.path);
-  }
-}
-
 describe('a run’s log', () => {
   let dir: string;
   let store: LogStore;
@@ -182,19 +163,6 @@ describe('a run’s log', () => {
   afterEach(async () => {
     await store.close();
     rmSync(dir, { recursive: true });
-  });
-
-  const subject = (logConfig: LogConfig): LogSubject => ({
-    id: 'c',
-    name: 'web',
-    created: '2026-01-02T03:04:05Z',
-    imageId: 'sha256:1234',
-    imageName: 'busybox',
-    entrypoint: 'sh',
-    args: ['-c', 'x'],
-    env: ['A=1', 'B=2'],
-    labels: { part: 'one', other: 'x' },
-    logConfig,
   });
 
   const open = async (logConfig: LogConfig, goesOn = false): Promise<{ log: OpenLog; monitor: Monitor }> => {

@@ -46,6 +46,8 @@ export class Pump {
   #run: LoggedRun | undefined;
   #runEnded = false;
   #hold: Disposable | undefined;
+  #isTakingHold = false;
+  #isPausing = false;
   #watcher: Disposable | undefined;
   #changed = true;
   #wake: (() => void) | undefined;
@@ -88,7 +90,7 @@ export class Pump {
     this.#runEnded = run === undefined;
     const { position } = this.#options;
     if (position.isDone) position.save(position.position, position.sink);
-    if (run !== undefined) this.#watcher = watchDirectory(this.#options.capture.segments.directory, () => this.#notify());
+    if (run !== undefined) this.#watcher = watchDirectory(this.#options.capture.segments.directory, () => void this.#onChange());
     this.#finished = this.#pass().catch((err: unknown) =>
       this.#options.log.error('a log cannot be passed on any more', { container: this.#options.containerId, error: err }),
     );
@@ -100,8 +102,7 @@ export class Pump {
     this.#runEnded = true;
     this.#watcher?.[Symbol.dispose]();
     this.#watcher = undefined;
-    this.#hold?.[Symbol.dispose]();
-    this.#hold = undefined;
+    this.#releaseHold();
     this.#notify();
   }
 
@@ -122,7 +123,6 @@ export class Pump {
   async close(): Promise<void> {
     this.#closing.abort(new DOMException('the log is closed', 'AbortError'));
     this.#watcher?.[Symbol.dispose]();
-    this.#hold?.[Symbol.dispose]();
     this.#notify();
     await this.#finished;
   }
@@ -290,11 +290,26 @@ export class Pump {
     capture.keepLimits(passedOn);
     if (holdAboveBytes === undefined || this.#run === undefined) return;
     const waiting = capture.sizeAfter(passedOn);
-    if (waiting > holdAboveBytes) this.#hold ??= await this.#run.hold();
-    else if (waiting < holdAboveBytes / 2) {
-      this.#hold?.[Symbol.dispose]();
-      this.#hold = undefined;
+    if (waiting > holdAboveBytes) await this.#takeHold(this.#run);
+    else if (waiting < holdAboveBytes / 2) this.#releaseHold();
+  }
+
+  async #takeHold(run: LoggedRun): Promise<void> {
+    if (this.#hold !== undefined || this.#isTakingHold) return;
+    this.#isTakingHold = true;
+    try {
+      this.#hold = await run.hold();
+    } catch (err) {
+      // It has just ended: then it writes no more.
+      this.#options.log.debug('a container could not be held', { container: this.#options.containerId, error: err });
     }
+    this.#isTakingHold = false;
+    if (this.#runEnded || this.#closing.signal.aborted) this.#releaseHold();
+  }
+
+  #releaseHold(): void {
+    this.#hold?.[Symbol.dispose]();
+    this.#hold = undefined;
   }
 
   async #change(): Promise<void> {
@@ -304,9 +319,16 @@ export class Pump {
     this.#wake = undefined;
   }
 
+  /** Limits hold also while a receiver is away and nothing is read. */
+  async #onChange(): Promise<void> {
+    this.#notify();
+    if (this.#isPausing) await this.#keepLimits();
+  }
+
   async #pause(milliseconds: number): Promise<void> {
     const { signal } = this.#closing;
     if (signal.aborted) return;
+    this.#isPausing = true;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, milliseconds);
     const stop = (): void => resolve();
@@ -314,6 +336,7 @@ export class Pump {
     await promise;
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
+    this.#isPausing = false;
   }
 
   #notify(): void {
@@ -323,7 +346,7 @@ export class Pump {
 
   async #closeAll(): Promise<void> {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
-    this.#hold?.[Symbol.dispose]();
+    this.#releaseHold();
     await this.#file?.handle.close();
     this.#file = undefined;
     await this.#sink.close();
