@@ -118,7 +118,7 @@ export const settings: readonly Setting[] = [
     flag: 'log-driver',
     key: 'log-driver',
     type: 'string',
-    help: 'Logging driver of containers that name none: json-file, local, none (default "json-file")',
+    help: 'Logging driver of containers that name none: json-file, local, syslog, journald, fluentd, gelf, none (default "json-file")',
   },
   { flag: 'log-opt', key: 'log-opts', type: 'map', help: 'Option of the default logging driver: key=value (repeatable)' },
   { flag: 'label', key: 'labels', type: 'list', help: 'Label of this daemon: key=value (repeatable)' },

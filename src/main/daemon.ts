@@ -8,6 +8,7 @@ import { openEngine } from './engine.ts';
 import { releaseMemoryWhenIdle } from './idle-memory.ts';
 import { claimPidfile, claimRoots } from './instance.ts';
 import { listenAddresses, socketOwner } from './listen-addresses.ts';
+import { checkDefaultLog } from './log-tools.ts';
 import { checkDefaultRuntime } from './programs.ts';
 import { reloadableKeys, reloadOptions } from './reload.ts';
 import { productVersion } from './version.ts';
@@ -21,6 +22,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     const resolve = (): DaemonOptions => {
       const options = resolveDaemonOptions(flags);
       checkDefaultRuntime(options.defaultRuntime, options.runtimes);
+      checkDefaultLog(options.logDriver, options.logOpts);
       return options;
     };
     const options = resolve();

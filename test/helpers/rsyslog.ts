@@ -55,7 +55,8 @@ export class Rsyslog implements AsyncDisposable {
     await Bun.write(join(this.folder, 'rsyslog.conf'), this.#configuration());
     const libraries = cached('rsyslog/usr/lib/x86_64-linux-gnu');
     const log = Bun.file(join(this.folder, 'rsyslog.log'));
-    const command = ['-n', '-f', join(this.folder, 'rsyslog.conf'), '-i', join(this.folder, 'pid'), '-M', join(libraries, 'rsyslog')];
+    // -x: no look-up of the names of senders.
+    const command = ['-n', '-x', '-f', join(this.folder, 'rsyslog.conf'), '-i', join(this.folder, 'pid'), '-M', join(libraries, 'rsyslog')];
     this.#child = Bun.spawn([cached('rsyslog/usr/sbin/rsyslogd'), ...command], {
       stdio: ['ignore', log, log],
       env: { LD_LIBRARY_PATH: libraries, PATH: process.env.PATH ?? '' },

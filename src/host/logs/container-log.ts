@@ -122,12 +122,13 @@ export class ContainerLog {
     if (this.#dropsPassedOn && this.#pump?.isDone === true) this.#capture.segments.clear();
   }
 
+  /** The log is to go: waits a while for a receiver to get the last lines. One that is away gets none. */
   async finishWithin(milliseconds: number): Promise<void> {
     if (this.#driver === undefined || this.#pump === undefined || this.#pump.isFailing) return;
     this.#pump.endRun();
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, milliseconds);
-    await Promise.race([this.#pump.finished(), late.promise]);
+    await Promise.race([this.#pump.caughtUp(), late.promise]);
     clearTimeout(timer);
   }
 

@@ -29,6 +29,7 @@ export const isCacheOption = (name: string): boolean => cacheOptions.includes(na
 /** Rejects with InvalidArgument for a driver that does not exist, an option it does not have, or a value it cannot take. */
 export function checkConfig({ type, config }: LogConfig): void {
   if (type === 'none') return;
+  requireDriver(type);
   checkDelivery(config);
   checkCache(config);
   const own = Object.fromEntries(Object.entries(config).filter(([key]) => !deliveryOptions.includes(key) && !isCacheOption(key)));
@@ -41,13 +42,16 @@ export function checkConfig({ type, config }: LogConfig): void {
       refuseUnknown(own, key => `unknown log opt '${key}' for log driver local`);
       localLimits(own);
       break;
-    default: {
-      const driver = receiverDrivers.get(type);
-      if (driver === undefined) throw invalidArgument(`error looking up logging plugin ${type}: plugin ${JSON.stringify(type)} not found`);
-      driver.check(own);
-    }
+    default:
+      receiverDrivers.get(type)?.check(own);
   }
   for (const name of ['env-regex', 'labels-regex']) if (config[name] !== undefined) parsePattern(config[name]);
+}
+
+/** Rejects with InvalidArgument for a driver that does not exist. */
+export function requireDriver(name: string): void {
+  if (name === 'none' || driverNames.includes(name)) return;
+  throw invalidArgument(`error looking up logging plugin ${name}: plugin ${JSON.stringify(name)} not found`);
 }
 
 function refuseUnknown(config: LogConfig['config'], message: (key: string) => string): void {

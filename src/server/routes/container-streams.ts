@@ -137,8 +137,14 @@ const tailOf = (text: string): number | undefined => (/^\d{1,15}$/.test(text) ? 
 
 const formatDetails = (details: Readonly<Record<string, string>>): string => {
   const pairs = Object.entries(details).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `${pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join(',')} `;
+  return `${pairs.map(([key, value]) => `${queryEscape(key)}=${queryEscape(value)}`).join(',')} `;
 };
+
+/** As Go's url.QueryEscape does it. */
+const queryEscape = (text: string): string =>
+  encodeURIComponent(text)
+    .replace(/[!'()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll('%20', '+');
 
 /** Each batch becomes one piece. */
 async function* formatEntries(

@@ -48,6 +48,8 @@ export class Pump {
   #hold: Disposable | undefined;
   #isTakingHold = false;
   #isPausing = false;
+  /** All of an ended run was given to the receiver. */
+  #isFlushed = false;
   #watcher: Disposable | undefined;
   #changed = true;
   #wake: (() => void) | undefined;
@@ -111,8 +113,9 @@ export class Pump {
     await this.#finished;
   }
 
-  /** Resolves when what the capture held at this moment was passed on, or the pump was closed. */
+  /** Resolves when what the capture held at this moment was passed on, though perhaps not for certain, or cannot be now, or the pump was closed. */
   async caughtUp(): Promise<void> {
+    if (this.#isFlushed) return;
     this.#changed = true;
     this.#wake?.();
     const idle = new Promise<void>(resolve => this.#whenIdle.push(resolve));
@@ -145,7 +148,7 @@ export class Pump {
         }
         if (isOver && (await this.#finish())) return;
         if (this.#changed || this.#lost) continue;
-        for (const resolve of this.#whenIdle.splice(0)) resolve();
+        this.#tellWaiting();
         if (!isOver) await this.#change();
       }
     } finally {
@@ -224,7 +227,7 @@ export class Pump {
       this.#goBack();
       await this.#dropWhatIsTooMuch();
       // A file that cannot be written now must not keep readers from what it has.
-      for (const resolve of this.#whenIdle.splice(0)) resolve();
+      this.#tellWaiting();
       await this.#keepLimits();
       await this.#pause(Math.min(this.#options.firstRetryMs * retryGrowth ** (this.#failures - 1), longestRetryMs));
       return false;
@@ -234,6 +237,8 @@ export class Pump {
   async #finish(): Promise<boolean> {
     this.#reader.finish(this.#sink.take);
     if (!(await this.#flush())) return false;
+    this.#isFlushed = true;
+    this.#tellWaiting();
     // What was given to the receiver last is not certain to have come through until a moment has passed.
     while (this.#doubtful.length > 0 && !this.#lost && !this.#closing.signal.aborted) {
       await this.#pause(this.#sink.doubtMs ?? 0);
@@ -265,6 +270,7 @@ export class Pump {
   #goBack(): void {
     if (this.#lost) this.#settleDoubts();
     this.#lost = false;
+    this.#isFlushed = false;
     this.#doubtful = [];
     this.#reader = new PieceReader(this.#options.containerId, this.#safe);
     this.#options.position.save(this.#safe, this.#sink.state);
@@ -339,13 +345,17 @@ export class Pump {
     this.#isPausing = false;
   }
 
+  #tellWaiting(): void {
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
   #notify(): void {
     this.#changed = true;
     this.#wake?.();
   }
 
   async #closeAll(): Promise<void> {
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+    this.#tellWaiting();
     this.#releaseHold();
     await this.#file?.handle.close();
     this.#file = undefined;
