@@ -1,17 +1,21 @@
-import { invalidArgument } from '#base/errors.ts';
+import { parseDuration } from '#base/duration.ts';
+import { invalidArgument, messageOf } from '#base/errors.ts';
+import { parseBytes } from '#base/size.ts';
 
-const units = ['', 'k', 'm', 'g', 't', 'p'];
+const decimalUnits = ['', 'k', 'm', 'g', 't', 'p'];
 
 /** `10m` and `10mb` are ten million bytes. Rejects with InvalidArgument. */
-export const parseDecimalSize = (text: string): number => parseSize(text, 1000);
-/** `10m` and `10mb` are ten times 1,048,576 bytes. Rejects with InvalidArgument. */
-export const parseBinarySize = (text: string): number => parseSize(text, 1024);
-
-function parseSize(text: string, unit: number): number {
+export function parseDecimalSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(i?b)?$/i.exec(text);
   if (match?.[1] === undefined) throw invalidArgument(`invalid size: '${text}'`);
-  return Math.floor(Number(match[1]) * unit ** units.indexOf((match[2] ?? '').toLowerCase()));
+  return Math.floor(Number(match[1]) * 1000 ** decimalUnits.indexOf((match[2] ?? '').toLowerCase()));
 }
+
+/** `10m` and `10mb` are ten times 1,048,576 bytes. Rejects with InvalidArgument. */
+export const parseBinarySize = (text: string): number => orInvalid(() => parseBytes(text));
+
+/** Milliseconds of a Go duration such as `1.5s` or `1m30s`. Rejects with InvalidArgument in Go's words. */
+export const parseDurationMs = (text: string): number => orInvalid(() => Number(parseDuration(text)) / 1e6);
 
 /** Undefined when it is neither. */
 export function parseBoolean(text: string): boolean | undefined {
@@ -32,18 +36,10 @@ export function requireInteger(text: string): number {
   return Number(text);
 }
 
-const durationUnits: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** Milliseconds of a Go duration such as `1.5s` or `1m30s`. Rejects with InvalidArgument in Go's words. */
-export function parseDurationMs(text: string): number {
-  const match = /^([+-]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
-  if (text === '0') return 0;
-  if (match === null) {
-    const isUnitless = /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text);
-    throw invalidArgument(`time: ${isUnitless ? 'missing unit in' : 'invalid'} duration ${JSON.stringify(text)}`);
+function orInvalid<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (err) {
+    throw invalidArgument(messageOf(err), { cause: err });
   }
-  let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
-    total += Number(amount) * (durationUnits[unit ?? ''] ?? 0);
-  return match[1] === '-' ? -total : total;
 }
