@@ -4,7 +4,7 @@ import { tempFolder, type TestDaemon, startDaemon } from '#test/helpers/daemon.t
 import { dockerCommand } from '#test/helpers/docker-cli.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { freePort } from '#test/helpers/registry.ts';
-import { run, runOk, type RunResult } from '#test/helpers/run.ts';
+import { run, type RunResult } from '#test/helpers/run.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'openssl');
 

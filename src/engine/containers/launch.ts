@@ -59,7 +59,7 @@ export function watchExit(ctx: Context, entry: Entry): void {
 
 async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
   const { container } = entry;
-  const { id, config, hostConfig } = container;
+  const { id, config } = container;
   await using undo = new AsyncDisposableStack();
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
   const runtime = runtimeOf(ctx, container);
