@@ -22,6 +22,7 @@ const suites: readonly (readonly [name: string, path: string])[] = [
   ['unit', 'src'],
   ['integration', 'test/integration'],
   ['survival', 'test/e2e/survival'],
+  ['soak', 'test/e2e/soak'],
   ['limits', 'test/e2e/limits'],
   ['conformance', 'test/conformance'],
   ['project', 'test/project'],

@@ -50,7 +50,7 @@ async function serve(initial: DaemonOptions, reread: () => DaemonOptions): Promi
   for (const { name, why } of initial.ignored) log.info('a setting has no effect', { name, why });
 
   using claims = new DisposableStack();
-  claims.use(claimRoots(initial.dataRoot, initial.execRoot));
+  claims.use(await claimRoots(initial.dataRoot, initial.execRoot));
   claims.use(claimPidfile(initial.pidfile));
 
   let options = initial;

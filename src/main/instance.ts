@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { failedPrecondition, isErrno } from '#base/errors.ts';
 import { tryLock } from '#host/sys/flock.ts';
 
@@ -23,15 +24,23 @@ export function instanceFor(dataRoot: string): Instance {
   };
 }
 
+/** A process that a killed daemon was about to start holds its locks until it has become another program: a moment, on a busy machine a long one. */
+const inheritedLockMs = 5000;
+
 /** Makes the two roots and takes the lock that keeps a second daemon out of each. */
-export function claimRoots(dataRoot: string, execRoot: string): Disposable {
+export async function claimRoots(dataRoot: string, execRoot: string): Promise<Disposable> {
   const claimed = new DisposableStack();
+  const deadline = performance.now() + inheritedLockMs;
   for (const [root, flag] of [
     [dataRoot, '--data-root'],
     [execRoot, '--exec-root'],
   ] as const) {
     mkdirSync(root, { recursive: true, mode: 0o710 });
-    const lock = tryLock(join(root, 'daemon.lock'));
+    let lock = tryLock(join(root, 'daemon.lock'));
+    while (lock === undefined && performance.now() < deadline) {
+      await delay(20);
+      lock = tryLock(join(root, 'daemon.lock'));
+    }
     if (lock === undefined) {
       claimed.dispose();
       throw failedPrecondition(`another daemon is using ${root}: stop it or choose another ${flag}`);
