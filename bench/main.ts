@@ -10,7 +10,8 @@ import { $ } from 'bun';
 import { startDaemon, type TestDaemon } from '../test/helpers/daemon.ts';
 import { startDockerd } from '../test/helpers/dockerd.ts';
 import { projectRoot } from '../test/helpers/paths.ts';
-import { clientRound, clientRows, type Context, type Measure, measures } from './measures.ts';
+import { buildMeasures } from './builds.ts';
+import { clientRound, clientRows, type Context, type Measure, measures as engineMeasures } from './measures.ts';
 import { describeMachine, isMet, markdown, type Row, table } from './report.ts';
 import { cli, processesNamed, processesOf, type Target } from './target.ts';
 import { baseImage } from '../scripts/base-images.ts';
@@ -25,6 +26,7 @@ const { values: options } = parseArgs({
     inside: { type: 'boolean', default: false },
   },
 });
+const measures = [...engineMeasures, ...buildMeasures];
 const rounds = Number(options.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) fail(`--rounds ${options.rounds}: expected a whole number from 1 up`);
 const names = [...measures.map(({ name }) => name), 'client'];

@@ -45,7 +45,8 @@ export async function build(
   return {
     status: answer.status,
     text: messages.map(message => message.stream ?? '').join(''),
-    imageId: messages.find(message => message.aux?.ID !== undefined)?.aux?.ID,
+    // dockerd tells one for every stage.
+    imageId: messages.findLast(message => message.aux?.ID !== undefined)?.aux?.ID,
     error: failure?.error ?? failure?.message,
     errorCode: failure?.errorDetail?.code,
   };

@@ -6,6 +6,7 @@ import { decompress } from '#host/compression/decompress.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { treeBytes } from '#host/snapshots/overlay/usage.ts';
 import { unpackInto } from '#host/snapshots/unpack/spawn.ts';
+import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 import { mountOverlay, unmount } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
 import { blockBytes, parseHeader } from '#oci/tar/header.ts';
@@ -49,6 +50,8 @@ async function scratchOver(directory: string, workDir: string): Promise<ScratchC
 async function clear(directory: string): Promise<number> {
   for (const { target } of readMounts().toReversed()) if (target.startsWith(`${directory}/`)) unmount(target, { detach: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  // A context is made where another one has just been deleted: in the same part of the disk that is slow.
+  spreadSubdirectories(directory);
   const names = await readdir(directory);
   for (const name of names) await rm(join(directory, name), { recursive: true, force: true });
   return names.length;

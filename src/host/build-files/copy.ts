@@ -77,7 +77,9 @@ class Copier implements Disposable {
   }
 
   #copyDirectory(selected: Selected, path: string): void {
-    using target = ownedFd(this.directory(path, timesOf(selected.stats), selected));
+    // What is copied are a directory's contents: where they go is a directory like any other, unless its path comes along.
+    const like = selected.source.parents ? selected : undefined;
+    using target = ownedFd(this.directory(path, timesOf(selected.stats), like));
     this.#copyBelow(selected, '', selected.path, target.fd);
   }
 

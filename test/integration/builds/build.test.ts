@@ -146,7 +146,7 @@ describe('POST /build', () => {
     const stat = async (...paths: string[]): Promise<string[]> =>
       (await outputOf(image, 'stat', '-c', '%n %a %u:%g %h %Y', ...paths)).trim().split('\n');
     expect(await stat('/plain', '/plain/file', '/plain/hard', '/plain/soft')).toEqual([
-      '/plain 750 0:0 3 1600000000',
+      '/plain 755 0:0 3 1600000000',
       '/plain/file 4711 0:0 2 1600000000',
       '/plain/hard 4711 0:0 2 1600000000',
       '/plain/soft 777 0:0 1 0',
