@@ -6,6 +6,7 @@ import { SharedWork } from '#base/shared-work.ts';
 import type { EventPublisher } from '#core/events.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { Digest } from '#oci/digest.ts';
+import { CacheBudget } from './cache/budget.ts';
 import { CacheMounts } from './cache/cache-mounts.ts';
 import { type CacheEntry, listCache } from './cache/list.ts';
 import { type PruneOptions, type PruneResult, pruneCache } from './cache/prune.ts';
@@ -24,6 +25,8 @@ export interface BuildServiceOptions extends Omit<BuilderContext, 'cacheMounts' 
   /** How many steps are done at the same time. */
   readonly parallelism: number;
   readonly events: EventPublisher;
+  /** How much the cache may keep beyond what images have anyway; undefined: all. */
+  keepBytes(): number | undefined;
   /** Layers that images have, for telling what a cache shares with them. */
   isOfImage(chain: Digest): boolean;
 }
@@ -55,7 +58,7 @@ export interface BuildDirectory extends AsyncDisposable {
 }
 
 export function createBuildService(options: BuildServiceOptions): BuildService {
-  const { records, dataDir, parallelism, isOfImage, events, ...parts } = options;
+  const { records, dataDir, parallelism, isOfImage, keepBytes, events, ...parts } = options;
   const workDir = join(dataDir, 'work');
   const cachesDir = join(dataDir, 'caches');
   const context: BuilderContext = {
@@ -65,6 +68,11 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     flights: new SharedWork(),
     turns: new Semaphore(parallelism),
   };
+  const budget = new CacheBudget(keepBytes, async reservedBytes => {
+    const { ids, reclaimedBytes } = await pruneCache(context, isOfImage, { all: false, reservedBytes, filters: {} });
+    if (ids.length > 0)
+      context.log.info('removed what the build cache had used longest ago', { records: ids.length, bytes: reclaimedBytes });
+  });
   return {
     contextDirectory: async () => await directoryIn(workDir),
     unpack: (archive, directory, signal) => context.files.unpack(archive, directory, signal),
@@ -75,7 +83,13 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     async removeFile(contextDir, path) {
       if (context.files.kindOf(contextDir, path) === 'other') await rm(context.files.resolve(contextDir, path), { force: true });
     },
-    build: (request, observer, signal) => build(context, request, observer, signal),
+    async build(request, observer, signal) {
+      try {
+        return await build(context, request, observer, signal);
+      } finally {
+        budget.keep(context.log);
+      }
+    },
     remotes: context.remotes,
     usage: () => listCache(context, isOfImage),
     async prune(prune) {

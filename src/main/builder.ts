@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '#base/log.ts';
@@ -33,6 +34,8 @@ export interface BuilderParts {
   readonly containers: Pick<ContainerService, 'networkNamespaceOf'>;
   readonly host: HostFacts;
   readonly options: ContainerOptions;
+  /** How much the cache may keep; see DaemonOptions. */
+  keeps(): number | 'default' | 'all';
   readonly events: EventPublisher;
   readonly log: Logger;
 }
@@ -42,7 +45,7 @@ const fewestSteps = 4;
 
 /** Introduces builds to the engine. */
 export function openBuilder(parts: BuilderParts): BuildService & Disposable {
-  const { dataRoot, execRoot, records, cache, images, snapshots, runtime, networks, containers, host, options, events, log } = parts;
+  const { dataRoot, execRoot, records, cache, images, snapshots, runtime, networks, containers, host, options, keeps, events, log } = parts;
   const dataDir = join(dataRoot, 'build');
   const files = createBuildFiles(Math.max(2, cpus().length));
   const builds = createBuildService({
@@ -66,9 +69,21 @@ export function openBuilder(parts: BuilderParts): BuildService & Disposable {
     dataDir,
     secretsDir: join(execRoot, 'build-secrets'),
     parallelism: Math.max(fewestSteps, cpus().length),
+    keepBytes: () => keepBytes(keeps(), dataRoot),
     isOfImage: chain => images.hasLayer(chain),
     events,
     log,
   });
   return { ...builds, [Symbol.dispose]: () => files[Symbol.dispose]() };
+}
+
+const partOfDisk = 0.1;
+const leastBytes = 2_000_000_000;
+
+/** Undefined: everything. */
+function keepBytes(keeps: number | 'default' | 'all', dataRoot: string): number | undefined {
+  if (keeps === 'all') return undefined;
+  if (keeps !== 'default') return keeps;
+  const { blocks, bsize } = statfsSync(dataRoot);
+  return Math.max(leastBytes, Math.floor(blocks * bsize * partOfDisk));
 }

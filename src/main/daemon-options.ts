@@ -35,6 +35,8 @@ export interface DaemonOptions {
   readonly dnsSearch: readonly string[];
   readonly defaultRuntime: string | undefined;
   readonly runtimes: readonly RuntimeBinary[];
+  /** How much the build cache may keep: bytes, `default` for a tenth of the disk, `all` when it is never cleaned up. */
+  readonly buildCacheKeeps: number | 'default' | 'all';
   readonly init: boolean;
   readonly initPath: string | undefined;
   readonly cgroupParent: string | undefined;
@@ -111,6 +113,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     dnsSearch: values('dns-search'),
     defaultRuntime: text('default-runtime'),
     runtimes: runtimesOf(given.get(settingOf('add-runtime'))),
+    buildCacheKeeps: buildCacheKeeps([...given].find(([setting]) => setting.key === 'builder')?.[1]),
     init: bool('init', false),
     initPath: text('init-path'),
     cgroupParent: text('cgroup-parent'),
@@ -179,6 +182,16 @@ function runtimesOf(value: Value | undefined): RuntimeBinary[] {
     const args = 'runtimeArgs' in entry && Array.isArray(entry.runtimeArgs) ? entry.runtimeArgs.map(String) : [];
     return { name, path: entry.path, args };
   });
+}
+
+/** `builder.gc` as dockerd takes it. */
+function buildCacheKeeps(value: Value | undefined): DaemonOptions['buildCacheKeeps'] {
+  const gc = value === undefined || Array.isArray(value) || !('gc' in value) ? undefined : value.gc;
+  if (gc === undefined) return 'default';
+  if (typeof gc !== 'object' || gc === null) throw invalidArgument('"builder.gc" must be an object');
+  if ('enabled' in gc && gc.enabled === false) return 'all';
+  const keep = 'defaultReservedSpace' in gc ? gc.defaultReservedSpace : 'defaultKeepStorage' in gc ? gc.defaultKeepStorage : undefined;
+  return keep === undefined ? 'default' : parseSize('builder.gc.defaultKeepStorage', String(keep));
 }
 
 function ulimitsOf(value: Value | undefined): { name: string; soft: number; hard: number }[] {

@@ -166,5 +166,6 @@ export const settings: readonly Setting[] = [
     help: 'Accepted for compatibility',
   },
   { flag: 'raw-logs', key: 'raw-logs', type: 'bool', accepted: 'the log has no colours', help: 'Accepted for compatibility' },
+  { key: 'builder', type: 'object', help: 'Build cache: {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}' },
   { key: 'features', type: 'object', accepted: 'no optional features', help: 'Accepted for compatibility' },
 ];

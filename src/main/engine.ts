@@ -161,6 +161,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
       containers,
       host,
       options: settings,
+      keeps: () => options().buildCacheKeeps,
       events,
       log,
     }),

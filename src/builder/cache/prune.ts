@@ -65,12 +65,13 @@ export function choose(entries: readonly CacheEntry[], { all, reservedBytes, fil
     .filter(entry => !entry.inUse && (all || !entry.shared) && matches(entry, filters, nowMs))
     .toSorted((a, b) => (a.lastUsedAt < b.lastUsedAt ? -1 : 1));
   if (reservedBytes <= 0) return candidates;
-  let total = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
+  // What images have as well stays with them: it is not the cache that keeps it.
+  let total = entries.reduce((sum, entry) => sum + (entry.shared ? 0 : entry.sizeBytes), 0);
   const chosen: CacheEntry[] = [];
   for (const entry of candidates) {
     if (total <= reservedBytes) break;
     chosen.push(entry);
-    total -= entry.sizeBytes;
+    if (!entry.shared) total -= entry.sizeBytes;
   }
   return chosen;
 }
