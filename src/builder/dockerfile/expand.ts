@@ -218,9 +218,10 @@ class Scanner {
 
   /** `${name-word}` and its relatives, after the operator. */
   #substitution(name: string, operator: string, emptyIsUnset: boolean): string {
+    if (operator === '') throw new ExpandError("syntax error: missing '}'");
     const written = `${emptyIsUnset ? ':' : ''}${operator}`;
     const isPattern = operator === '#' || operator === '%';
-    if (!'+-?#%'.includes(operator) || operator === '' || (emptyIsUnset && isPattern)) {
+    if (!'+-?#%'.includes(operator) || (emptyIsUnset && isPattern)) {
       throw new ExpandError(`unsupported modifier (${written}) in substitution`);
     }
     const word = this.#wordUntil('}', isPattern);

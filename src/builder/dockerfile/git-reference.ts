@@ -53,7 +53,7 @@ function decode(text: string): string {
 
 function readOptions(fragment: string | undefined, query: string | undefined): Omit<GitReference, 'remote'> {
   const [ref, directory = ''] = splitOnce(decode(fragment ?? ''), ':');
-  const fromFragment = { ref, subdirectory: posix.join('/', directory).slice(1) };
+  const fromFragment = { ref, subdirectory: posix.join('/', directory).replace(/^\/|\/$/g, '') };
   const options = new Query(query ?? '');
   const subdirectory = agree('subdir', fromFragment.subdirectory, options.text('subdir'));
   const tag = prefixed('refs/tags/', options.text('tag'));

@@ -27,11 +27,9 @@ export class DockerfileError extends EngineError {
   readonly range: Range | undefined;
   readonly source: Source | undefined;
 
-  constructor(
-    reason: string,
-    { range, source, prefix = '' }: { range?: Range | undefined; source?: Source | undefined; prefix?: string } = {},
-  ) {
-    super('InvalidArgument', `${prefix}${reason}`);
+  constructor(reason: string, { range, source, prefix }: { range?: Range | undefined; source?: Source | undefined; prefix?: string } = {}) {
+    const place = range === undefined || source === undefined ? '' : `${source.name}:${range.start.line}: `;
+    super('InvalidArgument', `${prefix ?? place}${reason}`);
     this.reason = reason;
     this.range = range;
     this.source = source;
