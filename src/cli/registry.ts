@@ -26,7 +26,10 @@ const containerList: Entry = { short: 'List containers', load: () => import('./c
 const imageList: Entry = { short: 'List images', load: () => import('./commands/image/list.ts') };
 const imageRemove: Entry = { short: 'Remove images', load: () => import('./commands/image/remove.ts') };
 
+const build: Entry = { short: 'Build an image from a Dockerfile', load: () => import('./commands/image/build.ts') };
+
 const image = {
+  build,
   history: { short: 'Show the layers of an image and what made them', load: () => import('./commands/image/history.ts') },
   import: { short: 'Make an image from a tar archive of a root file system', load: () => import('./commands/image/import.ts') },
   load: { short: 'Load images from a tar archive', load: () => import('./commands/image/load.ts') },
@@ -53,6 +56,22 @@ export const commands: Commands = {
   logout: { short: 'Forget the credentials for a registry', load: () => import('./commands/registry/logout.ts') },
   search: { short: 'Search for images on a registry', load: () => import('./commands/registry/search.ts') },
   version: { short: 'Show the versions of client and daemon', load: () => import('./commands/system/version.ts') },
+  builder: {
+    short: 'Manage builds',
+    commands: {
+      build,
+      prune: { short: 'Remove build cache', load: () => import('./commands/builder/prune.ts') },
+      du: { short: 'Show what the build cache holds', load: () => import('./commands/builder/disk-usage.ts') },
+    },
+  },
+  buildx: {
+    short: 'Build with BuildKit',
+    commands: {
+      build: { ...build, also: ['b'] },
+      du: { short: 'Show what the build cache holds', load: () => import('./commands/builder/disk-usage.ts') },
+      prune: { short: 'Remove build cache', load: () => import('./commands/builder/prune.ts') },
+    },
+  },
   container: {
     short: 'Manage containers',
     commands: {
@@ -126,10 +145,10 @@ export const commands: Commands = {
 };
 
 /** The commands shown first. */
-export const commonCommands = ['run', 'exec', 'ps', 'pull', 'push', 'images', 'login', 'logout', 'search', 'version', 'info'];
+export const commonCommands = ['run', 'exec', 'ps', 'build', 'pull', 'push', 'images', 'login', 'logout', 'search', 'version', 'info'];
 
 /** Words of Docker's that this version does not answer to. */
 export const laterCommands: readonly string[] = [
-  ...['build', 'builder', 'buildx', 'checkpoint', 'commit', 'compose', 'config', 'cp', 'diff', 'export', 'manifest', 'node', 'plugin'],
+  ...['bake', 'checkpoint', 'commit', 'compose', 'config', 'cp', 'diff', 'export', 'manifest', 'node', 'plugin'],
   ...['secret', 'service', 'stack', 'swarm', 'trust'],
 ];

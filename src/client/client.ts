@@ -1,3 +1,4 @@
+import { Builds } from './builds.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { Containers } from './containers.ts';
 import { Execs } from './exec.ts';
@@ -9,6 +10,7 @@ import { Volumes } from './volumes.ts';
 /** The Engine API of one daemon, a noun at a time. */
 export class Client {
   readonly connection: Connection;
+  readonly builds: Builds;
   readonly containers: Containers;
   readonly execs: Execs;
   readonly images: Images;
@@ -18,6 +20,7 @@ export class Client {
 
   constructor(options: ConnectionOptions) {
     this.connection = new Connection(options);
+    this.builds = new Builds(this.connection);
     this.containers = new Containers(this.connection);
     this.execs = new Execs(this.connection);
     this.images = new Images(this.connection);

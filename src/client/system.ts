@@ -12,11 +12,6 @@ interface Signalled {
 /** Nanoseconds lie beyond the integers that a number holds exactly. */
 export type ExactEvent = Omit<EventMessage, 'timeNano'> & { readonly timeNano: number | bigint };
 
-export interface BuildPruneResponse {
-  CachesDeleted: string[] | null;
-  SpaceReclaimed: number;
-}
-
 export class System {
   readonly #connection: Connection;
 
@@ -47,13 +42,5 @@ export class System {
   /** Checks credentials against a registry, through the daemon. */
   async authenticate(auth: AuthConfig, { signal }: Signalled = {}): Promise<AuthResponse | undefined> {
     return await this.#connection.json('POST', '/auth', { json: auth, signal });
-  }
-
-  async pruneBuildCache(
-    options: { all?: boolean; keepStorageBytes?: number; filters?: Filters } & Signalled = {},
-  ): Promise<BuildPruneResponse> {
-    const { all, keepStorageBytes, filters, signal } = options;
-    const query = { all: all === true ? true : undefined, 'keep-storage': keepStorageBytes, filters: encodeFilters(filters) };
-    return await this.#connection.json('POST', '/build/prune', { query, signal });
   }
 }

@@ -47,10 +47,16 @@ const join = (a: ReadonlySet<string> | 'all', b: ReadonlySet<string> | 'all'): R
 /** Collects broken rules; what is found twice, as when a file is looked at for two platforms, is kept once. */
 export class Linter {
   readonly options: CheckOptions;
-  readonly #found = new Map<string, LintWarning>();
+  readonly #found: Map<string, LintWarning>;
 
-  constructor(options: CheckOptions = nothing) {
+  constructor(options: CheckOptions = nothing, found = new Map<string, LintWarning>()) {
     this.options = options;
+    this.#found = found;
+  }
+
+  /** A linter for which some rules do not count; what it finds is found here. */
+  without(...names: readonly RuleName[]): Linter {
+    return new Linter({ ...this.options, skip: join(this.options.skip, new Set(names)) }, this.#found);
   }
 
   /** Notes a broken rule, unless it does not count or a comment above the instruction (`# check=skip=Rule`) excuses it. */

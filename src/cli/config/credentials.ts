@@ -20,7 +20,7 @@ const helperFor = (config: ConfigFile, registry: string): string | undefined => 
   return name === '' ? undefined : name;
 };
 
-const gerunds = { get: 'getting', store: 'storing', erase: 'erasing' } as const;
+const gerunds = { get: 'getting', store: 'storing', erase: 'erasing', list: 'listing' } as const;
 
 async function askHelper(name: string, action: keyof typeof gerunds, input: string): Promise<string | undefined> {
   const program = `docker-credential-${name}`;
@@ -81,6 +81,15 @@ export async function getCredentials(cli: Cli, registry: string): Promise<AuthCo
   const key = Object.hasOwn(auths, registry) ? registry : Object.keys(auths).find(other => hostOf(other) === hostOf(registry));
   const stored = key === undefined ? undefined : auths[key];
   return stored === undefined ? {} : decode(stored, registry);
+}
+
+/** The registries that credentials are known for, as they were written down. */
+export async function knownRegistries(cli: Cli): Promise<string[]> {
+  const config = await cli.config();
+  const store = process.env.DOCKER_AUTH_CONFIG === undefined ? (config.values.credsStore ?? '') : '';
+  const listed = store === '' ? '{}' : ((await askHelper(store, 'list', '')) ?? '{}');
+  const stored = Object.keys(JSON.parse(listed === '' ? '{}' : listed) as Record<string, string>);
+  return [...new Set([...Object.keys(storedAuths(config)), ...Object.keys(config.values.credHelpers ?? {}), ...stored])];
 }
 
 /** Keeps credentials: with the helper, if there is one, else in the settings. Resolves with true when they lie in a file in plain text. */

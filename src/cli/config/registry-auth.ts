@@ -1,6 +1,6 @@
 import type { AuthConfig } from '#api/types/auth.ts';
 import type { Cli } from '../cli.ts';
-import { getCredentials } from './credentials.ts';
+import { getCredentials, knownRegistries } from './credentials.ts';
 
 export const hubKey = 'https://index.docker.io/v1/';
 
@@ -19,4 +19,12 @@ export const encodeAuth = (auth: AuthConfig): string =>
 /** The header for the registry of an image. */
 export async function registryAuthFor(cli: Cli, image: string): Promise<string> {
   return encodeAuth(await getCredentials(cli, registryOf(image)));
+}
+
+/** The X-Registry-Config header: everything that is known, by registry. */
+export async function registryConfigOf(cli: Cli): Promise<string> {
+  const entries = await Promise.all(
+    (await knownRegistries(cli)).map(async registry => [registry, await getCredentials(cli, registry)] as const),
+  );
+  return encodeAuth(Object.fromEntries(entries) as AuthConfig);
 }

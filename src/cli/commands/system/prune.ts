@@ -22,7 +22,7 @@ export const command = defineCommand({
       throw new ExitError(1, `ERROR: The "until" filter is not supported with "--volumes"`);
     const filters = await pruneFilters(cli, flags.filter);
     if (!flags.force && !(await confirm(cli, warning(flags, filters)))) return 0;
-    const { containers, networks, volumes, images, system, connection } = await cli.client();
+    const { containers, networks, volumes, images, builds, connection } = await cli.client();
     const report = (heading: string, lines: readonly string[]): void => {
       if (lines.length > 0) cli.out.write(`${heading}:\n${lines.join('\n')}\n\n`);
     };
@@ -43,7 +43,7 @@ export const command = defineCommand({
     report('Deleted Images', lines);
     reclaimed += pruned.SpaceReclaimed;
     if (!isBefore(parseVersion(await connection.apiVersion()), '1.31')) {
-      const cache = await system.pruneBuildCache({ all: flags.all, filters }).catch(onlyWithoutBuilder);
+      const cache = await builds.prune({ all: flags.all, filters }).catch(onlyWithoutBuilder);
       report('Deleted build cache objects', cache.CachesDeleted ?? []);
       reclaimed += cache.SpaceReclaimed;
     }
