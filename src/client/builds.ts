@@ -1,6 +1,7 @@
 import type { JsonMessage } from '#api/types/image.ts';
 import type { BuildCacheRecord } from '#api/types/system.ts';
-import type { Connection, Query } from './connection.ts';
+import { isBefore } from '#api/versions.ts';
+import { type Connection, parseVersion, type Query } from './connection.ts';
 import { encodeFilters, type Filters } from './filters.ts';
 import { readJsonLines } from './json-stream.ts';
 
@@ -58,11 +59,10 @@ export class Builds {
     } & Signalled = {},
   ): Promise<BuildPruneResponse> {
     const { all, reservedBytes, maxUsedBytes, minFreeBytes, filters, signal } = options;
+    const isOld = isBefore(parseVersion(await this.#connection.apiVersion(signal)), '1.48');
     const query = {
       all: all === true ? true : undefined,
-      // What daemons before 1.48 call it.
-      'keep-storage': reservedBytes,
-      'reserved-space': reservedBytes,
+      [isOld ? 'keep-storage' : 'reserved-space']: reservedBytes,
       'max-used-space': maxUsedBytes,
       'min-free-space': minFreeBytes,
       filters: encodeFilters(filters),

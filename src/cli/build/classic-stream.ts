@@ -76,7 +76,11 @@ export class ClassicStream {
       return;
     if (text === ' ---> Using cache\n') this.#change({ isCached: true });
     else if (/^ ---> [0-9a-f]{12}\n$/.test(text)) this.#complete();
-    else if (!/^(?: ---> (?:Running in|Removed intermediate container)|Removing intermediate container) [0-9a-f]{12}\n$/.test(text) && text !== '\n') this.#log(text);
+    else if (
+      !/^(?: ---> (?:Running in|Removed intermediate container)|Removing intermediate container) [0-9a-f]{12}\n$/.test(text) &&
+      text !== '\n'
+    )
+      this.#log(text);
     else if (text === '\n' && this.#step !== undefined && this.#step.lines.length > 0) this.#log(text);
   }
 

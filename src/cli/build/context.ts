@@ -9,7 +9,7 @@ import { contextFiles } from './context-files.ts';
 import { contextTar, type InlineFile, streamOf } from './context-tar.ts';
 import { checkOut } from './git-checkout.ts';
 import type { NeededPaths } from './needed-paths.ts';
-import { isArchive, PeekedStream } from './peeked-stream.ts';
+import { isArchive, isZstd, PeekedStream } from './peeked-stream.ts';
 
 /** What a build is made from, found and ready to be sent. */
 export interface BuildContext extends AsyncDisposable {
@@ -67,10 +67,8 @@ async function download(url: string, signal: AbortSignal): Promise<ReadableStrea
     throw prepareError(`unable to download remote context ${url}: ${messageOf(err)}`, err);
   }
   if (!response.ok || response.body === null) {
-    const text = (await response.text()).trim().slice(0, 200);
-    throw prepareError(
-      `unable to download remote context ${url}: failed to GET ${url} with status ${response.status} ${response.statusText}: ${text}`,
-    );
+    await response.body?.cancel();
+    throw prepareError(`unable to download remote context ${url}: failed to GET it: ${response.status} ${response.statusText}`);
   }
   return response.body;
 }
@@ -81,12 +79,17 @@ const nothing = { root: undefined, ignore: nothingIgnored, [Symbol.asyncDispose]
 /** A stream is an archive, or else a Dockerfile without a context. */
 async function streamContext(stream: ReadableStream<Uint8Array>, file: string): Promise<BuildContext> {
   const peeked = new PeekedStream(stream);
-  if (isArchive(await peeked.peek())) {
+  const start = await peeked.peek();
+  if (isArchive(start)) {
     return {
       ...nothing,
       dockerfileName: file === '' ? undefined : file,
       dockerfile: undefined,
-      open: onBytes => peeked.stream(onBytes),
+      // Older daemons do not know this compression.
+      open: onBytes =>
+        isZstd(start)
+          ? peeked.stream(onBytes).pipeThrough(new DecompressionStream('zstd') as unknown as TransformStream<Uint8Array, Uint8Array>)
+          : peeked.stream(onBytes),
     };
   }
   if (file !== '') throw new ExitError(1, 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles');

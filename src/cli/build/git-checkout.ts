@@ -23,18 +23,11 @@ export async function checkOut(reference: GitReference, { signal }: { signal: Ab
 }
 
 async function fetchInto(folder: string, { remote, ref = 'HEAD', checksum, submodules }: GitReference, signal: AbortSignal): Promise<void> {
-  const git = (...args: string[]): Promise<string> => runGit(['-C', folder, ...args], signal);
+  const git: Git = (...args) => runGit(['-C', folder, ...args], signal);
   if (remote.startsWith('-') || ref.startsWith('-')) throw new ExitError(1, `unable to prepare context: invalid Git URL: ${remote}#${ref}`);
   await git('init', '--quiet');
   await git('remote', 'add', 'origin', remote);
-  try {
-    // The one commit is enough, if the server lets us have it by this name.
-    await git('fetch', '--quiet', '--depth', '1', 'origin', '--', ref);
-    await git('checkout', '--quiet', '--detach', 'FETCH_HEAD');
-  } catch {
-    await git('fetch', '--quiet', '--tags', 'origin', '+refs/heads/*:refs/remotes/origin/*');
-    await git('checkout', '--quiet', '--detach', await resolveRef(git, ref));
-  }
+  await fetchRef(git, ref);
   if (checksum !== undefined) {
     const commit = (await git('rev-parse', 'HEAD')).trim();
     if (!commit.startsWith(checksum)) throw new ExitError(1, `unable to prepare context: expected commit ${checksum}, got ${commit}`);
@@ -42,15 +35,28 @@ async function fetchInto(folder: string, { remote, ref = 'HEAD', checksum, submo
   if (submodules !== false) await git('submodule', '--quiet', 'update', '--init', '--recursive', '--depth', '1');
 }
 
-async function resolveRef(git: (...args: string[]) => Promise<string>, ref: string): Promise<string> {
-  for (const name of [`refs/remotes/origin/${ref}`, ref]) {
+type Git = (...args: string[]) => Promise<string>;
+
+/** Checks out a branch, a tag or a commit. The one commit is enough, if the server lets us have it; some know no commits by their numbers. */
+async function fetchRef(git: Git, ref: string): Promise<void> {
+  for (const depth of [['--depth', '1'], []]) {
     try {
-      return (await git('rev-parse', '--verify', '--quiet', `${name}^{commit}`)).trim();
-    } catch {
-      // Another kind of name, then.
+      await git('fetch', '--quiet', ...depth, 'origin', '--', ref);
+      await git('checkout', '--quiet', '--detach', 'FETCH_HEAD');
+      return;
+    } catch (err) {
+      if (!(err instanceof ExitError)) throw err;
     }
   }
-  throw new ExitError(1, `unable to prepare context: unable to 'git fetch' ${ref}: the repository has no such branch, tag or commit`);
+  await git('fetch', '--quiet', '--tags', 'origin', '+refs/heads/*:refs/remotes/origin/*');
+  try {
+    await git('checkout', '--quiet', '--detach', `${ref}^{commit}`);
+  } catch (err) {
+    if (!(err instanceof ExitError)) throw err;
+    throw new ExitError(1, `unable to prepare context: unable to 'git fetch' ${ref}: the repository has no such branch, tag or commit`, {
+      cause: err,
+    });
+  }
 }
 
 async function runGit(args: readonly string[], signal: AbortSignal): Promise<string> {

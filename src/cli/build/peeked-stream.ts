@@ -56,16 +56,16 @@ async function nextOf(source: AsyncIterator<Uint8Array>): Promise<Uint8Array | u
   return done === true ? undefined : value;
 }
 
-const magics: readonly (readonly number[])[] = [
-  [0x1f, 0x8b, 0x08],
-  [0x42, 0x5a, 0x68],
-  [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
-  [0x28, 0xb5, 0x2f, 0xfd],
-];
+const zstd = [0x28, 0xb5, 0x2f, 0xfd];
+const magics: readonly (readonly number[])[] = [[0x1f, 0x8b, 0x08], [0x42, 0x5a, 0x68], [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], zstd];
+
+const beginsWith = (start: Uint8Array, magic: readonly number[]): boolean => magic.every((byte, index) => start[index] === byte);
+
+export const isZstd = (start: Uint8Array): boolean => beginsWith(start, zstd);
 
 /** Whether something begins as an archive does, or as a compressed one. */
 export function isArchive(start: Uint8Array): boolean {
-  if (magics.some(magic => magic.every((byte, index) => start[index] === byte))) return true;
+  if (magics.some(magic => beginsWith(start, magic))) return true;
   if (start.length < blockBytes) return false;
   const block = start.subarray(0, blockBytes);
   const written = Number.parseInt(new TextDecoder('latin1').decode(block.subarray(148, 156)).replace(/[^0-7]/g, ''), 8);
