@@ -87,6 +87,8 @@ export interface ContainerRuntime {
   resize(key: ProcessKey, size: { readonly height: number; readonly width: number }): Promise<void>;
   /** Resolves when the process has ended and all its output was written; at once when it has ended before. Rejects with NotFound for an unknown one. */
   wait(key: ProcessKey): Promise<ExitStatus>;
+  /** Calls the listener each time the kernel ends a process of a container that was started for want of memory, until the container has ended. */
+  onOutOfMemory(id: string, listener: () => void): void;
   /** What it uses. Rejects with NotFound when it has gone. */
   usage(id: string): Promise<ResourceUsage>;
   /** Host pids of every process in the container. */

@@ -152,6 +152,8 @@ describe('resources', () => {
     [{ blkioWeight: 5 }, 'Range of blkio weight is from 10 to 1000'],
     [{ blkioWeightDevice: [{ path: '/dev/sda', weight: 1001 }] }, 'Range of blkio weight is from 10 to 1000'],
     [{ cpuShares: -1 }, 'invalid CPU shares (-1): value must be a positive integer'],
+    [{ cpuShares: 1 }, 'the minimum allowed cpu-shares is 2'],
+    [{ cpuShares: 262_145 }, 'the maximum allowed cpu-shares is 262144'],
     [{ oomScoreAdj: 1001 }, 'Invalid value 1001, range for oom score adj is [-1000, 1000]'],
     [{ shmSizeBytes: -1 }, 'SHM size can not be less than 0'],
     [{ ulimits: [{ name: 'nope', soft: 1, hard: 1 }] }, 'invalid ulimit type: nope'],

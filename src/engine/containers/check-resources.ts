@@ -100,6 +100,9 @@ function settleCpu(limits: ResourceLimits, host: HostFacts, without: Without): v
   if (limits.cpuShares < 0) {
     throw invalidArgument(`invalid CPU shares (${String(limits.cpuShares)}): value must be a positive integer`);
   }
+  // Version 2 has weights, to which shares of any size are scaled; version 1 would take the nearest it knows without a word.
+  if (limits.cpuShares === 1 && host.cgroupVersion === 1) throw invalidArgument('the minimum allowed cpu-shares is 2');
+  if (limits.cpuShares > 262_144 && host.cgroupVersion === 1) throw invalidArgument('the maximum allowed cpu-shares is 262144');
   if (limits.cpuShares > 0 && !kernel.cpuShares) {
     without('Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.', { cpuShares: 0 });
   }

@@ -43,7 +43,7 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   }
   failpoint('container.exit.recorded');
   entry.hub = undefined;
-  if (exit.oomKilled) publish(ctx, container, 'oom');
+  if (exit.oomKilled && state.oomKilled !== true) publish(ctx, container, 'oom');
   publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.floor(ranMs / 1000))) });
   const removes = container.hostConfig.autoRemove && !entry.keepOnExit && delayMs === undefined;
   await releaseRun(ctx, entry, { removesLog: removes });

@@ -15,6 +15,7 @@ import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
 import { linkedEnvironment, linkedHosts, refreshLinksTo } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
+import { watchMemory } from './out-of-memory.ts';
 import { errorOf, isRunning, noRun } from './state.ts';
 import { buildSpec, usesInit } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
@@ -48,9 +49,10 @@ export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): P
   await cleanUp(`links to container ${entry.id}`, ctx.log, () => refreshLinksTo(ctx, container));
 }
 
-/** Waits for the end of a run that has begun and has it dealt with. */
+/** Waits for the end of a run that has begun, and for want of memory before it, and has them dealt with. */
 export function watchExit(ctx: Context, entry: Entry): void {
   const { run } = entry;
+  watchMemory(ctx, entry);
   entry.exited = ctx.runtime.wait({ containerId: entry.id }).then(
     exit => ctx.handleExit(entry, run, exit),
     (err: unknown) => ctx.log.error('the end of a container cannot be seen', { container: entry.id, error: err }),

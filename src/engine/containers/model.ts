@@ -199,7 +199,8 @@ export interface MountPoint {
 /** States that cannot lie. Times are ISO texts; `startedAt` of a container that never ran is the zero time of the API. */
 export type ContainerState =
   | { status: 'created'; error?: string; exitCode?: number }
-  | { status: 'running'; pid: number; startedAt: string; paused: boolean }
+  /** `oomKilled`: a process of it was ended for want of memory. */
+  | { status: 'running'; pid: number; startedAt: string; paused: boolean; oomKilled?: boolean }
   | { status: 'restarting'; startedAt: string; finishedAt: string; exitCode: number; oomKilled: boolean }
   /** `withVolumes`: its anonymous volumes go too. */
   | { status: 'removing'; startedAt: string; finishedAt: string; exitCode: number; withVolumes: boolean }

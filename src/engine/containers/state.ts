@@ -47,7 +47,7 @@ export function exitedState(
     startedAt: startedAtOf(state),
     finishedAt: exit.exitedAt.toISOString(),
     exitCode: exit.exitCode,
-    oomKilled: exit.oomKilled,
+    oomKilled: exit.oomKilled || (state.status === 'running' && state.oomKilled === true),
     ...(error === undefined ? {} : { error }),
   };
 }

@@ -85,6 +85,12 @@ export class Cgroup {
     return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
   }
 
+  /** Whether its processes stand still for want of memory, which they do where the kernel may not end one of them. */
+  waitsForMemory(): boolean {
+    const v1 = this.#directory('memory');
+    return v1 !== undefined && /^under_oom 1$/m.test(read(`${v1}/memory.oom_control`) ?? '');
+  }
+
   /** Removes it and what is below, in every hierarchy, ending processes that are still in it. */
   async remove(signal: AbortSignal): Promise<void> {
     await Promise.all(

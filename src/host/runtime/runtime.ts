@@ -29,6 +29,7 @@ import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
 import { guardProcess } from './guard.ts';
 import { findExecutable, findProgram, missing, type OciProgram, openStartGate } from './oci-program.ts';
+import { watchMemory } from './memory-watch.ts';
 import { recoverContainers } from './recover.ts';
 import { reopenLog, resizeTerminal } from './control.ts';
 import { runProgram } from './run-program.ts';
@@ -239,6 +240,14 @@ class ConmonRuntime implements OpenedRuntime {
 
   async wait(key: ProcessKey): Promise<ExitStatus> {
     return await this.#process(key).exit;
+  }
+
+  onOutOfMemory(id: string, listener: () => void): void {
+    const { main, facts } = this.#container(id);
+    // A start that waits for its answer comes first: what happens meanwhile is found all the same.
+    setImmediate(() => {
+      if (!main.hasEnded) watchMemory(main.directory, this.#cgroup(facts), main.exit, listener);
+    });
   }
 
   async usage(id: string): Promise<ResourceUsage> {

@@ -61,7 +61,7 @@ function toWireState({ state, health }: Container): WireState {
     Running: isActive(state),
     Paused: isPaused(state),
     Restarting: state.status === 'restarting',
-    OOMKilled: 'oomKilled' in state && state.oomKilled,
+    OOMKilled: 'oomKilled' in state && state.oomKilled === true,
     Dead: state.status === 'dead',
     Pid: state.status === 'running' ? state.pid : 0,
     ExitCode: exitCodeOf(state),
