@@ -24,6 +24,7 @@ const suites: readonly (readonly [name: string, path: string])[] = [
   ['survival', 'test/e2e/survival'],
   ['soak', 'test/e2e/soak'],
   ['limits', 'test/e2e/limits'],
+  ['scale', 'test/e2e/scale'],
   ['conformance', 'test/conformance'],
   ['project', 'test/project'],
   ['vm', 'test/vm'],
