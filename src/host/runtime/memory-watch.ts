@@ -21,10 +21,11 @@ export function watchMemory(directory: string, cgroup: Cgroup, ended: Promise<un
       await delay(afterMs);
       if (isOver) return;
       const kills = cgroup.oomKills();
-      if (kills <= told && !cgroup.waitsForMemory()) continue;
-      told = Math.max(told, kills);
+      if (kills <= told) continue;
+      told = kills;
       return listener();
     }
+    if (cgroup.waitsForMemory()) listener();
   };
   const watcher = watch(directory, { persistent: false }, (_event, name) => {
     if (name === files.oom) void look();

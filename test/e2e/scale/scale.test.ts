@@ -33,14 +33,15 @@ describe(`a daemon with many containers (${full ? 'full size' : 'short form'})`,
     };
     for (const [what, { wallMs, cpuMs }] of Object.entries(figures)) {
       console.log(`${what}: median ${wallMs.toFixed(1)} ms, ${cpuMs.toFixed(2)} ms of the daemon's processor time each`);
-      expect({ what, isQuick: cpuMs < requestCpuMs && (!full || wallMs < medianMs) }).toEqual({ what, isQuick: true });
     }
     const { wholeMs, longestPingMs } = await pingDuringStats(daemon, ids);
     console.log(`stats of all at once: ${wholeMs.toFixed(0)} ms; the longest answer to a ping meanwhile: ${longestPingMs.toFixed(1)} ms`);
-    if (full) expect(longestPingMs).toBeLessThan(medianMs * 2);
     const idle = await idleCost(daemon);
     console.log(`idle beside them: ${idle.cpuPercent.toFixed(2)} % of a processor, ${String(memoryMB(daemon))} MB`);
     await inParallel(ids.length, index => daemon.api.expect('DELETE', `/containers/${one(index)}?force=1`, { status: 204 }));
+    const slow = Object.entries(figures).filter(([, { wallMs, cpuMs }]) => cpuMs >= requestCpuMs || (full && wallMs >= medianMs));
+    expect(slow).toEqual([]);
+    if (full) expect(longestPingMs).toBeLessThan(medianMs * 2);
   });
 
   test(`${String(size.stopped)} that are stopped cost a start little and an idle daemon nothing`, async () => {
