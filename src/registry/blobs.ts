@@ -127,9 +127,15 @@ export class Blobs {
   async mount(name: Repository, digest: Digest, from: Repository): Promise<number | undefined> {
     const sizeBytes = await this.promise(from, digest);
     if (sizeBytes === undefined || from === name) return sizeBytes;
+    return await this.tie(name, digest);
+  }
+
+  /** Gives a repository a blob whose bytes are stored; its size, or undefined when they are not. */
+  async tie(name: Repository, digest: Digest): Promise<number | undefined> {
     return await this.#guard.shared(name, () =>
       this.#guard.withDigest(digest, async () => {
-        if ((await this.sizeOf(digest)) === undefined) return undefined;
+        const sizeBytes = await this.sizeOf(digest);
+        if (sizeBytes === undefined) return undefined;
         this.#quotas.claim(name, digest, sizeBytes, false);
         await this.#writeLink(name, digest);
         this.#guard.noteTied(digest);
@@ -145,16 +151,15 @@ export class Blobs {
 
   /** Takes a blob from a repository. Refuses with BLOB_UNKNOWN. The bytes go with the next collection, if nobody else has them. */
   async remove(name: Repository, digest: Digest): Promise<void> {
-    const sizeBytes = await this.find(name, digest);
-    if (sizeBytes === undefined) throw refusal('BLOB_UNKNOWN', undefined, { detail: { digest } });
-    await this.unlink(name, digest, sizeBytes);
+    if ((await this.find(name, digest)) === undefined) throw refusal('BLOB_UNKNOWN', undefined, { detail: { digest } });
+    await this.unlink(name, digest);
   }
 
-  async unlink(name: Repository, digest: Digest, sizeBytes: number | undefined): Promise<void> {
+  async unlink(name: Repository, digest: Digest): Promise<void> {
     this.#known.delete(`${name}@${digest}`);
     await this.#storage.remove(layerFolder(name, digest));
     this.#known.delete(`${name}@${digest}`);
-    if (sizeBytes !== undefined) this.#quotas.release(name, digest);
+    this.#quotas.release(name, digest);
   }
 
   forgetBytes(digest: Digest): void {

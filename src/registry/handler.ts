@@ -7,7 +7,7 @@ import type { Notifier } from './events/notifier.ts';
 import type { Metrics } from './metrics.ts';
 import { type Refusal, refusal, refusalBody, toRefusal } from './refusal.ts';
 import { appendUpload, cancelUpload, deleteBlob, finishUpload, getBlob, startUpload, uploadStatus } from './routes/blobs.ts';
-import { Exchange, type Services } from './routes/exchange.ts';
+import { type Connection, Exchange, type Services } from './routes/exchange.ts';
 import { deleteManifest, getManifest, listReferrers, listTags, putManifest } from './routes/manifests.ts';
 import { getBase, getHealth, getPing, issueToken, listCatalog, search } from './routes/others.ts';
 import { type Route, routeOf, type Target, targetOf } from './routes/route.ts';
@@ -22,12 +22,6 @@ export interface HandlerOptions {
   readonly log: Logger;
   /** Sent with every answer. */
   readonly headers: Readonly<Record<string, string>>;
-}
-
-/** What the listener knows of a request beside itself. */
-export interface Connection {
-  readonly scheme: 'http' | 'https';
-  remoteAddress(): string;
 }
 
 /** Routes that say something to anybody. */
@@ -81,7 +75,7 @@ export class Handler {
       if (route === undefined) throw refusal('UNSUPPORTED', 'there is nothing at this path', { status: 404 });
       const { services } = this.#options;
       const begin = (actor: Actor): Response | Promise<Response> => {
-        exchange = new Exchange(request, target.query, services, actor, connection.scheme);
+        exchange = new Exchange(request, target.query, services, actor, connection);
         return dispatch(exchange, route as Route);
       };
       const actor = publicRoutes.includes(route.kind) ? nobody : services.authenticator.identify(request.headers.get('authorization'));
@@ -96,7 +90,7 @@ export class Handler {
     const headers: Record<string, string> = { ...refused.headers, 'Content-Type': 'application/json' };
     if (refused.status === 401 && headers['WWW-Authenticate'] === undefined) {
       const { services } = this.#options;
-      const { origin } = exchange ?? new Exchange(request, '', services, nobody, connection.scheme);
+      const { origin } = exchange ?? new Exchange(request, '', services, nobody, connection);
       const challenge = services.authenticator.challenge([], origin, false);
       if (challenge !== '') headers['WWW-Authenticate'] = challenge;
     }

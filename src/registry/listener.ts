@@ -65,7 +65,12 @@ export class Listener {
             ...(tls.clientCas.length > 0 && { ca: [...tls.clientCas], requestCert: true, rejectUnauthorized: true }),
           },
         }),
-        fetch: (request, server) => handler.handle(request, { scheme, remoteAddress: () => addressText(server.requestIP(request)) }),
+        fetch: (request, server) =>
+          handler.handle(request, {
+            scheme,
+            remoteAddress: () => addressText(server.requestIP(request)),
+            waitLonger: () => server.timeout(request, 0),
+          }),
         error: () => new Response(refusalBody(refusal('UNKNOWN')), { status: 500, headers: { 'Content-Type': 'application/json' } }),
       });
     } catch (err) {

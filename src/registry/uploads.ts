@@ -34,6 +34,12 @@ export interface ChunkRange {
   readonly end: number;
 }
 
+export interface FinishOptions {
+  readonly range?: ChunkRange | undefined;
+  /** Called when all bytes have arrived: storing them may take a while in which the client hears nothing. */
+  readonly onReceived?: () => void;
+}
+
 interface Session {
   offset: number;
   /** Undefined when what is there has not been hashed by this process: then it is hashed at the end. */
@@ -91,12 +97,13 @@ export class Uploads {
   }
 
   /** Takes the last bytes, if any, and makes the blob; its size. Refuses with DIGEST_INVALID, and the session is over then as well. */
-  async finish(name: Repository, id: string, digest: Digest, body: Body, range?: ChunkRange): Promise<number> {
+  async finish(name: Repository, id: string, digest: Digest, body: Body, options: FinishOptions = {}): Promise<number> {
     const path = this.#pathOf(name, id);
     return await this.#locks.run(path, async () => {
       const session = this.#sessionOf(path, id);
-      await this.#receive(name, id, path, session, body, range);
+      await this.#receive(name, id, path, session, body, options.range);
       failpoint('registry.upload.received');
+      options.onReceived?.();
       try {
         await this.#verify(path, session, digest);
         await this.#blobs.adopt(name, digest, session.offset, path);
@@ -117,10 +124,10 @@ export class Uploads {
   }
 
   /** A whole blob in one request; its size. */
-  async store(name: Repository, digest: Digest, body: Body): Promise<number> {
+  async store(name: Repository, digest: Digest, body: Body, options: FinishOptions = {}): Promise<number> {
     const id = await this.start(name, algorithmOf(digest));
     try {
-      return await this.finish(name, id, digest, body);
+      return await this.finish(name, id, digest, body, options);
     } catch (err) {
       // Nobody knows the session: it cannot be gone on with.
       const path = this.#pathOf(name, id);

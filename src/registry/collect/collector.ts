@@ -114,7 +114,7 @@ export class Collector {
         continue;
       }
       links += 1;
-      if (!request.dryRun) await blobs.unlink(name, digest, 0);
+      if (!request.dryRun) await blobs.unlink(name, digest);
       await letOthersGoFirst();
     }
     return { kept, manifests: dropped.size, links };

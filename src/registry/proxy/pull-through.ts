@@ -8,7 +8,7 @@ import type { Catalog } from '../catalog.ts';
 import type { Manifests, StoredManifest } from '../manifests.ts';
 import type { ManifestReference, Repository, Tag } from '../names.ts';
 import { tryParseTag } from '../names.ts';
-import { refusal } from '../refusal.ts';
+import { Refusal, refusal } from '../refusal.ts';
 import { BlobFlights, type FetchedBlob } from './blob-flights.ts';
 
 /** A registry whose repositories appear here, below a prefix. */
@@ -114,6 +114,19 @@ export class PullThrough {
     return stored;
   }
 
+  /** A blob whose bytes came with another repository: this one gets them when it has the blob there. Its size; undefined when they are not here. */
+  async adopt(name: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const { blobs } = this.#options;
+    if ((await blobs.sizeOf(digest)) === undefined) return undefined;
+    try {
+      await this.#remote(name).blobSize(digest, signal);
+      return await blobs.tie(name, digest);
+    } catch (err) {
+      if (isAbsent(err)) return undefined;
+      throw this.#unreachable(err);
+    }
+  }
+
   /** A blob that is not here: its bytes as they arrive. Undefined when there is none. */
   async blob(name: Repository, digest: Digest, request: Request): Promise<FetchedBlob | undefined> {
     try {
@@ -142,6 +155,7 @@ export class PullThrough {
   }
 
   #unreachable(err: unknown): Error {
+    if (err instanceof Refusal) return err;
     const kind = kindOf(err);
     if (kind === 'ResourceExhausted')
       return refusal('TOOMANYREQUESTS', 'the upstream registry allows no more requests now', { cause: err });

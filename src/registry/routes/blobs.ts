@@ -15,9 +15,12 @@ export async function getBlob(exchange: Exchange, rawName: string, rawDigest: st
   const { blobs, upstreams } = exchange.services;
   const isHead = exchange.request.method === 'HEAD';
   // Whoever only asks whether it is there may leave out an upload because of the answer.
-  const size = isHead ? await blobs.promise(name, digest) : (blobs.findKnown(name, digest) ?? (await blobs.find(name, digest)));
+  const isCopy = upstreams.covers(name);
+  const size =
+    (isHead ? await blobs.promise(name, digest) : (blobs.findKnown(name, digest) ?? (await blobs.find(name, digest)))) ??
+    (isCopy ? await upstreams.adopt(name, digest, exchange.request.signal) : undefined);
   if (size === undefined) {
-    const fetched = upstreams.covers(name) ? await upstreams.blob(name, digest, exchange.request) : undefined;
+    const fetched = isCopy ? await upstreams.blob(name, digest, exchange.request) : undefined;
     if (fetched === undefined) throw refusal('BLOB_UNKNOWN', undefined, { detail: { digest } });
     exchange.activity = { action: 'pull', kind: 'blob', repository: name, digest, sizeBytes: fetched.sizeBytes };
     return fetched.response;
@@ -91,7 +94,7 @@ async function mountBlob(exchange: Exchange, name: Repository, digest: Digest, f
 async function storeWhole(exchange: Exchange, name: Repository, digest: Digest): Promise<Response> {
   const { quotas, uploads } = exchange.services;
   quotas.expect(name, declaredLength(exchange.request) ?? 0);
-  const size = await uploads.store(name, digest, await bodyOf(exchange.request));
+  const size = await uploads.store(name, digest, await bodyOf(exchange.request), { onReceived: exchange.waitLonger });
   exchange.activity = { action: 'push', kind: 'blob', repository: name, digest, sizeBytes: size };
   return blobCreated(exchange, name, digest);
 }
@@ -119,7 +122,8 @@ export async function finishUpload(exchange: Exchange, rawName: string, id: stri
   const digest = parseDigestOf(exchange.query.get('digest'));
   const { uploads } = exchange.services;
   uploads.offset(name, id);
-  const size = await uploads.finish(name, id, digest, await bodyOf(exchange.request), chunkRange(exchange.request));
+  const range = chunkRange(exchange.request);
+  const size = await uploads.finish(name, id, digest, await bodyOf(exchange.request), { range, onReceived: exchange.waitLonger });
   exchange.activity = { action: 'push', kind: 'blob', repository: name, digest, sizeBytes: size };
   return blobCreated(exchange, name, digest);
 }

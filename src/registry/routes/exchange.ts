@@ -39,6 +39,14 @@ export interface Services {
   problems(): Readonly<Record<string, string>>;
 }
 
+/** What the listener knows of a request beside itself. */
+export interface Connection {
+  readonly scheme: 'http' | 'https';
+  remoteAddress(): string;
+  /** It is not closed for being silent until this request is answered. */
+  waitLonger(): void;
+}
+
 /** One request on its way to its answer. */
 export class Exchange {
   readonly request: Request;
@@ -46,15 +54,18 @@ export class Exchange {
   readonly services: Services;
   readonly scheme: 'http' | 'https';
   actor: Actor;
+  /** The connection may be silent for as long as it takes now. */
+  readonly waitLonger: () => void;
   /** What it has done, for those who want to know. */
   activity: Activity | undefined;
 
-  constructor(request: Request, query: string, services: Services, actor: Actor, scheme: 'http' | 'https') {
+  constructor(request: Request, query: string, services: Services, actor: Actor, connection: Connection) {
     this.request = request;
     this.query = query === '' ? noQuery : new URLSearchParams(query);
     this.services = services;
     this.actor = actor;
-    this.scheme = scheme;
+    this.scheme = connection.scheme;
+    this.waitLonger = connection.waitLonger;
   }
 
   /** How the client reaches us. */

@@ -221,6 +221,45 @@ describe('what an operator sees', () => {
   });
 });
 
+describe('behind a proxy', () => {
+  test('locations begin with the address that clients use', async () => {
+    await using registry = await startBerthRegistry({ args: ['--external-url', 'https://registry.example.com'] });
+    const begun = await registry.call('POST', '/v2/a/blobs/uploads/');
+    expect(begun.headers.get('location')).toStartWith('https://registry.example.com/v2/a/blobs/uploads/');
+  });
+});
+
+describe('garbage', () => {
+  test.each([
+    ['a path that is not encoded', 'GET /v2/%zz/tags/list HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['a path beyond all bounds', `GET /v2/${'a/'.repeat(20_000)}tags/list HTTP/1.1\r\nHost: x\r\n\r\n`],
+    ['no HTTP at all', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
+    ['a length that is none', 'PUT /v2/a/manifests/b HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n'],
+    ['two lengths', 'PUT /v2/a/manifests/b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello'],
+    ['another host', 'GET http://elsewhere/v2/ HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ])('%s does no harm', async (_what, bytes) => {
+    await using registry = await startBerthRegistry();
+    const answered = Promise.withResolvers<string>();
+    let text = '';
+    const socket = await Bun.connect({
+      hostname: '127.0.0.1',
+      port: registry.port,
+      socket: {
+        data: (_socket, chunk) => {
+          text += chunk.toString('latin1');
+          answered.resolve(text);
+        },
+        close: () => answered.resolve(text),
+        error: () => answered.resolve(text),
+      },
+    });
+    socket.write(bytes);
+    socket.end();
+    expect(await answered.promise).toMatch(/^$|^HTTP\/1\.1 (200|400|404|413|414|431)/);
+    expect((await registry.call('GET', '/v2/')).status).toBe(200);
+  });
+});
+
 describe('limits', () => {
   test('quotas: what does not fit is DENIED and said why, what was there before a restart counts', async () => {
     await using registry = await startBerthRegistry({

@@ -181,6 +181,17 @@ describe('a pull-through cache', () => {
     expect(metrics).toContain('registry_proxy_misses_total 1\n');
   });
 
+  test('what came with another repository is not fetched again, but only for a repository that has it', async () => {
+    await cache.call('GET', blob(layer));
+    await eventually('it is stored', () => partOf(cache) === undefined);
+    for (const key of ['team/other:1', `team/other@${image.digest}`])
+      upstream.manifests.set(key, { bytes: image.bytes, mediaType: image.mediaType });
+    expect(sha256((await cache.call('GET', `/v2/up/team/other/blobs/${sha256(layer)}`)).bytes)).toBe(sha256(layer));
+    expect([asked(/^GET .*team\/app\/blobs/), asked(/^GET .*team\/other\/blobs/), asked(/^HEAD .*team\/other\/blobs/)]).toEqual([1, 0, 1]);
+    upstream.intercept = (_request, path) => (path.includes('team/private') ? failure(404, 'BLOB_UNKNOWN', 'no') : undefined);
+    expect((await cache.call('GET', `/v2/up/team/private/blobs/${sha256(layer)}`)).status).toBe(404);
+  });
+
   test('a local repository is no copy', async () => {
     await pushBlob(cache, 'up', randomBytes(10));
   });
