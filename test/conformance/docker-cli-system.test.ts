@@ -107,6 +107,13 @@ describe('the docker command line about the system', () => {
     expect(await ok('image', 'prune', '-f')).toBe('Total reclaimed space: 0B');
   });
 
+  test('one prune at a time', async () => {
+    for (let i = 0; i < 5; i += 1) await ok('create', 'busybox');
+    const statuses = await Promise.all([1, 2, 3].map(async () => (await daemon().api.post('/containers/prune')).status));
+    expect(statuses.toSorted()).toEqual([200, 409, 409]);
+    expect(await ok('ps', '-aq')).toBe('');
+  });
+
   test('events: as they happen, and from the past by every kind of filter', async () => {
     const since = String(Math.floor(Date.now() / 1000));
     const live = Bun.spawn([...dockerCommand(), 'events', '--filter', 'container=watched', '--format', '{{.Action}}'], {

@@ -44,6 +44,8 @@ export interface Context extends ContainerDependencies {
   readonly probes: Agenda<string>;
   /** How many health checks may be on their way to running. */
   readonly probeStarts: Semaphore;
+  /** One prune at a time. */
+  readonly pruning: Semaphore;
   /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. */
   readonly locks: KeyedLock;
   /** Aborts when the daemon lets go of its containers. */
@@ -62,6 +64,7 @@ export function createContext(
     execs: new Map(),
     probes: new Agenda(),
     probeStarts: new Semaphore(probeStartsAtOnce),
+    pruning: new Semaphore(1),
     locks: new KeyedLock(),
     closing: new AbortController(),
     handleExit: (entry, run, exit) => onExit(ctx, entry, run, exit),

@@ -38,7 +38,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     update: (ref, changes) => updateContainer(ctx, ref, changes),
     remove: (ref, options) => removeContainer(ctx, ref, options),
     wait: (ref, condition, signal) => waitForContainer(ctx, ref, condition, signal),
-    prune: filters => pruneContainers(ctx, filters),
+    prune: filters => pruneContainers(ctx, filters, ctx.closing.signal),
 
     list: options => listContainers(ctx, options),
     inspect: async (ref, options) => await inspectContainer(ctx, ctx.containers.find(ref), options?.size === true),

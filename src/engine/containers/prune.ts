@@ -1,4 +1,4 @@
-import { invalidArgument } from '#base/errors.ts';
+import { conflict, invalidArgument } from '#base/errors.ts';
 import { parseTimestamp } from '#base/timestamp.ts';
 import { type Context, publishAs, withContainer } from './context.ts';
 import type { Container } from './model.ts';
@@ -6,9 +6,14 @@ import { removeLocked } from './remove.ts';
 import type { Filters, PruneResult } from './service.ts';
 import { isActive } from './state.ts';
 
-/** Removes the containers that do not run and match; their anonymous volumes stay. */
-export async function pruneContainers(ctx: Context, filters: Filters): Promise<PruneResult> {
+/** Removes the containers that do not run and match; their anonymous volumes stay. Rejects with Conflict while another prune runs. */
+export async function pruneContainers(ctx: Context, filters: Filters, signal: AbortSignal): Promise<PruneResult> {
   const matches = pruneFilter(filters, Date.now());
+  if (!ctx.pruning.isFree) throw conflict('a prune operation is already running');
+  return await ctx.pruning.run(signal, () => prune(ctx, matches));
+}
+
+async function prune(ctx: Context, matches: (container: Container) => boolean): Promise<PruneResult> {
   const ids: string[] = [];
   let reclaimedBytes = 0;
   for (const { container } of ctx.containers.all()) {

@@ -27,6 +27,7 @@ export interface ContainerService {
   remove(ref: string, options: RemoveOptions): Promise<void>;
   /** Registered when it returns: answer the client's headers then. The promise is inside an object so that `await` does not wait for it. */
   wait(ref: string, condition: string, signal: AbortSignal): { readonly ended: Promise<WaitResult> };
+  /** Rejects with Conflict while another prune runs. */
   prune(filters: Filters): Promise<PruneResult>;
 
   list(options: ListOptions): Promise<ContainerSummary[]>;
