@@ -34,15 +34,22 @@ test('one who leaves does not stop the others; the last one does', async () => {
     stopped.resolve(signal.reason);
     throw signal.reason as Error;
   };
-  const [one, two] = [new AbortController(), new AbortController()];
+  const [one, two, three] = [new AbortController(), new AbortController(), new AbortController()];
   const first = shared.run('k', work, () => undefined, one.signal);
   const second = shared.run('k', work, () => undefined, two.signal);
+  let firstHasLeft = false;
+  void first.catch(() => (firstHasLeft = true));
+  const joined = shared.run('k', work, () => undefined, three.signal);
+  three.abort(new Error('joined and left'));
+  expect(joined).rejects.toThrow('joined and left');
+  await joined.catch(() => undefined);
   one.abort(new Error('first left'));
-  expect(first).rejects.toThrow('first left');
-  await first.catch(() => undefined);
-  const state = await Promise.race([stopped.promise, Promise.resolve('goes on')]);
+  const state = await Promise.race([stopped.promise, new Promise(resolve => setImmediate(() => resolve('goes on')))]);
   expect(state).toBe('goes on');
+  // Its work goes on with what is its own, for the other.
+  expect(firstHasLeft).toBe(false);
   two.abort(new Error('second left'));
   expect(second).rejects.toThrow('second left');
   expect(await stopped.promise).toEqual(new Error('second left'));
+  expect(first).rejects.toThrow('first left');
 });

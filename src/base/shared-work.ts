@@ -12,7 +12,7 @@ const mostTold = 4096;
 
 /**
  * Does equal work that is asked for at the same time once. Whoever joins hears what was told before. Who leaves (by aborting) does not disturb
- * the others; when the last one has left, the work is stopped.
+ * the others; when the last one has left, the work is stopped. The one whose work it is waits for its end in any case: the work uses what is theirs.
  */
 export class SharedWork<T, E> {
   readonly #flights = new Map<string, Flight<T, E>>();
@@ -25,35 +25,46 @@ export class SharedWork<T, E> {
     signal: AbortSignal,
   ): Promise<T> {
     signal.throwIfAborted();
-    const flight = this.#join(key, work, onEvent);
+    const { flight, isOwn } = this.#join(key, work, onEvent);
     const left = Promise.withResolvers<never>();
     left.promise.catch(() => undefined);
     const onAbort = (): void => {
       flight.listeners.delete(onEvent);
       flight.waiting -= 1;
-      if (flight.waiting > 0) return left.reject(signal.reason);
-      // New ones begin anew: this one is going down.
-      if (this.#flights.get(key) === flight) this.#flights.delete(key);
-      flight.stop.abort(signal.reason);
       const end = (): void => left.reject(signal.reason);
+      if (flight.waiting > 0 && !isOwn) return end();
+      if (flight.waiting === 0) {
+        // New ones begin anew: this one is going down.
+        if (this.#flights.get(key) === flight) this.#flights.delete(key);
+        flight.stop.abort(signal.reason);
+      }
       flight.result.then(end, end);
     };
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await Promise.race([flight.result, left.promise]);
+      const result = await Promise.race([flight.result, left.promise]);
+      signal.throwIfAborted();
+      return result;
+    } catch (err) {
+      signal.throwIfAborted();
+      throw err;
     } finally {
       signal.removeEventListener('abort', onAbort);
       flight.listeners.delete(onEvent);
     }
   }
 
-  #join(key: string, work: (tell: (event: E) => void, signal: AbortSignal) => Promise<T>, onEvent: (event: E) => void): Flight<T, E> {
+  #join(
+    key: string,
+    work: (tell: (event: E) => void, signal: AbortSignal) => Promise<T>,
+    onEvent: (event: E) => void,
+  ): { readonly flight: Flight<T, E>; readonly isOwn: boolean } {
     const known = this.#flights.get(key);
     if (known !== undefined) {
       known.waiting += 1;
       for (const event of known.told) onEvent(event);
       known.listeners.add(onEvent);
-      return known;
+      return { flight: known, isOwn: false };
     }
     const stop = new AbortController();
     const listeners = new Set([onEvent]);
@@ -69,6 +80,6 @@ export class SharedWork<T, E> {
     result.catch(() => undefined);
     const flight: Flight<T, E> = { result, stop, listeners, told, waiting: 1 };
     this.#flights.set(key, flight);
-    return flight;
+    return { flight, isOwn: true };
   }
 }

@@ -1,7 +1,7 @@
 import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { newId } from '#base/id.ts';
-import { kindOf } from '#base/errors.ts';
+import { kindOf, notFound } from '#base/errors.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import { sha256 } from '#oci/digest.ts';
 import type { CacheRecord } from '../cache/build-cache.ts';
@@ -82,7 +82,7 @@ async function resultOf(
   session.use(session.context.cache.use(key));
   if (layer === null) return { layer: undefined, createdAt, isCached };
   if (isLinked) return { layer: await session.workspace.restack(layer, parent, session.signal), createdAt, isCached };
-  await session.workspace.hold(layer);
+  if (!(await session.workspace.hold(layer))) throw notFound(`the layer ${layer.digest} is gone`);
   return { layer, createdAt, isCached };
 }
 

@@ -1,5 +1,6 @@
 import { expect } from 'bun:test';
 import { existsSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build, buildOk, type Context, contextTar, directory, file } from '#test/helpers/build.ts';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
@@ -249,6 +250,40 @@ describe('POST /build', () => {
     expect(one?.imageId).toBe(two?.imageId ?? '');
     expect([one?.text.includes('was here'), two?.text.includes('was here')]).toEqual([true, true]);
     expect(await outputOf('once:1', 'cat', '/runs')).toBe('run\n');
+  });
+
+  test('who joined a step gets its result also when the one that began it has left', async () => {
+    const steps = dockerfile(
+      'FROM busybox',
+      'RUN --mount=target=/ctx --mount=type=cache,target=/m,id=joined touch /m/begun; for i in $(seq 1000); do test -e /m/go && break; usleep 20000; done; cat /ctx/a > /a; echo ended',
+    );
+    const context = { Dockerfile: steps, a: 'from the context' };
+    const client = new AbortController();
+    const first = build(daemon().api, context, {}, { signal: client.signal }).catch(() => undefined);
+    const caches = join(daemon().dataRoot, 'build/caches');
+    const cache = await eventually('the work has begun', () => readdirSync(caches).find(name => existsSync(join(caches, name, 'begun'))));
+    const second = build(daemon().api, context, { t: 'joined' });
+    const contexts = (): number => readdirSync(join(daemon().dataRoot, 'build/work')).filter(name => name.startsWith('context-')).length;
+    await eventually('the second one has come', () => contexts() === 2);
+    client.abort();
+    await first;
+    await Bun.write(join(caches, cache, 'go'), '');
+    expect((await second).error).toBeUndefined();
+    expect(await outputOf('joined', 'cat', '/a')).toBe('from the context');
+    await eventually('both contexts are gone', () => contexts() === 0);
+  });
+
+  test('a cached step whose layer is gone is done again', async () => {
+    const context = { Dockerfile: dockerfile('FROM busybox', 'RUN echo lost > /lost') };
+    const image = await buildOk(daemon().api, context);
+    const [digest = ''] = (await inspect(image)).RootFS.Layers.slice(-1);
+    await daemon().api.expect('DELETE', `/images/${image}`);
+    expect((await build(daemon().api, context)).text).toContain('Using cache');
+    await daemon().api.expect('DELETE', `/images/${image}`);
+    await rm(join(daemon().dataRoot, 'content/blobs/sha256', digest.replace('sha256:', '')));
+    const again = await build(daemon().api, context);
+    expect([again.error, again.text.includes('Using cache')]).toEqual([undefined, false]);
+    expect(await outputOf(again.imageId ?? '', 'cat', '/lost')).toBe('lost\n');
   });
 
   test('a step ends when its client leaves, and leaves nothing', async () => {
