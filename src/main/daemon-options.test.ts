@@ -24,6 +24,7 @@ describe('daemon options', () => {
     expect(options.debug).toBe(true);
     expect(options.icc).toBe(false);
     expect(options.logOpts).toEqual({ a: 'b=c' });
+    expect(optionsFor(['--cpu-rt-runtime', '950000']).cpuRealtimeRuntimeUs).toBe(950_000);
   });
 
   test('come from the configuration file', () => {

@@ -40,6 +40,9 @@ export interface DaemonOptions {
   readonly init: boolean;
   readonly initPath: string | undefined;
   readonly cgroupParent: string | undefined;
+  /** 0: none. */
+  readonly cpuRealtimePeriodUs: number;
+  readonly cpuRealtimeRuntimeUs: number;
   readonly defaultCgroupnsMode: 'private' | 'host';
   readonly defaultIpcMode: 'private' | 'shareable';
   readonly defaultShmSizeBytes: number;
@@ -117,6 +120,8 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     init: bool('init', false),
     initPath: text('init-path'),
     cgroupParent: text('cgroup-parent'),
+    cpuRealtimePeriodUs: int('cpu-rt-period', 0),
+    cpuRealtimeRuntimeUs: int('cpu-rt-runtime', 0),
     defaultCgroupnsMode: oneOf('--default-cgroupns-mode', text('default-cgroupns-mode') ?? 'private', ['private', 'host']),
     defaultIpcMode: oneOf('--default-ipc-mode', text('default-ipc-mode') ?? 'private', ['private', 'shareable']),
     defaultShmSizeBytes: parseSize('--default-shm-size', text('default-shm-size') ?? '64MiB'),

@@ -72,6 +72,13 @@ export const settings: readonly Setting[] = [
   { flag: 'init', key: 'init', type: 'bool', help: 'Run an init inside every container by default' },
   { flag: 'init-path', key: 'init-path', type: 'string', help: 'Path of the init (default: tini or docker-init from PATH)' },
   { flag: 'cgroup-parent', key: 'cgroup-parent', type: 'string', help: 'Parent cgroup of all containers' },
+  { flag: 'cpu-rt-period', key: 'cpu-rt-period', type: 'int', help: 'Period of real-time processor time in microseconds (cgroup v1)' },
+  {
+    flag: 'cpu-rt-runtime',
+    key: 'cpu-rt-runtime',
+    type: 'int',
+    help: 'Real-time processor time of all containers together in each period, in microseconds (cgroup v1)',
+  },
   {
     flag: 'default-cgroupns-mode',
     key: 'default-cgroupns-mode',

@@ -11,6 +11,7 @@ import { createNetworkService } from '#engine/networks/service.ts';
 import { createSystemService } from '#engine/system/service.ts';
 import { createVolumeService } from '#engine/volumes/service.ts';
 import { limitsSupported } from '#host/cgroups/limits.ts';
+import type { RealtimeBudget } from '#host/cgroups/realtime.ts';
 import { compress } from '#host/compression/compress.ts';
 import { decompress } from '#host/compression/decompress.ts';
 import { openContentStore } from '#host/content/local-store.ts';
@@ -73,7 +74,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
   const [content, snapshots, runtime] = await Promise.all([
     openContentStore({ dir: join(dataRoot, 'content'), log }),
     openOverlaySnapshotter({ dir: join(dataRoot, 'layers'), records, log }),
-    openRuntime({ execRoot, cgroupParent, log, ...warmUp(options().defaultRuntime, runtimes()) }),
+    openRuntime({ execRoot, cgroupParent, log, ...realtimeBudget(options()), ...warmUp(options().defaultRuntime, runtimes()) }),
   ]);
   opened.defer(async () => await runtime.close());
   const id = engineId(records);
@@ -202,6 +203,10 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     },
     close: async () => await resources.disposeAsync(),
   };
+}
+
+function realtimeBudget({ cpuRealtimePeriodUs: periodUs, cpuRealtimeRuntimeUs: runtimeUs }: DaemonOptions): { realtime?: RealtimeBudget } {
+  return periodUs === 0 && runtimeUs === 0 ? {} : { realtime: { periodUs, runtimeUs } };
 }
 
 /** The runtime most containers will use, to be looked up before the first of them. */

@@ -18,6 +18,8 @@ const checks = {
   openssl: () => tool('openssl'),
   'docker-compose': () => tool('docker-compose'),
   cgroup1: () => (existsSync('/sys/fs/cgroup/memory') ? undefined : 'cgroup v1 controllers are not mounted'),
+  'rt-cgroups': () =>
+    existsSync('/sys/fs/cgroup/cpu/cpu.rt_runtime_us') ? undefined : 'the kernel does not divide real-time processor time among cgroups',
   cgroup2: () => (existsSync('/sys/fs/cgroup/cgroup.controllers') ? undefined : 'the unified cgroup hierarchy is not at /sys/fs/cgroup'),
   ipv6: () => (existsSync('/proc/net/if_inet6') ? undefined : 'the kernel has no IPv6'),
   'ipv6-loopback': () =>

@@ -20,6 +20,7 @@ import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type LimitValues, liftLimits, readLimits, splitLifted, writeLimits } from '#host/cgroups/limit-values.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
 import { MigrationStarter } from '#host/cgroups/migration.ts';
+import { grantRealtime, type RealtimeBudget } from '#host/cgroups/realtime.ts';
 import { readUsage } from '#host/cgroups/usage.ts';
 import { sessionOf } from '#host/sys/process.ts';
 import { CompiledFilters } from './compiled-filters.ts';
@@ -46,6 +47,8 @@ export interface RuntimeOptions {
   readonly conmonPath?: string;
   /** Runtime to get ready before the first container asks for it. */
   readonly warmUp?: RuntimeBinary;
+  /** What real-time processes of containers may take together; without it, none of them gets any. */
+  readonly realtime?: RealtimeBudget;
 }
 
 export interface OpenedRuntime extends ContainerRuntime {
@@ -74,7 +77,12 @@ export async function openRuntime(options: RuntimeOptions): Promise<OpenedRuntim
   const cgroups = await openCgroupHost({ instance, log: options.log });
   // Found here rather than by the first container; whether it is installed matters only when one asks for it.
   if (options.warmUp !== undefined) void findProgram(options.warmUp).catch(() => undefined);
-  return new ConmonRuntime(layout, conmonPath, cgroups, options.cgroupParent, options.log);
+  if (options.realtime !== undefined && cgroups.hierarchies.version === 'v2') {
+    throw invalidArgument(
+      '--cpu-rt-period and --cpu-rt-runtime need version 1 of control groups: version 2 does not divide real-time processor time',
+    );
+  }
+  return new ConmonRuntime(layout, conmonPath, cgroups, options);
 }
 
 class ConmonRuntime implements OpenedRuntime {
@@ -82,6 +90,7 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #layout: Layout;
   readonly #conmonPath: string;
   readonly #cgroupParent: string;
+  readonly #realtime: RealtimeBudget | undefined;
   readonly #log: Logger;
   readonly #eraser: Eraser;
   readonly #attachments = new Attachments();
@@ -89,12 +98,13 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #migrations: MigrationStarter;
   readonly #containers = new Map<string, SupervisedContainer>();
 
-  constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, cgroupParent: string, log: Logger) {
+  constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, { cgroupParent, log, realtime }: RuntimeOptions) {
     this.#layout = layout;
     this.#conmonPath = conmonPath;
     this.cgroups = cgroups;
     this.#migrations = new MigrationStarter(cgroups.hierarchies);
     this.#cgroupParent = cgroupParent;
+    this.#realtime = realtime;
     this.#log = log;
     this.#eraser = openEraser(layout, cgroups.hierarchies);
   }
@@ -135,6 +145,9 @@ class ConmonRuntime implements OpenedRuntime {
       hasHooks: spec.hooks !== undefined,
     };
     writeFileSync(`${directory}/${files.state}`, JSON.stringify(facts));
+    if (spec.linux.resources?.cpu?.realtimeRuntime !== undefined && this.#realtime !== undefined) {
+      grantRealtime(this.cgroups.hierarchies, cgroup, this.#realtime);
+    }
     const filtered = program.kind === 'crun' ? this.#filters.withFilter(spec) : spec;
     const complete = { ...filtered, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
     writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
