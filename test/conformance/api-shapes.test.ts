@@ -50,9 +50,13 @@ describe('answers have the shape that clients rely on', () => {
     await get('/containers/shape/json?size=1', shapes.containerInspect);
     await get('/containers/json?all=1&size=1', listOf(shapes.containerSummary));
     await get('/containers/shape/top', shapes.top);
+    await get('/containers/shape/stats?stream=0', shapes.containerStats);
+    const updated = await daemon().api.expect('POST', '/containers/shape/update', { body: { PidsLimit: 50 } });
+    expect(shapes.updated(updated, 'update')).toEqual([]);
     await get('/networks/bridge', shapes.network);
     await get('/system/df', shapes.diskUsage);
     await daemon().api.expect('POST', '/containers/shape/stop', { status: 204 });
+    await get('/containers/shape/stats?stream=0', shapes.containerStats);
     await get('/containers/shape/json', shapes.containerInspect);
     await daemon().api.expect('DELETE', '/containers/shape?v=1', { status: 204 });
     await daemon().api.expect('DELETE', '/volumes/shaped', { status: 204 });

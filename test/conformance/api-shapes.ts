@@ -454,5 +454,45 @@ export const event = object(
 );
 
 export const top = object({ Titles: texts, Processes: listOf(texts) });
+
+const counts = { total_usage: whole, usage_in_kernelmode: whole, usage_in_usermode: whole };
+const cpuStats = object(
+  {
+    cpu_usage: object(counts, { percpu_usage: listOf(whole) }),
+    throttling_data: object({ periods: whole, throttled_periods: whole, throttled_time: whole }),
+  },
+  { system_cpu_usage: whole, online_cpus: whole },
+);
+const blockIo = orNull(listOf(object({ major: whole, minor: whole, op: text, value: whole })));
+const traffic = {
+  ...{ rx_bytes: whole, rx_packets: whole, rx_errors: whole, rx_dropped: whole },
+  ...{ tx_bytes: whole, tx_packets: whole, tx_errors: whole, tx_dropped: whole },
+};
+export const containerStats = object(
+  {
+    id: hexId,
+    name: matching(/^\/./),
+    read: time,
+    preread: time,
+    num_procs: whole,
+    storage_stats: object({}),
+    pids_stats: object({}, { current: whole, limit: whole }),
+    cpu_stats: cpuStats,
+    precpu_stats: cpuStats,
+    memory_stats: object({}, { usage: whole, max_usage: whole, failcnt: whole, limit: whole, stats: mapOf(whole) }),
+    blkio_stats: object({
+      io_service_bytes_recursive: blockIo,
+      io_serviced_recursive: blockIo,
+      io_queue_recursive: blockIo,
+      io_service_time_recursive: blockIo,
+      io_wait_time_recursive: blockIo,
+      io_merged_recursive: blockIo,
+      io_time_recursive: blockIo,
+      sectors_recursive: blockIo,
+    }),
+  },
+  { networks: mapOf(object(traffic)) },
+);
+export const updated = object({ Warnings: orNull(texts) });
 export const created = object({ Id: hexId, Warnings: texts });
 export const error = object({ message: matching(/./) });

@@ -61,6 +61,31 @@ def check_logs():
         container.remove()
 
 
+def check_usage_and_limits():
+    container = client.containers.run("busybox", "sleep 1000", detach=True, mem_limit="64m", pids_limit=20)
+    try:
+        stats = container.stats(stream=False)
+        assert stats["id"] == container.id and stats["name"] == "/" + container.name
+        assert stats["memory_stats"]["limit"] == 64 * 1024 * 1024
+        assert stats["cpu_stats"]["system_cpu_usage"] > stats["precpu_stats"]["system_cpu_usage"] > 0
+        stream = container.stats(stream=True, decode=True)
+        assert next(stream)["pids_stats"] == {"current": 1, "limit": 20}
+        assert next(stream)["preread"] != "0001-01-01T00:00:00Z"
+        stream.close()
+        assert container.update(mem_limit="128m", memswap_limit="256m", restart_policy={"Name": "on-failure", "MaximumRetryCount": 2}) == {"Warnings": None}
+        container.reload()
+        assert container.attrs["HostConfig"]["Memory"] == 128 * 1024 * 1024
+        assert container.attrs["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
+        try:
+            container.update(mem_limit="1m")
+        except docker.errors.APIError as error:
+            assert error.status_code == 400 and "Minimum memory limit" in error.explanation
+        else:
+            raise AssertionError("no error")
+    finally:
+        container.remove(force=True)
+
+
 def check_attach():
     container = client.containers.create("busybox", "cat", stdin_open=True, detach=False)
     try:

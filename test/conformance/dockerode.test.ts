@@ -48,6 +48,19 @@ describe('dockerode', () => {
     expect(await failure(container.inspect())).toMatchObject({ statusCode: 404 });
   });
 
+  test('usage and changed limits', async () => {
+    const container = await docker().createContainer({ Image: 'busybox', Cmd: ['sleep', '1000'] });
+    await container.start();
+    const once = await container.stats({ stream: false, 'one-shot': true });
+    expect(once.pids_stats?.current).toBe(1);
+    const seen = collect(await container.stats({ stream: true }));
+    await eventually('two reports', () => seen.text.split('\n').length > 2);
+    expect(await container.update({ PidsLimit: 20, RestartPolicy: { Name: 'always' } })).toEqual({ Warnings: null });
+    expect((await container.inspect()).HostConfig).toMatchObject({ PidsLimit: 20, RestartPolicy: { Name: 'always' } });
+    expect(await failure(container.update({ CpuQuota: 1 }))).toMatchObject({ statusCode: 400 });
+    await container.remove({ force: true });
+  });
+
   test('attach before start with input', async () => {
     const container = await docker().createContainer({
       Image: 'busybox',
