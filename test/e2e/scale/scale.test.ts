@@ -36,6 +36,8 @@ describe(`a daemon with many containers (${full ? 'full size' : 'short form'})`,
     }
     const { wholeMs, longestPingMs } = await pingDuringStats(daemon, ids);
     console.log(`stats of all at once: ${wholeMs.toFixed(0)} ms; the longest answer to a ping meanwhile: ${longestPingMs.toFixed(1)} ms`);
+    const shown = await daemon.berth(['stats', '--no-stream', '--format', '{{.Name}} {{.PIDs}}']);
+    expect(shown.stdout.match(/^\S+ [1-9]\d*$/gm)).toHaveLength(size.running);
     const idle = await idleCost(daemon);
     console.log(`idle beside them: ${idle.cpuPercent.toFixed(2)} % of a processor, ${String(memoryMB(daemon))} MB`);
     await inParallel(ids.length, index => daemon.api.expect('DELETE', `/containers/${one(index)}?force=1`, { status: 204 }));
