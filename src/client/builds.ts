@@ -41,6 +41,11 @@ export class Builds {
     return readJsonLines(response.body);
   }
 
+  /** Ends a build that was given this id (`buildid`). One that has ended already is left alone. */
+  async cancel(id: string): Promise<void> {
+    await this.#connection.run('POST', '/build/cancel', { query: { id } });
+  }
+
   async cache({ signal }: Signalled = {}): Promise<readonly BuildCacheRecord[]> {
     const usage = await this.#connection.json<{ BuildCache?: BuildCacheRecord[] | null }>('GET', '/system/df', {
       query: { type: 'build-cache' },

@@ -18,13 +18,19 @@ export interface FailedStep {
   readonly lines: readonly string[];
 }
 
+/** What came of a build: an image, or a failure. */
+export interface BuildOutcome {
+  readonly imageId: string | undefined;
+  readonly failure: BuildFailure | undefined;
+}
+
 const stepLine = /^Step (\d+)\/(\d+) : ([^]*?)\n?$/;
 const keptLines = 10;
 const isRed = (text: string): boolean => text.startsWith('\u001b[91m');
 const withoutRed = (text: string): string => text.replace(/\u001b\[91m|\u001b\[0m/g, '');
 
 /** Makes updates of what `POST /build` says. */
-export class ClassicStream {
+export class ClassicStream implements BuildOutcome {
   readonly #update: (update: StatusUpdate) => void;
   readonly #encoder = new TextEncoder();
   #step: { vertex: Vertex; code: string; lines: string[] } | undefined;

@@ -17,6 +17,8 @@ export interface BuildContext extends AsyncDisposable {
   readonly dockerfileName: string | undefined;
   /** Its text, when it is here. */
   readonly dockerfile: { readonly name: string; readonly text: string } | undefined;
+  /** The Dockerfile is one of the directory's own files. */
+  readonly isDockerfileInside: boolean;
   /** The directory whose files are sent; undefined for a context that is an archive. */
   readonly root: string | undefined;
   readonly ignore: IgnoreMatcher;
@@ -74,7 +76,7 @@ async function download(url: string, signal: AbortSignal): Promise<ReadableStrea
 }
 
 const nothingIgnored = new IgnoreMatcher([]);
-const nothing = { root: undefined, ignore: nothingIgnored, [Symbol.asyncDispose]: () => Promise.resolve() };
+const nothing = { root: undefined, isDockerfileInside: false, ignore: nothingIgnored, [Symbol.asyncDispose]: () => Promise.resolve() };
 
 /** A stream is an archive, or else a Dockerfile without a context. */
 async function streamContext(stream: ReadableStream<Uint8Array>, file: string): Promise<BuildContext> {
@@ -114,6 +116,7 @@ async function directoryContext(argument: string, file: string, stdin: ContextRe
   return {
     dockerfileName: name,
     dockerfile: { name: inside ?? found.name, text },
+    isDockerfileInside: inside !== undefined,
     root,
     ignore,
     open(onBytes, needed) {

@@ -9,6 +9,8 @@ interface Shown {
   rest: string;
   readonly decoder: TextDecoder;
   isClosed: boolean;
+  /** Its name has been shown. */
+  isNamed: boolean;
 }
 
 /** Progress for files and pipes: lines that say which step they belong to, each step's number before them. */
@@ -17,6 +19,7 @@ export class PlainDisplay implements Display {
   readonly #shown = new Map<string, Shown>();
   readonly #finishedStatuses = new Set<string>();
   #current: Shown | undefined;
+  #isBlank = false;
 
   constructor(out: Output) {
     this.#out = out;
@@ -36,20 +39,28 @@ export class PlainDisplay implements Display {
   #open(vertex: Vertex): void {
     const known = this.#shown.get(vertex.id);
     if (known !== undefined) {
+      known.isClosed &&= vertex.completedMs !== undefined;
       known.vertex = vertex;
       return;
     }
-    const shown: Shown = { number: this.#shown.size + 1, vertex, rest: '', decoder: new TextDecoder(), isClosed: false };
+    const shown: Shown = { number: this.#shown.size + 1, vertex, rest: '', decoder: new TextDecoder(), isClosed: false, isNamed: false };
     this.#shown.set(vertex.id, shown);
-    this.#turnTo(shown);
+    // While another speaks, it waits until it has something to say.
+    if (this.#current === undefined || this.#current.isClosed) this.#turnTo(shown);
   }
 
   /** Says whose lines follow, when they were another's before. */
   #turnTo(shown: Shown): void {
     if (this.#current === shown) return;
-    if (this.#current?.isClosed === false) this.#out.line();
+    if (this.#current !== undefined && !this.#isBlank) this.#print('');
     this.#current = shown;
-    this.#out.line(`#${shown.number} ${shown.vertex.name}`);
+    shown.isNamed = true;
+    this.#print(`#${shown.number} ${shown.vertex.name}`);
+  }
+
+  #print(line: string): void {
+    this.#isBlank = line === '';
+    this.#out.line(line);
   }
 
   #status(status: VertexStatus): void {
@@ -60,7 +71,7 @@ export class PlainDisplay implements Display {
     this.#turnTo(shown);
     const took = status.completedMs - status.startedMs;
     const parts = [status.text, amount(status, humanSize), took >= 50 ? seconds(took) : '', 'done'];
-    this.#out.line(`#${shown.number} ${parts.filter(part => part !== '').join(' ')}`);
+    this.#print(`#${shown.number} ${parts.filter(part => part !== '').join(' ')}`);
   }
 
   #log({ vertex, data, timeMs }: VertexLog): void {
@@ -74,7 +85,7 @@ export class PlainDisplay implements Display {
   #line(shown: Shown, line: string, timeMs: number): void {
     this.#turnTo(shown);
     const since = (timeMs - (shown.vertex.startedMs ?? timeMs)) / 1000;
-    this.#out.line(`#${shown.number} ${since.toFixed(3)} ${line.replace(/\r$/, '')}`);
+    this.#print(`#${shown.number} ${since.toFixed(3)} ${line.replace(/\r$/, '')}`);
   }
 
   #flush(shown: Shown): void {
@@ -91,7 +102,9 @@ export class PlainDisplay implements Display {
     shown.isClosed = true;
     const took = (vertex.completedMs ?? 0) - (vertex.startedMs ?? vertex.completedMs ?? 0);
     const end = vertex.error !== undefined ? `ERROR: ${vertex.error}` : vertex.isCached === true ? 'CACHED' : `DONE ${seconds(took)}`;
-    this.#out.line(`#${shown.number} ${end}`);
-    this.#out.line();
+    this.#print(`#${shown.number} ${end}`);
+    this.#print('');
+    const next = [...this.#shown.values()].find(({ isClosed, isNamed }) => !isClosed && !isNamed);
+    if (next !== undefined) this.#turnTo(next);
   }
 }

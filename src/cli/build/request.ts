@@ -27,7 +27,7 @@ export async function buildArguments(cli: Cli, given: readonly string[], daemonH
 }
 
 /** Flags for what `POST /build` has no place for. */
-const withoutPlace = ['allow', 'annotation', 'attest', 'build-context', 'cache-to', 'no-cache-filter', 'secret', 'ssh'] as const;
+const withoutPlace = ['allow', 'annotation', 'attest', 'build-context', 'cache-to', 'no-cache-filter'] as const;
 
 /** Refuses what cannot be done, naming the flag. */
 export function checkBuildFlags(flags: BuildFlags): void {

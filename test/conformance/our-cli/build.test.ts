@@ -209,4 +209,57 @@ describe('both command lines build with dockerd', () => {
     expect(await child.stderr.text()).toEndWith('ERROR: failed to build: canceled\n');
     await eventually('the step has ended', async () => (await running()) === '');
   });
+
+  const buildKit = { DOCKER_BUILDKIT: '1', HOSTNAME: 'test' };
+
+  test('BuildKit gets a secret, and nothing keeps it', async () => {
+    const value = `only-for-the-step-${String(process.pid)}`;
+    const secret = 'FROM busybox\nRUN --mount=type=secret,id=s sh -c "wc -c < /run/secrets/s"\nRUN ls -A /run\n';
+    const built = await docker(
+      ours,
+      ['build', '-t', 'secret:1', '--progress', 'plain', '--secret', 'id=s,env=VALUE', '-f', '-', '.'],
+      { VALUE: value },
+      secret,
+    );
+    expect(built).toMatchObject({ exitCode: 0 });
+    expect(built.stderr).toMatch(new RegExp(`^#\\d+ \\d+\\.\\d+ ${String(value.length)}$`, 'm'));
+    const history = await docker(dockerCommand(), ['history', '--no-trunc', 'secret:1']);
+    expect(built.stderr + history.stdout).not.toContain(value);
+    const without = await docker(
+      ours,
+      ['build', '--no-cache', '--secret', 'id=other,env=VALUE', '-f', '-', '.'],
+      { VALUE: value },
+      secret.replace('id=s ', 'id=s,required '),
+    );
+    expect(without.exitCode).toBe(1);
+  });
+
+  test('BuildKit is sent only what it needs, and then only what has changed', async () => {
+    const large = join(folder.path, 'large');
+    await mkdir(join(large, 'needed'), { recursive: true });
+    await Bun.write(join(large, 'other'), new Uint8Array(30_000_000));
+    for (let i = 0; i < 20; i += 1) await Bun.write(join(large, `needed/${String(i)}`), new Uint8Array(100_000).fill(i));
+    const build = async (): Promise<number> => {
+      const dockerfile = 'FROM scratch\nCOPY needed /\n';
+      const { exitCode, stderr } = await docker(ours, ['build', '--progress', 'rawjson', '-f', '-', large], buildKit, dockerfile);
+      expect(exitCode).toBe(0);
+      const lines = stderr
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line) as { statuses?: { name: string; current: number }[] });
+      return Math.max(...lines.flatMap(line => line.statuses ?? []).map(({ current }) => current));
+    };
+    const first = await build();
+    expect(first).toBeGreaterThan(2_000_000);
+    expect(first).toBeLessThan(3_000_000);
+    await Bun.write(join(large, 'needed/3'), new Uint8Array(100_000).fill(99));
+    expect(await build()).toBeLessThan(200_000);
+  });
+
+  test('BuildKit: a step that fails', async () => {
+    const failed = await docker(ours, ['build', '-f', '-', '.'], buildKit, 'FROM busybox\nRUN echo said; exit 7\n');
+    expect(failed.exitCode).toBe(1);
+    expect(failed.stderr).toContain('said\n------\nDockerfile:2\n');
+    expect(failed.stderr).toMatch(/ERROR: failed to build: failed to solve: .*exit code: 7\n$/);
+  });
 });

@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs';
+import { kindOf, messageOf } from '#base/errors.ts';
 import { DockerfileError } from '#builder/dockerfile/source.ts';
 import { shortWarning } from '#builder/dockerfile/linter.ts';
+import type { Client } from '#client/client.ts';
 import type { Cli } from '../../cli.ts';
 import { defineCommand, exactArgs } from '../../command.ts';
 import { registryConfigOf } from '../../config/registry-auth.ts';
@@ -14,7 +16,11 @@ import { buildFlags } from '../../build/flags.ts';
 import { NeededPaths, pathsOfBuild } from '../../build/needed-paths.ts';
 import { deliver, parseOutputs } from '../../build/outputs.ts';
 import { buildArguments, type BuildFlags, buildQuery, checkBuildFlags } from '../../build/request.ts';
-import { runBuild, runClassicBuild } from '../../build/run-build.ts';
+import type { BuildOutcome } from '../../build/classic-stream.ts';
+import type { Display } from '../../build/status.ts';
+import { type BuildRun, runBuild, runClassicBuild } from '../../build/run-build.ts';
+import { canSync, runBuildKit } from '../../build/run-buildkit.ts';
+import { parseAgents, parseSecrets } from '../../build/secrets.ts';
 import { stopOnSignals } from '../../build/signals.ts';
 
 export const command = defineCommand({
@@ -92,7 +98,10 @@ async function prepare(cli: Cli, flags: BuildFlags, context: BuildContext, call:
       // Whoever turns BuildKit off wants to read what the classic builder says, on stdout.
       const isClassic = /^(0|f|false)$/i.test(process.env.DOCKER_BUILDKIT ?? '');
       const display = displayFor(cli, flags.quiet ? 'quiet' : flags.progress);
-      const stream = isClassic ? await runClassicBuild(cli, run, flags.quiet) : await runBuild(run, display);
+      const isBuildKit = !isClassic && (await usesBuildKit(client, flags, context));
+      const stream =
+        (isBuildKit ? await tryBuildKit(cli, run, display, flags) : undefined) ??
+        (isClassic ? await runClassicBuild(cli, run, flags.quiet) : await runBuild(run, display));
       if (stream.failure !== undefined) {
         if (isClassic) throw new ExitError(stream.failure.exitCode === 0 ? 1 : stream.failure.exitCode, stream.failure.message);
         showFailure(cli.err, stream.failure, read?.parsed);
@@ -103,6 +112,33 @@ async function prepare(cli: Cli, flags: BuildFlags, context: BuildContext, call:
       return { imageId: stream.imageId };
     },
   };
+}
+
+/** Undefined when the daemon has no such services, and the build does not need them. */
+async function tryBuildKit(cli: Cli, run: BuildRun, display: Display, flags: BuildFlags): Promise<BuildOutcome | undefined> {
+  try {
+    return await runBuildKit(cli, run, display, { secrets: parseSecrets(flags.secret), agents: parseAgents(flags.ssh) });
+  } catch (err) {
+    const kind = kindOf(err);
+    if (kind !== 'NotImplemented' && kind !== 'NotFound') throw err;
+    if (flags.secret.length === 0 && flags.ssh.length === 0) return undefined;
+    throw new ExitError(
+      1,
+      `ERROR: failed to build: --secret and --ssh need BuildKit's services, which this daemon does not have: ${messageOf(err)}`,
+      { cause: err },
+    );
+  }
+}
+
+/** BuildKit's services are used where the daemon prefers them, where they are asked for and where nothing else will do. */
+async function usesBuildKit(client: Client, flags: BuildFlags, context: BuildContext): Promise<boolean> {
+  const isNeeded = flags.secret.length > 0 || flags.ssh.length > 0;
+  if (!canSync({ context })) {
+    if (isNeeded) throw new ExitError(1, 'ERROR: failed to build: --secret and --ssh need a context that is a directory, not an archive');
+    return false;
+  }
+  if (isNeeded || /^(1|t|true)$/i.test(process.env.DOCKER_BUILDKIT ?? '')) return true;
+  return (await client.connection.ping()).builderVersion === '2';
 }
 
 /** Undefined when everything has to be sent: with `--pull` the base may turn out to be another one than what is here. */
