@@ -17,6 +17,7 @@ test('things are done in the order of their times, whatever the order they were 
   agenda.plan('first', 1, () => done.push('first'));
   agenda.plan('second', 15, () => done.push('second'));
   expect(agenda.size).toBe(3);
+  expect([agenda.has('first'), agenda.has('fourth')]).toEqual([true, false]);
   await last.resolved;
   expect(done).toEqual(['first', 'second', 'third']);
   expect(agenda.size).toBe(0);

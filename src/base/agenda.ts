@@ -24,6 +24,10 @@ export class Agenda<Key> implements Disposable {
     if (this.#items.size === 0) this.#wakeAt(Infinity);
   }
 
+  has(key: Key): boolean {
+    return this.#items.has(key);
+  }
+
   get size(): number {
     return this.#items.size;
   }

@@ -40,8 +40,8 @@ export interface Context extends ContainerDependencies {
   readonly containers: ContainerRegistry;
   /** Execs that run or ended lately, by id. */
   readonly execs: Map<string, Exec>;
-  /** The next health check of each container that has one, runs and is not paused. */
-  readonly probes: Agenda<string>;
+  /** What is to happen later: by container id its next health check, while it has one, runs and is not paused; and what `execs` have planned. */
+  readonly agenda: Agenda<string>;
   /** How many health checks may be on their way to running. */
   readonly probeStarts: Semaphore;
   /** One prune at a time. */
@@ -62,7 +62,7 @@ export function createContext(
     ...dependencies,
     containers: new ContainerRegistry(dependencies.records),
     execs: new Map(),
-    probes: new Agenda(),
+    agenda: new Agenda(),
     probeStarts: new Semaphore(probeStartsAtOnce),
     pruning: new Semaphore(1),
     locks: new KeyedLock(),

@@ -77,7 +77,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     recover: signal => recoverContainers(ctx, signal),
     async close() {
       ctx.closing.abort(new Error('the daemon is ending'));
-      ctx.probes[Symbol.dispose]();
+      ctx.agenda[Symbol.dispose]();
       for (const entry of ctx.containers.all()) {
         entry.restartTimer?.[Symbol.dispose]();
         entry.hub?.close();

@@ -19,8 +19,10 @@ import { StreamHub } from './stream-hub.ts';
 import { resolveUser } from './user.ts';
 
 const accountFileBytes = 4 * 1024 * 1024;
-/** How long an ended exec can still be inspected. */
+/** An ended exec can be inspected for so long, and at most twice as long. */
 const keepMs = 5 * 60_000;
+/** No container has this id. */
+const forgetting = 'execs';
 
 export function createExec(ctx: Context, ref: string, config: ExecConfig): string {
   const entry = ctx.containers.find(ref);
@@ -146,7 +148,7 @@ export async function runExec(
     ));
   } catch (err) {
     const failure = toStartFailure(err);
-    exec.state = { status: 'ended', exitCode: failure.exitCode, pid: 0 };
+    exec.state = { status: 'ended', exitCode: failure.exitCode, pid: 0, endedMs: performance.now() };
     forgetLater(ctx, entry, exec);
     throw failure.error;
   }
@@ -195,7 +197,8 @@ export function watchExec(ctx: Context, entry: Entry, exec: Exec): Promise<void>
 }
 
 function recordExit(ctx: Context, entry: Entry, exec: Exec, exit: ExitStatus): void {
-  exec.state = { status: 'ended', exitCode: exit.exitCode, pid: exec.state.status === 'running' ? exec.state.pid : 0 };
+  const pid = exec.state.status === 'running' ? exec.state.pid : 0;
+  exec.state = { status: 'ended', exitCode: exit.exitCode, pid, endedMs: performance.now() };
   exec.hub = undefined;
   publishExec(ctx, entry, exec, 'exec_die', false, { exitCode: String(exit.exitCode) });
   ctx.runtime
@@ -205,13 +208,31 @@ function recordExit(ctx: Context, entry: Entry, exec: Exec, exit: ExitStatus): v
 }
 
 function forgetLater(ctx: Context, entry: Entry, exec: Exec): void {
-  if (!exec.isKept) return forgetExec(ctx, entry, exec);
-  setTimeout(() => forgetExec(ctx, entry, exec), keepMs).unref();
+  if (!exec.isKept) forgetExec(ctx, entry, exec);
+  else if (!ctx.agenda.has(forgetting)) ctx.agenda.plan(forgetting, keepMs, () => forgetEnded(ctx));
 }
 
-function forgetExec(ctx: Context, entry: Entry, exec: Exec): void {
+/** All that ended long enough ago, in one go: no exec has a timer of its own. */
+function forgetEnded(ctx: Context): void {
+  const before = performance.now() - keepMs;
+  let isMoreToCome = false;
+  for (const exec of ctx.execs.values()) {
+    if (exec.state.status !== 'ended') continue;
+    if (exec.state.endedMs > before) isMoreToCome = true;
+    else forgetExec(ctx, ctx.containers.get(exec.containerId), exec);
+  }
+  if (isMoreToCome) ctx.agenda.plan(forgetting, keepMs, () => forgetEnded(ctx));
+}
+
+function forgetExec(ctx: Context, entry: Entry | undefined, exec: Exec): void {
   ctx.execs.delete(exec.id);
-  entry.execs?.delete(exec.id);
+  entry?.execs?.delete(exec.id);
+}
+
+/** With their container: nobody can ask about them any more. */
+export function forgetExecsOf(ctx: Context, entry: Entry): void {
+  for (const id of entry.execs?.keys() ?? []) ctx.execs.delete(id);
+  entry.execs = undefined;
 }
 
 function publishExec(

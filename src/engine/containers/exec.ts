@@ -12,6 +12,7 @@ export interface Exec {
     | { readonly status: 'created' }
     | { readonly status: 'starting' }
     | { readonly status: 'running'; readonly pid: number }
-    | { readonly status: 'ended'; readonly exitCode: number; readonly pid: number };
+    /** `endedMs`: on the clock that never goes back. */
+    | { readonly status: 'ended'; readonly exitCode: number; readonly pid: number; readonly endedMs: number };
   hub: StreamHub | undefined;
 }

@@ -20,7 +20,7 @@ export function watchHealth(ctx: Context, entry: Entry): void {
 
 /** Lets go of a container that ends or is paused; the caller writes its record. */
 export function unwatchHealth(ctx: Context, entry: Entry): void {
-  ctx.probes.cancel(entry.id);
+  ctx.agenda.cancel(entry.id);
   entry.healthWatch?.abort(new Error('the container has ended or is paused'));
   entry.healthWatch = undefined;
   const { health } = entry.container;
@@ -38,7 +38,7 @@ function planProbe(ctx: Context, entry: Entry, check: HealthCheck, watch: AbortS
   const { health, state } = entry.container;
   if (health === undefined) return;
   const pauseMs = pauseBeforeProbe(health, check, Date.now() - Date.parse(startedAtOf(state)));
-  ctx.probes.plan(entry.id, Math.max(0, pauseMs - overMs), () => {
+  ctx.agenda.plan(entry.id, Math.max(0, pauseMs - overMs), () => {
     probe(ctx, entry, check, watch).catch((err: unknown) =>
       ctx.log.error('a health check could not be recorded', { container: entry.id, error: err }),
     );

@@ -5,6 +5,7 @@ import { failpoint } from '#base/failpoint.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import type { Entry } from './entry.ts';
 import { removeLink } from './links.ts';
+import { forgetExecsOf } from './exec-start.ts';
 import { releaseIpc } from './ipc.ts';
 import { releaseVolumes, unmountSources } from './mounts.ts';
 import { cancelRestart } from './pending-restart.ts';
@@ -89,6 +90,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
   }
   failpoint('container.remove.done');
   ctx.containers.delete(entry);
+  forgetExecsOf(ctx, entry);
   publish(ctx, container, 'destroy');
   entry.announceRemoval({ exitCode: past.exitCode });
 }
