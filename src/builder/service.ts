@@ -51,6 +51,8 @@ export interface BuildService {
   prune(options: PruneOptions): Promise<PruneResult>;
   /** Removes what builds of an earlier daemon left. Returns what it did, in words. Call once, before serving. */
   recover(): Promise<string[]>;
+  /** Stops the builds that are under way, and resolves when nothing is left of them. */
+  close(): Promise<void>;
 }
 
 export interface BuildDirectory extends AsyncDisposable {
@@ -68,6 +70,8 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     flights: new SharedWork(),
     turns: new Semaphore(parallelism),
   };
+  const closing = new AbortController();
+  const running = new Set<Promise<unknown>>();
   const budget = new CacheBudget(keepBytes, async reservedBytes => {
     const { ids, reclaimedBytes } = await pruneCache(context, isOfImage, { all: false, reservedBytes, filters: {} });
     if (ids.length > 0)
@@ -84,9 +88,12 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       if (context.files.kindOf(contextDir, path) === 'other') await rm(context.files.resolve(contextDir, path), { force: true });
     },
     async build(request, observer, signal) {
+      const building = build(context, request, observer, AbortSignal.any([signal, closing.signal]));
+      running.add(building);
       try {
-        return await build(context, request, observer, signal);
+        return await building;
       } finally {
+        running.delete(building);
         budget.keep(context.log);
       }
     },
@@ -106,6 +113,10 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       await mkdir(options.secretsDir, { recursive: true, mode: 0o700 });
       const left = await context.files.clear(workDir);
       return left === 0 ? [] : [`removed the files of ${String(left)} unfinished builds`];
+    },
+    async close() {
+      closing.abort(new DOMException('the daemon is ending', 'AbortError'));
+      await Promise.allSettled(running);
     },
   };
 }

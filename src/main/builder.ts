@@ -44,7 +44,7 @@ export interface BuilderParts {
 const fewestSteps = 4;
 
 /** Introduces builds to the engine. */
-export function openBuilder(parts: BuilderParts): BuildService & Disposable {
+export function openBuilder(parts: BuilderParts): BuildService & AsyncDisposable {
   const { dataRoot, execRoot, records, cache, images, snapshots, runtime, networks, containers, host, options, keeps, events, log } = parts;
   const dataDir = join(dataRoot, 'build');
   const files = createBuildFiles(Math.max(2, cpus().length));
@@ -74,7 +74,13 @@ export function openBuilder(parts: BuilderParts): BuildService & Disposable {
     events,
     log,
   });
-  return { ...builds, [Symbol.dispose]: () => files[Symbol.dispose]() };
+  return {
+    ...builds,
+    async [Symbol.asyncDispose]() {
+      await builds.close();
+      files[Symbol.dispose]();
+    },
+  };
 }
 
 const partOfDisk = 0.1;

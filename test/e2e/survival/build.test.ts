@@ -26,3 +26,17 @@ describe('a daemon that is killed during a build', () => {
     expect((await build(daemon.api, { Dockerfile: first })).text).toContain('Using cache');
   });
 });
+
+test('a daemon that is stopped during a build leaves nothing of it on the machine', async () => {
+  await using daemon = await startDaemon({ args: ['--shutdown-timeout', '1'] });
+  const lost = build(daemon.api, {
+    Dockerfile: 'FROM busybox AS one\nRUN sleep 65432\nFROM busybox\nCOPY --from=one / /all/\nRUN sleep 65432\n',
+  }).catch(() => undefined);
+  await eventually('the step runs', () => processesNaming('sleep 65432').length > 0);
+  await daemon.stop();
+  await lost;
+  expect(processesNaming('sleep 65432')).toEqual([]);
+  expect(await daemon.leftovers()).toEqual([]);
+  await daemon.start();
+  expect(readdirSync(join(daemon.dataRoot, 'build/work'))).toEqual([]);
+});
