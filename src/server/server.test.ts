@@ -218,7 +218,7 @@ test('logs carry frames, timestamps and details; without a stream to show they a
   expect(framed.headers.get('content-type')).toBe('application/vnd.docker.multiplexed-stream');
   expect(await framed.text()).toBe('\x01\0\0\0\0\0\0\x04out\n\x02\0\0\0\0\0\0\x04err\n');
   const raw = await request(server, 'GET', '/containers/tty/logs?stdout=1&stderr=1&timestamps=1&details=1');
-  expect(await raw.text()).toBe('2026-01-02T03:04:05.000000000Z a=1,b=x%20y out\n2026-01-02T03:04:06.000000000Z a=1,b=x%20y err\n');
+  expect(await raw.text()).toBe('2026-01-02T03:04:05.000000000Z a=1,b=x+y out\n2026-01-02T03:04:06.000000000Z a=1,b=x+y err\n');
   const neither = await request(server, 'GET', '/containers/x/logs');
   expect([neither.status, await neither.json()]).toEqual([400, { message: 'Bad parameters: you must choose at least one stream' }]);
 });
