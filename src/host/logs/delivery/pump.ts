@@ -30,7 +30,7 @@ export interface PumpOptions {
 }
 
 const patienceMs = 50;
-const longestRetryMs = 10_000;
+const longestRetryMs = 3000;
 const retryGrowth = 1.5;
 
 /**
@@ -229,7 +229,8 @@ export class Pump {
       // A file that cannot be written now must not keep readers from what it has.
       this.#tellWaiting();
       await this.#keepLimits();
-      await this.#pause(Math.min(this.#options.firstRetryMs * retryGrowth ** (this.#failures - 1), longestRetryMs));
+      const { firstRetryMs } = this.#options;
+      await this.#pause(Math.min(firstRetryMs * retryGrowth ** (this.#failures - 1), Math.max(longestRetryMs, firstRetryMs)));
       return false;
     }
   }
