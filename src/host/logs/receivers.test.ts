@@ -407,6 +407,7 @@ describe('a receiver’s outage', () => {
     await using receiver = new DelimitedReceiver(10);
     await receiver.start();
     const { monitor } = await open(syslogTo(receiver.port, { mode: 'blocking', 'cache-max-size': '20k', 'cache-max-file': '2' }));
+    await eventually('it is connected', () => receiver.connections === 1);
     await receiver.stop();
     monitor.writeLines(lines(0, 600));
     await eventually('it is held', () => holds === 1);

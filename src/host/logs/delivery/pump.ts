@@ -62,6 +62,7 @@ export class Pump {
   /** Positions that were passed on lately, with when: a receiver that goes away may not have got them. */
   #doubtful: { readonly position: Position; readonly at: number }[] = [];
   #safe: Position;
+  #savedSegment = 0;
   #finished: Promise<void> | undefined;
 
   constructor(options: PumpOptions) {
@@ -69,11 +70,14 @@ export class Pump {
     const { position, openSink, containerId } = options;
     this.#sink = openSink(position.sink, state => position.saveSink(state));
     this.#sink.onLost?.(() => {
+      // What was certain by now stays so, however long it takes until somebody looks.
+      this.#settleDoubts();
       this.#lost = true;
       this.#notify();
     });
     this.#reader = new PieceReader(containerId, position.position);
     this.#safe = position.position;
+    this.#savedSegment = earlier(position.position).segment;
     this.#isFresh = position.isDone;
   }
 
@@ -146,6 +150,8 @@ export class Pump {
           await letOthersGoFirst();
           continue;
         }
+        // A file that has nothing left is of no use, also when nothing was written to the next one yet.
+        if (earlier(this.#reader.position).segment > this.#savedSegment) this.#savePosition(false);
         if (isOver && (await this.#finish())) return;
         if (this.#changed || this.#lost) continue;
         this.#tellWaiting();
@@ -254,6 +260,7 @@ export class Pump {
     const { position } = this.#reader;
     failpoint('log.pass.flushed');
     this.#options.position.save(position, this.#sink.state, isDone);
+    this.#savedSegment = earlier(position).segment;
     failpoint('log.pass.recorded');
     if (this.#sink.doubtMs === undefined || isDone) this.#safe = position;
     else {
@@ -269,12 +276,12 @@ export class Pump {
 
   /** Takes up again at the last place that is certain. */
   #goBack(): void {
-    if (this.#lost) this.#settleDoubts();
     this.#lost = false;
     this.#isFlushed = false;
     this.#doubtful = [];
     this.#reader = new PieceReader(this.#options.containerId, this.#safe);
     this.#options.position.save(this.#safe, this.#sink.state);
+    this.#savedSegment = earlier(this.#safe).segment;
   }
 
   async #dropWhatIsTooMuch(): Promise<void> {
