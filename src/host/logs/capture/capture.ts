@@ -23,6 +23,7 @@ export class Capture {
   readonly #log: Logger;
   /** Undefined while no run writes. */
   #run: LoggedRun | undefined;
+  #passedOn = 0;
   #asked = { number: 0, size: 0 };
   #compressing: Promise<void> | undefined;
   readonly #incompressible = new Set<string>();
@@ -88,6 +89,7 @@ export class Capture {
       full.filter(file => !isUseless(file)),
       last,
     );
+    this.#passedOn = passedOn?.segment ?? Number.POSITIVE_INFINITY;
     if (this.#limits.compress) this.#compressFull();
   }
 
@@ -119,10 +121,13 @@ export class Capture {
     }
   }
 
-  /** Makes full files small, one after the other. */
+  /** Makes full files small, one after the other: those that were passed on, so that the size of the others says how much waits. */
   #compressFull(): void {
     if (this.#compressing !== undefined) return;
-    const full = this.segments.list().slice(0, -1);
+    const full = this.segments
+      .list()
+      .slice(0, -1)
+      .filter(({ number }) => number < this.#passedOn);
     const next = full.find(({ isCompressed, path }) => !isCompressed && sizeOf(path) > 0 && !this.#incompressible.has(path));
     if (next === undefined) return;
     const compress = async (): Promise<void> => {
