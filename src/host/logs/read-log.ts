@@ -8,8 +8,6 @@ import { openForReading } from './capture/segments.ts';
 export interface LogPart {
   readonly key: string;
   readonly path: string;
-  /** Set where another file can come to have this path. */
-  readonly inode?: number;
 }
 
 export interface TailStart {
@@ -113,14 +111,15 @@ async function beginTail(format: LogFormat, parts: readonly LogPart[], count: nu
 
 /** Undefined when it is gone. A part that moved on while it was being opened is opened where it is now. */
 async function openPart(format: LogFormat, part: LogPart): Promise<FileHandle | undefined> {
-  let wanted: LogPart | undefined = part;
-  while (wanted !== undefined) {
+  let wanted = part;
+  for (;;) {
     const file = await openForReading(wanted.path);
-    if (file === undefined || wanted.inode === undefined || (await file.stat()).ino === wanted.inode) return file;
-    await file.close();
-    wanted = format.parts().find(({ key }) => key === part.key);
+    const now = format.parts().find(({ key }) => key === part.key);
+    if (now?.path === wanted.path) return file;
+    await file?.close();
+    if (now === undefined) return undefined;
+    wanted = now;
   }
-  return undefined;
 }
 
 /** Reads on through the files of a log. */

@@ -23,7 +23,8 @@ export class Capture {
   readonly #log: Logger;
   /** Undefined while no run writes. */
   #run: LoggedRun | undefined;
-  #passedOn = 0;
+  /** Undefined: nobody is passed anything on. */
+  #passedOn: StreamPosition | undefined;
   #asked = { number: 0, size: 0 };
   #compressing: Promise<void> | undefined;
   readonly #incompressible = new Set<string>();
@@ -89,7 +90,7 @@ export class Capture {
       full.filter(file => !isUseless(file)),
       last,
     );
-    this.#passedOn = passedOn?.segment ?? Number.POSITIVE_INFINITY;
+    this.#passedOn = passedOn;
     if (this.#limits.compress) this.#compressFull();
   }
 
@@ -127,7 +128,7 @@ export class Capture {
     const full = this.segments
       .list()
       .slice(0, -1)
-      .filter(({ number }) => number < this.#passedOn);
+      .filter(({ number }) => this.#passedOn === undefined || number < this.#passedOn.segment);
     const next = full.find(({ isCompressed, path }) => !isCompressed && sizeOf(path) > 0 && !this.#incompressible.has(path));
     if (next === undefined) return;
     const compress = async (): Promise<void> => {
@@ -138,7 +139,8 @@ export class Capture {
         this.#log.warn('a full log file could not be compressed', { file: next.path, error: err });
       }
       this.#compressing = undefined;
-      this.#compressFull();
+      // It may have become too much meanwhile.
+      this.keepLimits(this.#passedOn);
     };
     this.#compressing = compress();
   }

@@ -300,6 +300,7 @@ export class Pump {
 
   async #keepLimits(): Promise<void> {
     const { capture, holdAboveBytes } = this.#options;
+    this.#settleDoubts();
     const passedOn = earlier(this.#safe);
     capture.keepLimits(passedOn);
     if (holdAboveBytes === undefined || this.#run === undefined) return;
@@ -329,7 +330,12 @@ export class Pump {
   async #change(): Promise<void> {
     await this.#keepLimits();
     if (this.#changed || this.#runEnded || this.#closing.signal.aborted) return;
-    await new Promise<void>(resolve => (this.#wake = resolve));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    // What was given away lately becomes certain by time alone, and a container that waits for that is to go on.
+    const timer = this.#hold === undefined ? undefined : setTimeout(resolve, this.#sink.doubtMs ?? patienceMs);
+    await promise;
+    clearTimeout(timer);
     this.#wake = undefined;
   }
 

@@ -1,7 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { LogEntry } from '#core/logs.ts';
 import type { EntryParser, LogFormat, TailStart } from '../read-log.ts';
-import { inodeOf } from '../capture/segments.ts';
 import { identityOf, LogFiles } from './files.ts';
 
 /** Docker's json-file format. `plainNames`: see JsonFileOptions. */
@@ -10,8 +9,7 @@ export const jsonFileFormat = (path: string, plainNames: ReadonlyMap<string, str
     new LogFiles(path, 1).list().flatMap(file => {
       const identity = identityOf(file);
       if (identity === undefined) return [];
-      // What is read of a compressed file is a copy.
-      return [{ key: plainNames.get(identity) ?? identity, path: file, ...(file.endsWith('.gz') ? {} : { inode: inodeOf(file) ?? 0 }) }];
+      return [{ key: plainNames.get(identity) ?? identity, path: file }];
     }),
   parser: () => new JsonLineParser(),
   findTail,
