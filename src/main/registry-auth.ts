@@ -16,7 +16,11 @@ export interface Auth {
 }
 
 /** How clients show who they are. */
-export async function openAuth(options: AuthOptions, stateFolder: string, log: Logger): Promise<Auth> {
+export async function openAuth(
+  options: AuthOptions,
+  instance: { readonly stateFolder: string; readonly externalUrl: string | undefined },
+  log: Logger,
+): Promise<Auth> {
   switch (options.kind) {
     case 'none':
       return { authenticator: openToAll, tokens: undefined, reload: () => Promise.resolve() };
@@ -35,9 +39,10 @@ export async function openAuth(options: AuthOptions, stateFolder: string, log: L
       const reload = (): Promise<void> => users.reload();
       if (options.challenge === 'basic')
         return { authenticator: basicAuthenticator(options.realm, users, rules), tokens: undefined, reload };
-      const issuer = `berth registry ${hostname()}`;
+      // Registries behind one address take each other's tokens, given the same key.
+      const issuer = instance.externalUrl ?? `berth registry ${hostname()}`;
       const service = issuer;
-      const keyFile = options.tokenKey ?? join(stateFolder, 'token-key.pem');
+      const keyFile = options.tokenKey ?? join(instance.stateFolder, 'token-key.pem');
       const tokens = new TokenService({ issuer, service, keyFile, users, rules, lifetimeSeconds: options.tokenLifetimeSeconds });
       return {
         authenticator: tokenAuthenticator({

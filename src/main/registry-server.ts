@@ -23,7 +23,7 @@ export async function serveRegistry(options: RegistryServerOptions, notices: rea
   const tls = readTls(options);
   using claim = claimStorage(options.storage);
   if (claim === undefined) throw alreadyServed(options.storage);
-  const auth = await openAuth(options.auth, stateFolder(options.storage), log);
+  const auth = await openAuth(options.auth, { stateFolder: stateFolder(options.storage), externalUrl: options.externalUrl }, log);
   warnOfStrangers(options, log);
   await using registry = await openRegistry(options, log, auth);
   using audit =

@@ -35,6 +35,7 @@ export class Blobs {
   readonly #quotas: Quotas;
   readonly #touchEveryMs: number;
   readonly #known: Lru<Known>;
+  #removals = 0;
   /** Configs and the like, by digest: the bytes never change. */
   readonly #small = new Lru<Uint8Array>(smallCacheBytes);
 
@@ -71,10 +72,12 @@ export class Blobs {
   }
 
   async #look(name: Repository, digest: Digest): Promise<Known | undefined> {
+    const removals = this.#removals;
     const [link, data] = await Promise.all([this.#storage.stat(layerLink(name, digest)), this.#storage.stat(blobPath(digest))]);
     if (link === undefined || data === undefined) return undefined;
     const known = { sizeBytes: data.sizeBytes, touchedAt: link.modifiedAt };
-    this.#known.set(`${name}@${digest}`, known);
+    // What was seen may be gone again.
+    if (removals === this.#removals) this.#known.set(`${name}@${digest}`, known);
     return known;
   }
 
@@ -102,25 +105,27 @@ export class Blobs {
 
   /** Gives a repository a blob whose verified bytes are in a file of the staging folder. The file is used up. */
   async adopt(name: Repository, digest: Digest, sizeBytes: number, file: string): Promise<void> {
-    await this.#guard.shared(name, () =>
+    using _kept = this.#guard.keep(digest);
+    const isNew = (await this.sizeOf(digest)) === undefined;
+    this.#quotas.claim(name, digest, sizeBytes, isNew);
+    // Side by side: a link without bytes counts as no blob.
+    const results = await Promise.allSettled([
       this.#guard.withDigest(digest, async () => {
-        const existing = await this.sizeOf(digest);
-        this.#quotas.claim(name, digest, sizeBytes, existing === undefined);
-        // Side by side: a link without bytes counts as no blob.
-        const results = await Promise.allSettled([
-          existing === undefined ? this.#storage.adopt(blobPath(digest), file) : undefined,
-          this.#writeLink(name, digest),
-        ]);
-        const failed = results.find(result => result.status === 'rejected');
-        if (failed !== undefined) {
-          this.#quotas.release(name, digest);
-          if (existing === undefined) this.#quotas.releaseBytes(digest);
-          throw failed.reason;
-        }
-        this.#guard.noteTied(digest);
+        if ((await this.sizeOf(digest)) === undefined) await this.#storage.adopt(blobPath(digest), file);
       }),
-    );
-    this.#known.set(`${name}@${digest}`, { sizeBytes, touchedAt: Date.now() });
+      this.#guard.shared(name, () => this.#writeLink(name, digest)),
+    ]);
+    const failed = results.find(result => result.status === 'rejected');
+    if (failed !== undefined) {
+      this.#quotas.release(name, digest);
+      if (isNew) this.#quotas.releaseBytes(digest);
+      throw failed.reason;
+    }
+    await this.#guard.shared(name, async () => {
+      // The collector may have come by while the link had no bytes.
+      if ((await this.#storage.stat(layerLink(name, digest))) === undefined) await this.#writeLink(name, digest);
+      this.#tied(name, digest, sizeBytes);
+    });
   }
 
   /** Gives a repository a blob that another has; its size, or undefined when the other does not have it. */
@@ -132,17 +137,22 @@ export class Blobs {
 
   /** Gives a repository a blob whose bytes are stored; its size, or undefined when they are not. */
   async tie(name: Repository, digest: Digest): Promise<number | undefined> {
-    return await this.#guard.shared(name, () =>
-      this.#guard.withDigest(digest, async () => {
-        const sizeBytes = await this.sizeOf(digest);
-        if (sizeBytes === undefined) return undefined;
-        this.#quotas.claim(name, digest, sizeBytes, false);
-        await this.#writeLink(name, digest);
-        this.#guard.noteTied(digest);
-        this.#known.set(`${name}@${digest}`, { sizeBytes, touchedAt: Date.now() });
-        return sizeBytes;
-      }),
-    );
+    using _kept = this.#guard.keep(digest);
+    // A removal that is under way is waited for.
+    const sizeBytes = await this.#guard.withDigest(digest, () => this.sizeOf(digest));
+    if (sizeBytes === undefined) return undefined;
+    this.#quotas.claim(name, digest, sizeBytes, false);
+    await this.#guard.shared(name, async () => {
+      await this.#writeLink(name, digest);
+      this.#tied(name, digest, sizeBytes);
+    });
+    return sizeBytes;
+  }
+
+  /** For who shares the repository: what is known must not outlive a link that the collector has taken away. */
+  #tied(name: Repository, digest: Digest, sizeBytes: number): void {
+    this.#guard.noteTied(digest);
+    this.#known.set(`${name}@${digest}`, { sizeBytes, touchedAt: Date.now() });
   }
 
   async #writeLink(name: Repository, digest: Digest): Promise<void> {
@@ -156,8 +166,10 @@ export class Blobs {
   }
 
   async unlink(name: Repository, digest: Digest): Promise<void> {
+    this.#removals += 1;
     this.#known.delete(`${name}@${digest}`);
     await this.#storage.remove(layerFolder(name, digest));
+    this.#removals += 1;
     this.#known.delete(`${name}@${digest}`);
     this.#quotas.release(name, digest);
   }

@@ -6,12 +6,14 @@ import type { Repository } from './names.ts';
  * Keeps writers and the collector out of each other's way without stopping either for long:
  *
  * - Whoever adds to a repository holds it *shared*; the collector holds it *alone* while it decides about that one repository.
- * - Whoever ties a blob to a repository, and whoever removes a blob's bytes, holds the *digest*.
+ * - Whoever writes a blob's bytes, and whoever removes them, holds the *digest*; storing a large blob may take minutes, in which no repository is held.
+ * - A blob that is on its way into a repository is *kept*: its bytes stay although no repository has them yet.
  * - What is tied while the collector runs is noted, because the collector may have looked at that repository already.
  */
 export class Guard {
   readonly #repositories = new Map<Repository, RepositoryGate>();
   readonly #digests = new KeyedLock();
+  readonly #kept = new Map<Digest, number>();
   readonly #noted = new Set<Set<Digest>>();
 
   async shared<T>(name: Repository, action: () => Promise<T>): Promise<T> {
@@ -51,7 +53,23 @@ export class Guard {
     return await this.#digests.run(digest, action);
   }
 
-  /** Call it, holding the digest, when a blob is tied to a repository. */
+  /** The bytes of this blob stay until it is disposed. Removals that are under way are not waited for: hold the digest to see them. */
+  keep(digest: Digest): Disposable {
+    this.#kept.set(digest, (this.#kept.get(digest) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#kept.get(digest) ?? 1) - 1;
+        if (left === 0) this.#kept.delete(digest);
+        else this.#kept.set(digest, left);
+      },
+    };
+  }
+
+  isKept(digest: Digest): boolean {
+    return this.#kept.has(digest);
+  }
+
+  /** Call it, keeping or holding the digest, when a blob is tied to a repository. */
   noteTied(digest: Digest): void {
     for (const noted of this.#noted) noted.add(digest);
   }

@@ -194,7 +194,7 @@ export class TestDaemon implements AsyncDisposable {
     ];
     if (this.#before !== undefined) {
       // Registries are peers of a test, which ends them before or after its daemon.
-      found.push(...compareMachines(this.#before, await machineState()).filter(line => !line.includes('docker-registry serve')));
+      found.push(...compareMachines(this.#before, await machineState()).filter(line => !line.includes('registry serve')));
     }
     return found;
   }

@@ -176,13 +176,15 @@ export class Collector {
   }
 
   async #sweepBlob(digest: Digest, request: CollectRequest, tied: { has(digest: Digest): boolean }): Promise<number | undefined> {
-    const { storage, blobs, manifests, quotas } = this.#options;
-    if (tied.has(digest)) return undefined;
+    const { storage, guard, blobs, manifests, quotas } = this.#options;
+    if (tied.has(digest) || guard.isKept(digest)) return undefined;
     const stored = await storage.stat(blobPath(digest));
     if (stored === undefined) return undefined;
     // Another instance on the same storage may have written it just now: its repository was not seen.
     if (!storage.isExclusive && Date.now() - stored.modifiedAt <= request.graceMs) return undefined;
     if (request.dryRun) return stored.sizeBytes;
+    // Whoever began to keep it while the storage was asked must find it, or wait for its removal: nothing is awaited from here to there.
+    if (tied.has(digest) || guard.isKept(digest)) return undefined;
     blobs.forgetBytes(digest);
     manifests.forget(digest);
     await storage.remove(blobFolder(digest));

@@ -29,6 +29,20 @@ const optionsFor = (folder: string, more: object = {}) => ({
   ...more,
 });
 
+/** Somebody else's service and an empty bucket there, `http://127.0.0.1:9000/bucket`, with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
+const foreign = process.env.BERTH_TEST_S3 === undefined ? undefined : new URL(process.env.BERTH_TEST_S3);
+if (foreign !== undefined) {
+  storageContract(`a bucket of ${foreign.origin}`, async () => {
+    const folder = await mkdtemp('/tmp/berth-s3-');
+    const place = { endpoint: foreign.origin, bucket: foreign.pathname.slice(1), accessKey: undefined, secretKey: undefined };
+    const options = optionsFor(folder, place);
+    return {
+      open: () => Promise.resolve(openS3Storage(options)),
+      [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    };
+  });
+}
+
 storageContract('a bucket', async () => {
   const folder = await mkdtemp('/tmp/berth-s3-');
   const options = optionsFor(folder);
