@@ -171,7 +171,7 @@ async function live(mortal: MortalDaemon, index: number): Promise<void> {
   const name = `soak-${String(index)}`;
   const removesItself = kind.body.HostConfig?.AutoRemove === true;
   const end = kind.exitCode === undefined ? 'while :; do sleep 1; done' : `sleep 0.1; exit ${String(kind.exitCode)}`;
-  const body = { Image: 'busybox', Cmd: ['sh', '-c', `echo "I am ${name}"; ${end}`], ...kind.body };
+  const body = { Image: 'busybox', Cmd: ['sh', '-c', `echo "I am ${name}"; touch /said; ${end}`], ...kind.body };
   await mortal.ask(() => api.expect('POST', `/containers/create?name=${name}`, { body }), [409]);
   // 304: it runs. 404: one that removes itself has started and gone.
   await mortal.ask(() => api.expect('POST', `/containers/${name}/start`), [304, 404]);
@@ -191,7 +191,7 @@ async function live(mortal: MortalDaemon, index: number): Promise<void> {
   await untilGone(mortal, name);
 }
 
-/** It runs, and a command in it is answered; every third time while it is paused in between. */
+/** It runs and has said its word, and a command in it is answered; every third time it was paused in between. */
 async function isWell(mortal: MortalDaemon, name: string, index: number): Promise<void> {
   const { daemon } = mortal;
   const { api } = daemon;
@@ -199,7 +199,9 @@ async function isWell(mortal: MortalDaemon, name: string, index: number): Promis
     await mortal.ask(() => api.expect('POST', `/containers/${name}/pause`), [409]);
     await mortal.ask(() => api.expect('POST', `/containers/${name}/unpause`), [409]);
   }
-  const answer = await mortal.ask(() => execIn(daemon, name, ['sh', '-c', `echo ${String(index)}; exit 5`]));
+  const answer = await mortal.ask(() =>
+    execIn(daemon, name, ['sh', '-c', `until [ -e /said ]; do sleep 0.01; done; echo ${String(index)}; exit 5`]),
+  );
   if (answer?.exitCode !== 5 || answer.stdout !== `${String(index)}\n`) throw new Error(`a command in ${name}: ${JSON.stringify(answer)}`);
   mortal.execs += 1;
 }
