@@ -30,7 +30,7 @@ interface Member {
 const patienceBytes = 1024 * 1024;
 
 /** A pause of so long in the output is an end of its flow. */
-const flowPauseMs = 100;
+const flowPauseMs = 300;
 
 /**
  * One connection to a process, any number of clients. Every client gets all output from the moment it joins, in order; one that is far behind holds the
