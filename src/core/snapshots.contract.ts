@@ -230,6 +230,35 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       expect(place.mounts()).toEqual([]);
     });
 
+    test('hold() keeps a layer mounted through unmount(), and lets go of what nobody wants', async () => {
+      await snapshots.prepare('box', undefined);
+      const first = await snapshots.hold('box');
+      const second = await snapshots.hold('box');
+      expect([first.path, second.path, ...place.mounts()]).toEqual(Array(3).fill(first.path));
+      await first[Symbol.asyncDispose]();
+      await first[Symbol.asyncDispose]();
+      await snapshots.mount('box');
+      await snapshots.unmount('box');
+      expect(place.mounts()).toEqual([first.path]);
+      await second[Symbol.asyncDispose]();
+      expect(place.mounts()).toEqual([]);
+      const third = await snapshots.hold('box');
+      await snapshots.mount('box');
+      await third[Symbol.asyncDispose]();
+      expect(place.mounts()).toEqual([first.path]);
+      expect(await failure(snapshots.hold('unknown'))).toBe('NotFound');
+    });
+
+    test('remove() does not wait for who holds the layer', async () => {
+      await snapshots.prepare('box', undefined);
+      const held = await snapshots.hold('box');
+      expect(await snapshots.remove('box')).toBe(true);
+      expect(place.mounts()).toEqual([]);
+      const root = await mounted('box', undefined);
+      await held[Symbol.asyncDispose]();
+      expect(place.mounts()).toEqual([root]);
+    });
+
     test('a volatile mount can be mounted again', async () => {
       await snapshots.prepare('box', undefined);
       for (const volatile of [true, true, false, true]) {

@@ -48,8 +48,10 @@ export interface Snapshotter {
   prepare(key: string, parent: ChainId | undefined): Promise<void>;
   /** Mounts a writable layer and returns its path. Mounting twice is fine. `volatile` skips the sync at unmount: for throw-away containers. */
   mount(key: string, options?: { readonly volatile?: boolean }): Promise<string>;
-  /** Unmounts; not mounted is fine. */
+  /** Unmounts; not mounted is fine. What somebody holds goes with the last who does. */
   unmount(key: string): Promise<void>;
+  /** Keeps a writable layer mounted until disposed of: for work in it that comes and goes without regard to who mounts and unmounts it. */
+  hold(key: string): Promise<HeldSnapshot>;
   /** Unmounts and removes a writable layer; false when there was none. */
   remove(key: string): Promise<boolean>;
   /**
@@ -63,6 +65,11 @@ export interface Snapshotter {
   paths(key: string): SnapshotPaths;
   /** Bytes that the writable layer itself holds. */
   usage(key: string): Promise<number>;
+}
+
+export interface HeldSnapshot extends AsyncDisposable {
+  /** Where it is mounted. */
+  readonly path: string;
 }
 
 export interface SnapshotPaths {

@@ -157,6 +157,7 @@ export function fakeSnapshots(): FakeSnapshots {
     commit: nothing,
     keys: () => [],
     paths: () => ({ lowerDirs: [], upperDir: '', workDir: '', mergedDir: '' }),
+    hold: nothing,
     usage: nothing,
   };
   return snapshots;

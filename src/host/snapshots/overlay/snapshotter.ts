@@ -4,7 +4,7 @@ import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import type { RecordStore } from '#core/records.ts';
-import type { ChainId, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
+import type { ChainId, HeldSnapshot, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 import { mountOverlay } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
@@ -56,6 +56,8 @@ class OverlaySnapshotter implements Snapshotter {
   readonly #records: SnapshotRecords;
   /** Keys of writable layers that are mounted. */
   readonly #mounted: Set<string>;
+  /** How many hold a mounted layer, and whether anybody else wants it mounted. */
+  readonly #holds = new Map<string, { count: number; isWanted: boolean }>();
   readonly #locks = new KeyedLock();
   readonly #log: Logger;
 
@@ -159,6 +161,12 @@ class OverlaySnapshotter implements Snapshotter {
 
   async mount(key: string, options: { readonly volatile?: boolean } = {}): Promise<string> {
     using _held = await this.#locks.acquire(key);
+    const hold = this.#holds.get(key);
+    if (hold !== undefined) hold.isWanted = true;
+    return this.#attach(key, options);
+  }
+
+  #attach(key: string, options: { readonly volatile?: boolean }): string {
     const { workDir, mergedDir, upperDir, lowerDirs } = this.paths(key);
     if (this.#mounted.has(key)) return mergedDir;
     const overlay = { lowerDirs, upperDir, workDir, volatile: options.volatile === true };
@@ -180,6 +188,39 @@ class OverlaySnapshotter implements Snapshotter {
 
   async unmount(key: string): Promise<void> {
     using _held = await this.#locks.acquire(key);
+    const hold = this.#holds.get(key);
+    if (hold === undefined) return await this.#detachIfThere(key);
+    hold.isWanted = false;
+  }
+
+  async hold(key: string): Promise<HeldSnapshot> {
+    using _held = await this.#locks.acquire(key);
+    const isWanted = this.#mounted.has(key);
+    const path = this.#attach(key, {});
+    const hold = this.#holds.get(key) ?? { count: 0, isWanted };
+    this.#holds.set(key, hold);
+    hold.count += 1;
+    let isOpen = true;
+    return {
+      path,
+      [Symbol.asyncDispose]: async () => {
+        if (!isOpen) return;
+        isOpen = false;
+        await this.#letGo(key, hold);
+      },
+    };
+  }
+
+  async #letGo(key: string, hold: { count: number; readonly isWanted: boolean }): Promise<void> {
+    using _held = await this.#locks.acquire(key);
+    hold.count -= 1;
+    // The layer may have been removed, and another one made with its key.
+    if (hold.count > 0 || this.#holds.get(key) !== hold) return;
+    this.#holds.delete(key);
+    if (!hold.isWanted) await this.#detachIfThere(key);
+  }
+
+  async #detachIfThere(key: string): Promise<void> {
     const record = this.#records.writables.get(key);
     if (record !== undefined) await (await this.#detach(key, record)).done;
   }
@@ -195,6 +236,7 @@ class OverlaySnapshotter implements Snapshotter {
     using _held = await this.#locks.acquire(key);
     const record = this.#records.writables.get(key);
     if (record === undefined) return false;
+    this.#holds.delete(key);
     // Nobody waits until the files that go away now are safe on disk.
     const { done } = await this.#detach(key, record);
     done.catch((err: unknown) => this.#log.warn('unmounting a removed layer failed', { key, error: err }));
