@@ -3,8 +3,12 @@ import type { Commands, Entry } from './command.ts';
 // Each command's module is loaded when the command is called: start-up pays for one command only.
 const container = {
   attach: { short: "Connect this terminal to a running container's streams", load: () => import('./commands/container/attach.ts') },
+  commit: { short: 'Make an image of a container', load: () => import('./commands/container/commit.ts') },
+  cp: { short: 'Copy files between a container and this machine', load: () => import('./commands/container/cp.ts') },
   create: { short: 'Create a container without starting it', load: () => import('./commands/container/create.ts') },
+  diff: { short: 'Show which files of a container differ from its image', load: () => import('./commands/container/diff.ts') },
   exec: { short: 'Run a command in a running container', load: () => import('./commands/container/exec.ts') },
+  export: { short: "Write a container's root file system as a tar archive", load: () => import('./commands/container/export.ts') },
   kill: { short: 'Send a signal to running containers', load: () => import('./commands/container/kill.ts') },
   logs: { short: 'Show what a container has written', load: () => import('./commands/container/logs.ts') },
   pause: { short: 'Freeze all processes of containers', load: () => import('./commands/container/pause.ts') },
@@ -149,6 +153,6 @@ export const commonCommands = ['run', 'exec', 'ps', 'build', 'pull', 'push', 'im
 
 /** Words of Docker's that this version does not answer to. */
 export const laterCommands: readonly string[] = [
-  ...['bake', 'checkpoint', 'commit', 'compose', 'config', 'cp', 'diff', 'export', 'manifest', 'node', 'plugin'],
+  ...['bake', 'checkpoint', 'compose', 'config', 'manifest', 'node', 'plugin'],
   ...['secret', 'service', 'stack', 'swarm', 'trust'],
 ];
