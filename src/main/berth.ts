@@ -15,6 +15,8 @@ async function main(argv: readonly string[]): Promise<void> {
       return (await import('./unpack.ts')).main(rest);
     case 'internal-file-work':
       return (await import('./file-work.ts')).main(rest);
+    case 'internal-files':
+      return (await import('./files.ts')).main(rest);
     case 'internal-port-proxy':
       return (await import('./port-proxy.ts')).main(rest);
     default:

@@ -16,6 +16,7 @@ import { compress } from '#host/compression/compress.ts';
 import { decompress } from '#host/compression/decompress.ts';
 import { openContentStore } from '#host/content/local-store.ts';
 import { createNameServer } from '#host/dns/name-server.ts';
+import { createContainerFiles } from '#host/files/files.ts';
 import { openLogStore } from '#host/logs/store.ts';
 import { readHostFacts } from '#host/machine/host-facts.ts';
 import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
@@ -139,6 +140,8 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     volumes,
     logs: openLogStore({ dir: containersDir, log, render: renderTag, journalSocket: journalSocket() }),
     files: createRootFiles(),
+    fileWork: createContainerFiles({ pidsOf: id => runtime.pids(id) }),
+    decompress,
     host,
     sharedMemory: createSharedMemory(),
     processes: createProcessTable(),

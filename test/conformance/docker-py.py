@@ -348,6 +348,53 @@ def check_errors():
         raise AssertionError(kind)
 
 
+def check_files():
+    container = running(user="1000")
+    try:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            info = tarfile.TarInfo("dir/file")
+            info.size, info.mode, info.uid, info.mtime = 4, 0o640, 7, 1_600_000_000
+            archive.addfile(info, io.BytesIO(b"text"))
+        assert container.put_archive("/tmp", buffer.getvalue())
+        assert container.exec_run("stat -c '%u %a %Y' /tmp/dir/file", user="0").output == b"7 640 1600000000\n"
+        chunks, stat = container.get_archive("/tmp/dir/file")
+        assert (stat["name"], stat["size"], stat["mode"], stat["linkTarget"]) == ("file", 4, 0o640, "")
+        member = tarfile.open(fileobj=io.BytesIO(b"".join(chunks)))
+        assert member.getnames() == ["file"] and member.extractfile("file").read() == b"text"
+        container.stop(timeout=0)
+        assert b"text" in b"".join(container.get_archive("/tmp/dir")[0])
+        assert {"Path": "/tmp/dir/file", "Kind": 1} in container.diff()
+        assert "tmp/dir/file" in tarfile.open(fileobj=io.BytesIO(b"".join(container.export()))).getnames()
+        for call in (lambda: container.get_archive("/nosuch"), lambda: container.put_archive("/nosuch", buffer.getvalue())):
+            try:
+                call()
+            except docker.errors.NotFound as error:
+                assert "Could not find the file /nosuch in container" in str(error)
+            else:
+                raise AssertionError("no error")
+    finally:
+        container.remove(force=True)
+
+
+def check_commit():
+    container = running(["sh", "-c", "echo made > /made; exec sleep 1000"])
+    try:
+        while container.exec_run("test -e /made").exit_code != 0:
+            time.sleep(0.02)
+        image = container.commit(repository="pymade", tag="1", message="words", author="py", changes=["ENV A=b", 'CMD ["cat", "/made"]'])
+        try:
+            assert image.tags == ["pymade:1"] and image.attrs["Author"] == "py"
+            assert client.containers.run("pymade:1", remove=True) == b"made\n"
+            changed = container.commit(conf={"Cmd": ["true"], "Labels": {"x": "y"}})
+            assert changed.attrs["Config"]["Labels"] == {"x": "y"}
+            client.images.remove(changed.id)
+        finally:
+            client.images.remove("pymade:1")
+    finally:
+        container.remove(force=True)
+
+
 failed = 0
 for name, check in [pair for pair in globals().items() if pair[0].startswith("check_")]:
     try:

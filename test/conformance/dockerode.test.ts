@@ -3,6 +3,8 @@ import { expect } from 'bun:test';
 import Dockerode from 'dockerode';
 import { sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
+import { readTar } from '#oci/tar/reader.ts';
+import { writeTar } from '#oci/tar/writer.ts';
 import { needs } from '#test/helpers/needs.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft');
@@ -170,6 +172,30 @@ describe('dockerode', () => {
     expect(await failure(container.kill())).toMatchObject({ statusCode: 409 });
     expect(await docker().listContainers({ filters: { name: ['after'] } })).toEqual([]);
     expect((await docker().pruneContainers({ filters: { label: ['ode=yes'] } })).ContainersDeleted).toEqual([container.id]);
+  });
+
+  test('files: put, get, stat, changes, export, commit', async () => {
+    const container = await docker().createContainer({ Image: 'busybox', Cmd: ['sleep', '1000'] });
+    await container.start();
+    const parts: Uint8Array[] = [];
+    for await (const part of writeTar([{ entry: { name: 'dir/file' }, content: Buffer.from('text') }])) parts.push(part.slice());
+    await container.putArchive(Buffer.concat(parts), { path: '/tmp' });
+    const stat = (await container.infoArchive({ path: '/tmp/dir/file' })) as unknown as { headers: Record<string, string> };
+    const told = Buffer.from(stat.headers['x-docker-container-path-stat'] ?? '', 'base64').toString();
+    expect(JSON.parse(told)).toMatchObject({ name: 'file', size: 4 });
+    const names = async (stream: NodeJS.ReadableStream): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const { entry } of readTar(stream as AsyncIterable<Buffer>)) found.push(entry.name);
+      return found;
+    };
+    expect(await names(await container.getArchive({ path: '/tmp/dir' }))).toEqual(['dir', 'dir/file']);
+    expect(await container.changes()).toContainEqual({ Path: '/tmp/dir/file', Kind: 1 });
+    expect(await names(await container.export())).toContain('tmp/dir/file');
+    expect(await failure(container.getArchive({ path: '/nosuch' }))).toMatchObject({ statusCode: 404 });
+    const { Id } = (await container.commit({ repo: 'odemade', tag: '1', comment: 'words', changes: 'LABEL a=b' })) as { Id: string };
+    expect(await docker().getImage('odemade:1').inspect()).toMatchObject({ Id, Comment: 'words', Config: { Labels: { a: 'b' } } });
+    await docker().getImage('odemade:1').remove();
+    await container.remove({ force: true });
   });
 
   test('images: save, remove, load, history, import', async () => {

@@ -1,4 +1,4 @@
-import { boolean, integer, keySet, list, map, object, string, stringOrList, unsigned } from '../decode.ts';
+import { boolean, integer, keySet, list, map, nullable, object, string, stringOrList, unsigned } from '../decode.ts';
 import type { Decoder } from '../decode.ts';
 import type {
   ContainerConfig,
@@ -60,6 +60,9 @@ const configFields = {
   StopTimeout: integer,
   Shell: stringOrList,
 } satisfies { [K in keyof ContainerConfig]-?: Decoder<unknown> };
+
+/** The body of POST /commit. */
+export const containerConfig = nullable(object<ContainerConfig>(configFields));
 
 const throttle = list(object<ThrottleDevice>({ Path: string, Rate: unsigned }));
 

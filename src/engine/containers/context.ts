@@ -2,7 +2,9 @@ import { Agenda } from '#base/agenda.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import { Semaphore } from '#base/semaphore.ts';
+import type { Decompress } from '#core/compression.ts';
 import type { EventPublisher, EventType } from '#core/events.ts';
+import type { ContainerFiles } from '#core/files.ts';
 import type { LogStore } from '#core/logs.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
@@ -24,6 +26,9 @@ export interface ContainerDependencies {
   readonly volumes: ContainerVolumes;
   readonly logs: LogStore;
   readonly files: RootFiles;
+  /** For work on files that clients ask for. */
+  readonly fileWork: ContainerFiles;
+  readonly decompress: Decompress;
   readonly host: HostFacts;
   readonly sharedMemory: SharedMemory;
   readonly processes: ProcessTable;

@@ -1,9 +1,11 @@
 import { attachToContainer } from './attach.ts';
+import { commitContainer } from './commit.ts';
 import { connectNetwork, disconnectNetwork } from './connect-network.ts';
 import { type ContainerDependencies, createContext } from './context.ts';
 import { createContainer } from './create.ts';
 import { createExec, inspectExec, startExec, startExecDetached } from './exec-start.ts';
 import { handleExit } from './exit.ts';
+import { exportContainer, listChanges, putArchive, readArchive, statPath } from './files.ts';
 import { killContainer } from './kill.ts';
 import { networkNamespaceOf } from './launch.ts';
 import { inspectContainer, listContainers } from './list.ts';
@@ -48,6 +50,13 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     hostMemoryBytes: ctx.host.memoryBytes,
     logs: (ref, options, signal) => readLogs(ctx, ref, options, signal),
     logDetails: ref => ctx.logs.details(logSubject(ctx.containers.find(ref).container)),
+
+    statPath: (ref, path, signal) => statPath(ctx, ref, path, signal),
+    readArchive: (ref, path, signal) => readArchive(ctx, ref, path, signal),
+    putArchive: (ref, path, options, tar, signal) => putArchive(ctx, ref, path, options, tar, signal),
+    changes: (ref, signal) => listChanges(ctx, ref, signal),
+    export: (ref, signal) => exportContainer(ctx, ref, signal),
+    commit: (ref, request, signal) => commitContainer(ctx, ref, request, signal),
 
     attach: async (ref, options) => attachToContainer(ctx, ref, options),
     resize: (ref, size) => resizeContainer(ctx, ref, size),

@@ -20,6 +20,9 @@ import type { ResolvedImage } from './ports.ts';
 import type { CreateRequest, CreateResult } from './service.ts';
 import { systemPaths } from './spec.ts';
 
+/** Programs look for it to tell whether they run in a container. */
+const containerMark = '/.dockerenv';
+
 /** Everything is checked before anything is made; what is made is unmade when a later step fails. The record comes last: it makes the rest real. */
 export async function createContainer(ctx: Context, request: CreateRequest, signal: AbortSignal): Promise<CreateResult> {
   const normalized = { ...request.hostConfig, networkMode: normalizeNetworkMode(request.hostConfig.networkMode) };
@@ -50,6 +53,7 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
     await ctx.images.released(image.id);
   });
   await ctx.snapshots.prepare(id, image.chainId);
+  writeFileSync(`${ctx.snapshots.paths(id).upperDir}${containerMark}`, '', { mode: 0o755 });
   failpoint('container.create.layer');
   const directory = containerDir(ctx, id);
   defer('directory', () => rmSync(directory, { recursive: true, force: true }));

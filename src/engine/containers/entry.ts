@@ -22,6 +22,8 @@ export class Entry {
   healthWatch: AbortController | undefined;
   /** Takes what the present run writes. */
   log: OpenLog | undefined;
+  /** Aborts with the container's files: ends whatever works on them. */
+  readonly filesGone = new AbortController();
   removing = false;
   /** Its exit does not remove it although it is to go by itself: it is being restarted. */
   keepOnExit = false;

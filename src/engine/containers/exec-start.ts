@@ -14,7 +14,7 @@ import { linkedEnvironment } from './links.ts';
 import type { ExecConfig, ExecDetails, ExecStartOptions } from './service.ts';
 import { processLimits } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
-import { requireUnpaused } from './state.ts';
+import { requireRunning, requireUnpaused } from './state.ts';
 import { StreamHub } from './stream-hub.ts';
 import { resolveUser } from './user.ts';
 
@@ -26,7 +26,7 @@ const forgetting = 'execs';
 
 export function createExec(ctx: Context, ref: string, config: ExecConfig): string {
   const entry = ctx.containers.find(ref);
-  requireUnpaused(entry.container);
+  if (requireRunning(entry.container).paused) throw conflict(`Container ${ref} is paused, unpause the container before exec`);
   ctx.runtime.expectStart(20);
   if (config.cmd.length === 0 || config.cmd[0] === '') throw invalidArgument('No exec command specified');
   parseDetachKeys(config.detachKeys);
@@ -148,7 +148,9 @@ export async function runExec(
     ));
   } catch (err) {
     const failure = toStartFailure(err);
-    exec.state = { status: 'ended', exitCode: failure.exitCode, pid: 0, endedMs: performance.now() };
+    // A program that was never come to cannot be run either.
+    const exitCode = failure.exitCode === 128 ? 126 : failure.exitCode;
+    exec.state = { status: 'ended', exitCode, pid: 0, endedMs: performance.now() };
     forgetLater(ctx, entry, exec);
     throw failure.error;
   }

@@ -32,6 +32,7 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   });
   failpoint('container.exit.seen');
   const exited = exitedState(state, exit);
+  container.lastNetworkIds = Object.fromEntries(Object.entries(container.endpointStates).map(([name, { networkId }]) => [name, networkId]));
   Object.assign(container, noRun);
   unwatchHealth(ctx, entry);
   container.state = delayMs !== undefined && exited.status === 'exited' ? { ...exited, status: 'restarting' } : exited;

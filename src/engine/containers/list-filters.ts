@@ -2,7 +2,7 @@ import { invalidArgument } from '#base/errors.ts';
 import type { Context } from './context.ts';
 import type { Container } from './model.ts';
 import type { Filters } from './service.ts';
-import { exitCodeOf, statusOf } from './state.ts';
+import { exitCodeOf, isActive, statusOf } from './state.ts';
 
 export interface ListFilter {
   /** Whether a filter asks for containers that do not run. */
@@ -72,7 +72,8 @@ const compilers: Readonly<Record<string, (value: string, ctx: Context) => Test>>
   network: value => container =>
     Object.keys(container.endpoints).includes(value) ||
     container.hostConfig.networkMode === value ||
-    Object.entries(container.endpointStates).some(([name, state]) => name === value || state.networkId.startsWith(value)),
+    Object.entries(container.endpointStates).some(([name, state]) => name === value || state.networkId.startsWith(value)) ||
+    (!isActive(container.state) && Object.values(container.lastNetworkIds ?? {}).some(id => id.startsWith(value))),
   status: value => {
     if (!statuses.includes(value)) throw invalidArgument(`invalid filter 'status=${value}'`);
     return container => statusOf(container.state) === value;

@@ -199,8 +199,8 @@ export interface MountPoint {
 /** States that cannot lie. Times are ISO texts; `startedAt` of a container that never ran is the zero time of the API. */
 export type ContainerState =
   | { status: 'created'; error?: string; exitCode?: number }
-  /** `oomKilled`: a process of it was ended for want of memory. */
-  | { status: 'running'; pid: number; startedAt: string; paused: boolean; oomKilled?: boolean }
+  /** `oomKilled`: a process of it was ended for want of memory. `pausedBy`: the daemon itself paused it, for a moment. */
+  | { status: 'running'; pid: number; startedAt: string; paused: boolean; oomKilled?: boolean; pausedBy?: 'commit' }
   | { status: 'restarting'; startedAt: string; finishedAt: string; exitCode: number; oomKilled: boolean }
   /** `withVolumes`: its anonymous volumes go too. */
   | { status: 'removing'; startedAt: string; finishedAt: string; exitCode: number; withVolumes: boolean }
@@ -277,6 +277,8 @@ export interface Container {
   endpoints: Readonly<Record<string, EndpointConfig>>;
   /** By network name, while running. */
   endpointStates: Readonly<Record<string, EndpointState>>;
+  /** By name, the ids of the networks that the last run was on: how others tell that a stopped container is still on theirs. */
+  lastNetworkIds?: Readonly<Record<string, string>>;
   ports: PortMap;
   /** Where its network namespace is while it runs with one of its own. */
   sandboxKey: string;

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { invalidArgument, isErrno } from '#base/errors.ts';
+import type { ViewMount } from '#core/files.ts';
 import { type Context, publishAs } from './context.ts';
 import { acquireImage, mountImage, releaseImages, unmountImages } from './image-mounts.ts';
 import type { Container, MountPoint } from './model.ts';
@@ -82,6 +83,36 @@ export async function mountSources(ctx: Context, container: Container): Promise<
   }
   return sources;
 }
+
+/**
+ * What a container that does not run would have mounted, for who works on its files: nothing is made for it, nobody is told of it, and what a run would
+ * have to itself (temporary file systems) is left out. Call it with the container's lock held; `done` unmounts again.
+ */
+export async function viewMounts(ctx: Context, container: Container): Promise<{ readonly mounts: ViewMount[]; done(): Promise<void> }> {
+  const mounts: ViewMount[] = [];
+  const add = (mount: MountPoint, source: string): void => {
+    mounts.push({ source, destination: mount.destination, readOnly: !mount.readWrite });
+  };
+  for (const mount of container.mounts) {
+    if (mount.type === 'bind') add(mount, mount.source);
+    if (mount.type === 'volume') {
+      const path = await ctx.volumes.mount(mount.name, container.id);
+      add(mount, subpathOf(ctx, `volume ${mount.name}`, path, mount.subpath));
+    }
+    if (mount.type === 'image') {
+      add(mount, subpathOf(ctx, `image ${mount.source}`, await mountImage(ctx, container.id, mount), mount.subpath));
+    }
+  }
+  return {
+    mounts: mounts.toSorted((a, b) => depthOf(a.destination) - depthOf(b.destination)),
+    async done() {
+      await unmountImages(ctx, container);
+      for (const mount of container.mounts) if (mount.type === 'volume') await ctx.volumes.unmount(mount.name, container.id);
+    },
+  };
+}
+
+const depthOf = (path: string): number => path.split('/').length;
 
 function bindSource(container: Container, mount: MountPoint): string {
   if (existsSync(mount.source)) return mount.source;

@@ -76,6 +76,9 @@ const nothingSpecial = {
   mustExist: false,
 } as const satisfies Partial<PlannedMount>;
 
+/** How clients know a volume for which nothing else was said: its content may be shared between containers. */
+const sharedMode = 'z';
+
 /** `source:destination[:mode]`, or only a destination for an anonymous volume. */
 export function parseBind(text: string, volumeDriver: string): PlannedMount {
   const parts = text.split(':');
@@ -99,7 +102,7 @@ export function parseBind(text: string, volumeDriver: string): PlannedMount {
       source: isBind ? cleanPath(first) : '',
       volumeName: isBind || second === undefined ? undefined : first,
       driver: isBind ? '' : volumeDriver,
-      mode: modeText,
+      mode: modeText === '' && !isBind ? sharedMode : modeText,
       readWrite: mode.readWrite,
       propagation: mode.propagation,
       copiesImage: !isBind && !mode.noCopy,
@@ -147,6 +150,7 @@ function planMount(request: MountRequest): PlannedMount {
       const subpath = checkedSubpath(type, options?.subpath ?? '');
       return {
         ...common,
+        mode: sharedMode,
         volumeName: request.source === '' ? undefined : request.source,
         driver: options?.driverName ?? '',
         driverOptions: options?.driverOptions ?? {},

@@ -16,6 +16,33 @@ export interface ImageResolver {
   sizeOf(imageId: string): number | undefined;
   /** Says that a writable layer on this image is gone: what a removed image had left only for it goes as well. */
   released(imageId: string): Promise<void>;
+  /**
+   * Makes an image of a layer tar on top of another image. Everything is checked before the tar is asked for. Rejects with NotFound when that image is
+   * gone, InvalidArgument for a name or an instruction that is none.
+   */
+  commit(request: CommitImage, layer: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<CommittedImage>;
+}
+
+export interface CommitImage {
+  readonly parentId: string;
+  /** What the changes apply to. */
+  readonly config: ImageExecConfig;
+  /** What counts where the changed configuration says nothing. */
+  readonly defaults: ImageExecConfig;
+  /** Instructions of a Dockerfile. */
+  readonly changes: readonly string[];
+  readonly author: string;
+  readonly comment: string;
+  readonly createdBy: string;
+  /** The name to give it; empty: none. */
+  readonly repo: string;
+  readonly tag: string;
+}
+
+export interface CommittedImage {
+  readonly id: string;
+  /** As people write it; empty when it has none. */
+  readonly name: string;
 }
 
 export interface ResolvedImage {

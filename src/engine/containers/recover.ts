@@ -64,7 +64,11 @@ async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer 
     await cleanUp(name, ctx.log, () => withContainer(ctx, entry.id, () => removeLocked(ctx, entry, { removeAnonymous: true })));
     return [`removed ${name}, which had ended and was to go by itself`];
   }
-  if (known?.state.status === 'running') return await adopt(ctx, entry, known.state, known.execs, signal);
+  if (known?.state.status === 'running') {
+    const repaired = await endOwnPause(ctx, entry, name);
+    const state = repaired.length === 0 ? known.state : { ...known.state, paused: false };
+    return [...repaired, ...(await adopt(ctx, entry, state, known.execs, signal))];
+  }
   if (known?.state.status === 'created') return await finishStart(ctx, entry, name, signal);
   const exit: ExitStatus =
     known?.state.status === 'exited' ? known.state.exit : { exitCode: unknownExitCode, exitedAt: new Date(), oomKilled: false };
@@ -84,6 +88,16 @@ async function releaseMounts(ctx: Context, { id, container }: Entry): Promise<vo
   releaseIpc(ctx, container);
   await unmountImages(ctx, container);
   await ctx.snapshots.unmount(id);
+}
+
+/** The daemon that paused it was to let it go on in a moment. */
+async function endOwnPause(ctx: Context, { id, container }: Entry, name: string): Promise<string[]> {
+  const { state } = container;
+  if (!isRunning(state) || state.pausedBy === undefined) return [];
+  await cleanUp(`the pause of ${name}`, ctx.log, () => ctx.runtime.unpause(id));
+  const { pausedBy: _daemon, ...own } = state;
+  container.state = own;
+  return [`let ${name} go on, which was paused for a commit`];
 }
 
 /** It ran on. A stop that was under way has to be asked for again. */

@@ -66,6 +66,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
   ctx.containers.save(entry);
   failpoint('container.remove.recorded');
   entry.hub?.close();
+  entry.filesGone.abort(conflict(`container ${id} is being removed`));
   try {
     await undoAll(`container ${id} could not be removed completely`, [
       // A few small files: the log, which may be large, has gone.

@@ -1,5 +1,6 @@
 import type { EndpointConfig, SandboxNamespace } from '#core/network.ts';
 import type { LogBatch } from '#core/logs.ts';
+import type { FileChange, PathStat } from '#core/files.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
 import type { UsageOptions, UsageReport } from './usage-types.ts';
 import type { Attachment, AttachOptions } from './attach-types.ts';
@@ -43,6 +44,19 @@ export interface ContainerService {
   logs(ref: string, options: LogOptions, signal: AbortSignal): { readonly tty: boolean; readonly batches: AsyncIterable<LogBatch> };
   /** Key-value pairs that `details=1` shows before each line. */
   logDetails(ref: string): Readonly<Record<string, string>>;
+
+  /** What a path in the container is, a link in its last place not followed. Rejects with NotFound. */
+  statPath(ref: string, path: string, signal: AbortSignal): Promise<PathStat>;
+  /** A file or directory as a tar, from what the container sees. Its process is there until the tar has been read or left. */
+  readArchive(ref: string, path: string, signal: AbortSignal): Promise<FilesArchive>;
+  /** Puts what is in a tar, compressed or not, into a directory that is there. What was put before a failure stays. */
+  putArchive(ref: string, path: string, options: PutArchiveOptions, tar: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
+  /** What differs from the image, by path. */
+  changes(ref: string, signal: AbortSignal): Promise<FileChange[]>;
+  /** The root file system without what is mounted in it, as a tar. */
+  export(ref: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  /** Makes an image of the container; returns its id. */
+  commit(ref: string, request: CommitRequest, signal: AbortSignal): Promise<string>;
 
   attach(ref: string, options: AttachOptions): Promise<Attachment>;
   resize(ref: string, size: TerminalSize): Promise<void>;
@@ -163,6 +177,31 @@ export interface LogOptions {
   readonly untilNano: bigint | undefined;
   /** Undefined: all. */
   readonly tail: number | undefined;
+}
+
+/** A tar and, for a client that wants to know before it begins, what it is of. */
+export interface FilesArchive {
+  readonly stat: PathStat;
+  readonly tar: AsyncIterable<Uint8Array>;
+}
+
+export interface PutArchiveOptions {
+  readonly noOverwriteDirNonDir: boolean;
+  /** Gives everything to the container's own user. */
+  readonly copyUidGid: boolean;
+}
+
+export interface CommitRequest {
+  readonly repo: string;
+  readonly tag: string;
+  readonly author: string;
+  readonly comment: string;
+  /** Instructions of a Dockerfile. */
+  readonly changes: readonly string[];
+  /** Holds the container still while its files are read. */
+  readonly pause: boolean;
+  /** What the image shall have instead of the container's configuration. */
+  readonly config: ContainerConfig | undefined;
 }
 
 export interface TerminalSize {

@@ -213,7 +213,7 @@ describe('output', () => {
 describe('input', () => {
   test('reaches the process; its end ends the input only for a client that may', async () => {
     const { hub, process } = hubWith();
-    expect(await hub.join(new FakeClient('one', 'two'), join())).toBe('detached');
+    expect(await hub.join(new FakeClient('one', 'two'), join())).toBe('gone');
     expect(process.heard).toEqual(['one', 'two']);
     expect(process.stdinClosed).toBe(false);
     const last = hub.join(new FakeClient('three'), join({ closesStdin: true }));
@@ -239,7 +239,7 @@ describe('input', () => {
     const { hub, process } = hubWith();
     expect(await hub.join(new FakeClient('ls\n\x10', '\x11rest'), join({ tty: true }))).toBe('detached');
     expect(process.heard).toEqual(['ls\n']);
-    expect(await hub.join(new FakeClient('\x10\x11'), join())).toBe('detached');
+    expect(await hub.join(new FakeClient('\x10\x11'), join())).toBe('gone');
     expect(process.heard).toEqual(['ls\n', '\x10\x11']);
   });
 });

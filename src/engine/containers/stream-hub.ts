@@ -202,7 +202,7 @@ export class StreamHub {
 
   /** Docker's rule: a client whose end of input does not end the process's has nothing more to do here. */
   async #inputEnded(member: Member): Promise<void> {
-    if (!member.options.closesStdin || member.options.tty) return this.#leave(member, 'detached');
+    if (!member.options.closesStdin || member.options.tty) return this.#leave(member, 'gone');
     try {
       const streams = this.#streams ?? (await this.#connected.promise);
       await streams?.closeStdin();

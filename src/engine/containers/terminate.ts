@@ -56,7 +56,10 @@ export async function resume(ctx: Context, entry: Entry): Promise<void> {
   await ctx.runtime.unpause(entry.id);
   failpoint('container.unpause.thawed');
   const { state } = entry.container;
-  if (isRunning(state)) entry.container.state = { ...state, paused: false };
+  if (isRunning(state)) {
+    const { pausedBy: _daemon, ...own } = state;
+    entry.container.state = { ...own, paused: false };
+  }
   ctx.containers.save(entry);
   watchHealth(ctx, entry);
 }

@@ -1,5 +1,5 @@
 import { type Context, publish } from './context.ts';
-import { requireUnpaused } from './state.ts';
+import { requireRunning } from './state.ts';
 
 /** The processes of a container in the columns that `ps` would print for these arguments. */
 export async function listProcesses(
@@ -8,7 +8,7 @@ export async function listProcesses(
   psArgs: string,
 ): Promise<{ readonly titles: string[]; readonly processes: string[][] }> {
   const { container } = ctx.containers.find(ref);
-  requireUnpaused(container);
+  requireRunning(container);
   const pids = await ctx.runtime.pids(container.id);
   const table = await ctx.processes.list(pids, psArgs === '' ? '-ef' : psArgs);
   publish(ctx, container, 'top');

@@ -1,12 +1,18 @@
 import { invalidArgument } from '#base/errors.ts';
 import type { ImageExecConfig, ImageHealthcheck } from '#oci/image-config.ts';
 
-type Change = (config: ImageExecConfig, rest: string) => ImageExecConfig;
+/** `set` are the instructions that came before. */
+type Change = (config: ImageExecConfig, rest: string, set: ReadonlySet<string>) => ImageExecConfig;
 
 /** The instructions that `docker import --change` and `docker commit --change` take. */
 const changes: Readonly<Record<string, Change>> = {
-  CMD: (config, rest) => ({ ...config, Cmd: parseCommand(rest) }),
-  ENTRYPOINT: (config, rest) => ({ ...config, Entrypoint: parseCommand(rest) }),
+  CMD: (config, rest) => ({ ...config, Cmd: parseCommand(rest, config) }),
+  // A command that was meant for another entrypoint goes.
+  ENTRYPOINT: ({ Cmd, ...config }, rest, set) => ({
+    ...config,
+    Entrypoint: parseCommand(rest, config),
+    ...(set.has('CMD') && Cmd !== undefined ? { Cmd } : {}),
+  }),
   ENV: (config, rest) => ({ ...config, Env: setEnv(config.Env ?? [], parsePairs('ENV', rest)) }),
   EXPOSE: (config, rest) => ({ ...config, ExposedPorts: { ...config.ExposedPorts, ...ports(rest) } }),
   HEALTHCHECK: (config, rest) => ({ ...config, Healthcheck: parseHealthcheck(rest) }),
@@ -18,20 +24,20 @@ const changes: Readonly<Record<string, Change>> = {
   WORKDIR: (config, rest) => ({ ...config, WorkingDir: resolvePath(config.WorkingDir ?? '', unquote(rest.trim())) }),
 };
 
-const otherInstructions = new Set(['ADD', 'ARG', 'COPY', 'FROM', 'MAINTAINER', 'RUN', 'SHELL']);
-
 /** Applies Dockerfile instructions to a configuration, one after the other. Rejects with InvalidArgument, naming what it cannot read. */
 export function applyChanges(config: ImageExecConfig, lines: readonly string[]): ImageExecConfig {
   let changed = config;
+  const set = new Set<string>();
   for (const line of lines.flatMap(text => joinLines(text))) {
     const [, word = '', rest = ''] = /^\s*(\S+)\s*(.*)$/s.exec(line) ?? [];
     const name = word.toUpperCase();
     const change = changes[name];
     if (change === undefined) {
-      throw invalidArgument(otherInstructions.has(name) ? `${name} is not a valid change command` : `unknown instruction: ${name}`);
+      throw invalidArgument(`${word} is not a valid change command`);
     }
     if (rest.trim() === '') throw invalidArgument(`${name} requires at least one argument`);
-    changed = change(changed, rest);
+    changed = change(changed, rest, set);
+    set.add(name);
   }
   return changed;
 }
@@ -43,8 +49,8 @@ const joinLines = (text: string): string[] =>
     .filter(line => line.trim() !== '' && !line.trim().startsWith('#'));
 
 /** A JSON list is used as it is; anything else is for the shell. */
-function parseCommand(rest: string): string[] {
-  return parseJsonList(rest) ?? ['/bin/sh', '-c', rest.trim()];
+function parseCommand(rest: string, { Shell }: ImageExecConfig): string[] {
+  return parseJsonList(rest) ?? [...(Shell ?? ['/bin/sh', '-c']), rest.trim()];
 }
 
 function parseJsonList(rest: string): string[] | undefined {
@@ -84,6 +90,8 @@ function parsePairs(name: string, rest: string): [string, string][] {
     return [unquote(word.slice(0, equals)), unquote(word.slice(equals + 1))];
   });
 }
+
+export const nameOfVariable = (variable: string): string => variable.split('=', 1)[0] ?? '';
 
 function setEnv(env: readonly string[], pairs: readonly (readonly [string, string])[]): string[] {
   const next = [...env];

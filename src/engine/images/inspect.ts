@@ -37,7 +37,7 @@ export async function inspectImage(context: ImageContext, nameOrId: string): Pro
 }
 
 export interface HistoryEntry {
-  /** The image's id for the newest entry, `<missing>` for those below. */
+  /** The id of the image that this step made, where it is here; else `<missing>`. */
   readonly id: string;
   readonly created: Date;
   readonly createdBy: string;
@@ -50,19 +50,37 @@ export interface HistoryEntry {
 export async function imageHistory(context: ImageContext, nameOrId: string): Promise<HistoryEntry[]> {
   const image = context.store.find(nameOrId);
   const config = await context.store.config(image.id);
-  const tags = context.store
-    .references(image.id)
-    .filter(ref => ref.tag !== undefined)
-    .map(familiarString);
   const entries = withLayerSizes(context, image, config.history ?? []).reverse();
-  return entries.map(({ step, sizeBytes }, index) => ({
-    id: index === 0 ? image.id : '<missing>',
-    created: createdAt({ ...config, created: step.created ?? '' }),
-    createdBy: step.created_by ?? '',
-    tags: index === 0 && tags.length > 0 ? tags : null,
-    sizeBytes,
-    comment: step.comment ?? '',
-  }));
+  const known = await imagesBelow(context, image, entries.length);
+  return entries.map(({ step, sizeBytes }, index) => {
+    const here = known.get(index);
+    return {
+      id: here?.id ?? '<missing>',
+      created: createdAt({ ...config, created: step.created ?? '' }),
+      createdBy: step.created_by ?? '',
+      tags: here === undefined ? null : tagsOf(context, here),
+      sizeBytes,
+      comment: step.comment ?? '',
+    };
+  });
+}
+
+function tagsOf(context: ImageContext, { id }: ImageRecord): string[] | null {
+  const tags = context.store.references(id).filter(ref => ref.tag !== undefined);
+  return tags.length === 0 ? null : tags.map(familiarString);
+}
+
+/** By its place in the history, newest first: the image, and those here that it was made from. */
+async function imagesBelow(context: ImageContext, image: ImageRecord, steps: number): Promise<Map<number, ImageRecord>> {
+  const known = new Map([[0, image]]);
+  for (let at = image.parent; at !== undefined; ) {
+    const parent = context.store.get(at);
+    if (parent === undefined) break;
+    const { history = [] } = await context.store.config(parent.id);
+    known.set(steps - withLayerSizes(context, parent, history).length, parent);
+    at = parent.parent;
+  }
+  return known;
 }
 
 /** Layers belong to the steps that are not marked empty, in order; layers that no step names come as steps of their own. */

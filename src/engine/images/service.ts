@@ -11,6 +11,7 @@ import type { Digest } from '#oci/digest.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
 import { BlobSources } from './blob-sources.ts';
+import { commitImage, type CommitRequest } from './commit.ts';
 import type { RegistryContext } from './context.ts';
 import type { Filters } from './filters.ts';
 import { ImageStore } from './image-store.ts';
@@ -58,6 +59,12 @@ export interface ImageService {
   idOf(nameOrId: string): string | undefined;
   /** Bytes of all layers of an image; undefined when there is none. Reads memory only. */
   sizeOf(imageId: string): number | undefined;
+  /** See `ImageResolver` of the containers. */
+  commit(
+    request: CommitRequest,
+    layer: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: string; readonly name: string }>;
   /** Says that a writable layer on this image is gone: what a removed image had left only for it goes as well. */
   released(imageId: string): Promise<void>;
   list(options: ListOptions): Promise<ImageSummary[]>;
@@ -112,6 +119,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     async released(imageId) {
       if (store.lookUp(imageId) === undefined) await retention.collectLayers();
     },
+    commit: (request, layer, signal) => commitImage(context, request, layer, signal),
     list: list => listImages(context, list),
     inspect: nameOrId => inspectImage(context, nameOrId),
     history: nameOrId => imageHistory(context, nameOrId),

@@ -28,6 +28,7 @@ const c = libc({
   utimensat: { args: ['i32', 'ptr', 'ptr', 'i32'], returns: 'i32' },
   fsetxattr: { args: ['i32', 'ptr', 'ptr', 'usize', 'i32'], returns: 'i32' },
   lsetxattr: { args: ['ptr', 'ptr', 'ptr', 'usize', 'i32'], returns: 'i32' },
+  fgetxattr: { args: ['i32', 'ptr', 'ptr', 'usize'], returns: 'i32' },
   lgetxattr: { args: ['ptr', 'ptr', 'ptr', 'usize'], returns: 'i32' },
   llistxattr: { args: ['ptr', 'ptr', 'usize'], returns: 'i32' },
   lremovexattr: { args: ['ptr', 'ptr'], returns: 'i32' },
@@ -68,6 +69,9 @@ function path(text: string, index: 0 | 1 = 0): (typeof pointers)[0] {
   return pointers[index];
 }
 
+/** A name for one call of the C library. */
+export const nameBytes = (name: string): (typeof pointers)[0] => path(name);
+
 /** Opens a directory for use with the calls below; a symlink in its place fails with ENOTDIR or ELOOP. */
 export const openDirectory = (dirFd: number, name: string): number =>
   check(c.openat(dirFd, path(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), 'openat', name);
@@ -97,12 +101,17 @@ export const openFile = (dirFd: number, name: string, flags: number): number =>
 
 export const closeFd = (fd: number): void => void c.close(fd);
 
-/** Writes all of it at the file's position. */
+/** Writes all of it at the file's position; waits where there is no room yet. */
 export function writeFully(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) {
     const count = c.write(fd, ptr(bytes, at), bytes.length - at);
-    if (count === -1 && errno() === 4) continue;
-    at += check(count, 'write');
+    if (count === -1) {
+      const number = errno();
+      if (number === 11) waitFor(fd, pollOut);
+      else if (number !== 4) throw new SystemError('write', number);
+    } else {
+      at += count;
+    }
   }
 }
 
@@ -120,7 +129,7 @@ export function readSome(fd: number, buffer: Uint8Array): number {
     const count = c.read(fd, ptr(buffer), buffer.length);
     if (count !== -1) return count;
     const number = errno();
-    if (number === 11) waitReadable(fd);
+    if (number === 11) waitFor(fd, pollIn);
     else if (number !== 4) throw new SystemError('read', number);
   }
 }
@@ -128,10 +137,11 @@ export function readSome(fd: number, buffer: Uint8Array): number {
 // struct pollfd: descriptor, then events and revents as 16 bits each.
 const pollFd = new Int32Array(2);
 const pollIn = 0x1;
+const pollOut = 0x4;
 
-function waitReadable(fd: number): void {
+function waitFor(fd: number, events: number): void {
   pollFd[0] = fd;
-  pollFd[1] = pollIn;
+  pollFd[1] = events;
   c.poll(ptr(pollFd), 1, -1);
 }
 
@@ -205,6 +215,12 @@ export function getXattr(file: string, name: string): Uint8Array | undefined {
   const length = c.lgetxattr(path(file), path(name, 1), xattrPointer, xattrBuffer.length);
   if (length === -1 && [61, 95].includes(errno())) return undefined;
   return xattrBuffer.slice(0, check(length, 'lgetxattr', file));
+}
+
+export function getXattrOf(fd: number, name: string): Uint8Array | undefined {
+  const length = c.fgetxattr(fd, path(name), xattrPointer, xattrBuffer.length);
+  if (length === -1 && [61, 95].includes(errno())) return undefined;
+  return xattrBuffer.slice(0, check(length, 'fgetxattr', name));
 }
 
 export function listXattrs(file: string): string[] {

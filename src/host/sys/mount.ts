@@ -48,16 +48,19 @@ export function bindMount(
   target: string,
   options: { readonly recursive?: boolean; readonly readOnly?: boolean } = {},
 ): void {
-  const { bind, recursive, readOnly, remount } = mountFlags;
+  const { bind, recursive } = mountFlags;
   mount(source, target, '', bind | (options.recursive === true ? recursive : 0n));
   if (options.readOnly !== true) return;
   try {
-    mount('none', target, '', bind | remount | readOnly);
+    makeReadOnly(target);
   } catch (err) {
     unmount(target, { detach: true });
     throw err;
   }
 }
+
+/** Nothing can be written through this mount any more. */
+export const makeReadOnly = (target: string): void => mount('none', target, '', mountFlags.bind | mountFlags.remount | mountFlags.readOnly);
 
 /** Mounts made below this mount point stay in this mount namespace. */
 export const makePrivate = (target: string): void => mount('none', target, '', mountFlags.private | mountFlags.recursive);

@@ -38,7 +38,7 @@ export async function* writeTar(files: Iterable<NewTarFile> | AsyncIterable<NewT
 /** The header of a member with the extended header it may need: a multiple of 512 bytes. */
 export function tarHeader(entry: NewTarEntry): Uint8Array {
   const type = entry.type ?? 'file';
-  const name = encodeName(type === 'directory' ? `${entry.name}/` : entry.name);
+  const name = encodeName(type === 'directory' && entry.name !== '/' ? `${entry.name}/` : entry.name);
   const link = encodeName(entry.linkName ?? '');
   const mtime = entry.mtime ?? { seconds: 0, nanoseconds: 0 };
   const records: [string, Uint8Array][] = [];

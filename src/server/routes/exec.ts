@@ -70,7 +70,7 @@ function toWireExec(exec: ExecDetails): ExecInspect {
     OpenStdin: config.attachStdin,
     OpenStderr: config.attachStderr,
     OpenStdout: config.attachStdout,
-    CanRemove: !exec.running && exec.exitCode !== undefined,
+    CanRemove: false,
     ContainerID: exec.containerId,
     DetachKeys: config.detachKeys,
     Pid: exec.pid,

@@ -1,6 +1,7 @@
 import type { Services } from '../ports.ts';
 import type { Route } from '../router.ts';
 import { buildRoutes } from './build.ts';
+import { containerFileRoutes } from './container-files.ts';
 import { containerStreamRoutes } from './container-streams.ts';
 import { containerRoutes } from './containers.ts';
 import { execRoutes } from './exec.ts';
@@ -15,6 +16,7 @@ export const allRoutes = (services: Services): Route[] => [
   ...systemRoutes(services),
   ...unservedRoutes(),
   ...buildRoutes(services),
+  ...containerFileRoutes(services),
   ...containerStreamRoutes(services),
   ...containerRoutes(services),
   ...execRoutes(services),

@@ -23,15 +23,6 @@ const notInSwarm = (...routes: readonly string[]): Route[] =>
 /** Routes of the Engine API that exist elsewhere but not here: they say so, so that nobody takes them for a spelling mistake. */
 export const unservedRoutes = (): Route[] => [
   ...unserved(
-    'files of containers cannot be copied, compared or exported',
-    'HEAD /containers/{id}/archive',
-    'GET /containers/{id}/archive',
-    'PUT /containers/{id}/archive',
-    'GET /containers/{id}/changes',
-    'GET /containers/{id}/export',
-    'POST /commit',
-  ),
-  ...unserved(
     'there are no checkpoints',
     'GET /containers/{id}/checkpoints',
     'POST /containers/{id}/checkpoints',

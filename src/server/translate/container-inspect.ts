@@ -79,7 +79,7 @@ const toWireHealth = ({ status, failingStreak, log }: Health): WireHealth => ({
 });
 
 function toWireNetworkSettings({ container, sandboxKey }: ContainerDetails): NetworkSettings {
-  const networks = toWireEndpoints(container.endpoints, container.endpointStates);
+  const networks = toWireEndpoints(container.endpoints, container.endpointStates, container.lastNetworkIds);
   const main = networks['bridge'];
   return {
     Bridge: '',
@@ -113,7 +113,8 @@ export function toWireSummary(summary: ContainerSummary): WireSummary {
     Command: summary.command,
     Created: Math.floor(Date.parse(container.created) / 1000),
     Ports: toPortSummaries(container),
-    ...sizes(summary),
+    // A list leaves out what is 0.
+    ...sizes(summary.sizeRwBytes === 0 ? { ...summary, sizeRwBytes: undefined } : summary),
     Labels: { ...container.config.labels },
     State: statusOf(container.state),
     Status: summary.statusText,
@@ -127,7 +128,7 @@ const annotationsOf = ({ hostConfig }: Container): { Annotations?: Record<string
   Object.keys(hostConfig.annotations).length === 0 ? {} : { Annotations: { ...hostConfig.annotations } };
 
 const networksOf = (container: Container): Record<string, EndpointSettings> =>
-  toWireEndpoints(container.endpoints, container.endpointStates);
+  toWireEndpoints(container.endpoints, container.endpointStates, container.lastNetworkIds);
 
 /** Published ports with their host side, exposed ones without. Only a running container has any. */
 function toPortSummaries(container: Container): PortSummary[] {
@@ -145,7 +146,10 @@ const withExposed = (ports: PortMap, exposed: readonly string[]): PortMap => ({
   ...ports,
 });
 
-function sizes(of: { readonly sizeRwBytes?: number; readonly sizeRootFsBytes?: number }): { SizeRw?: number; SizeRootFs?: number } {
+function sizes(of: { readonly sizeRwBytes?: number | undefined; readonly sizeRootFsBytes?: number }): {
+  SizeRw?: number;
+  SizeRootFs?: number;
+} {
   return {
     ...(of.sizeRwBytes === undefined ? {} : { SizeRw: of.sizeRwBytes }),
     ...(of.sizeRootFsBytes === undefined ? {} : { SizeRootFs: of.sizeRootFsBytes }),

@@ -23,7 +23,11 @@ const texts = <K extends string>(key: K, value: readonly string[] | null | undef
   (value === null || value === undefined || value.length === 0 ? {} : { [key]: value }) as { readonly [P in K]?: readonly string[] };
 
 /** An endpoint as inspect shows it: what was asked for, and what it has while the container runs. */
-export function toWireEndpoint(config: EndpointConfig | undefined, state: EndpointState | undefined): EndpointSettings {
+export function toWireEndpoint(
+  config: EndpointConfig | undefined,
+  state: EndpointState | undefined,
+  lastNetworkId?: string,
+): EndpointSettings {
   const { ipv4Address, ipv6Address, linkLocalIps } = config ?? {};
   const asksAddress = ipv4Address !== undefined || ipv6Address !== undefined || linkLocalIps !== undefined;
   return {
@@ -35,7 +39,7 @@ export function toWireEndpoint(config: EndpointConfig | undefined, state: Endpoi
     MacAddress: state?.macAddress ?? config?.macAddress ?? '',
     DriverOpts: config?.driverOpts ?? null,
     GwPriority: config?.gwPriority ?? 0,
-    NetworkID: state?.networkId ?? '',
+    NetworkID: state?.networkId ?? lastNetworkId ?? '',
     EndpointID: state?.endpointId ?? '',
     Gateway: state?.gateway ?? '',
     IPAddress: state?.ipAddress ?? '',
@@ -51,7 +55,8 @@ export function toWireEndpoint(config: EndpointConfig | undefined, state: Endpoi
 export function toWireEndpoints(
   configs: Readonly<Record<string, EndpointConfig>>,
   states: Readonly<Record<string, EndpointState>>,
+  lastNetworkIds: Readonly<Record<string, string>> = {},
 ): Record<string, EndpointSettings> {
   const names = new Set([...Object.keys(configs), ...Object.keys(states)]);
-  return Object.fromEntries([...names].map(name => [name, toWireEndpoint(configs[name], states[name])]));
+  return Object.fromEntries([...names].map(name => [name, toWireEndpoint(configs[name], states[name], lastNetworkIds[name])]));
 }

@@ -104,8 +104,38 @@ export const steps: readonly Step[] = [
       }),
     'running',
   ),
+  {
+    name: 'copy into a running container',
+    run: async ({ api, archive }) => void (await api.expect('PUT', `/containers/${traveller}/archive?path=/tmp`, { raw: archive })),
+  },
+  {
+    name: 'copy out of a running container',
+    run: async ({ api }) => void (await (await api.open('GET', `/containers/${traveller}/archive?path=/bin`)).arrayBuffer()),
+  },
+  {
+    name: 'export',
+    run: async ({ api }) => void (await (await api.open('GET', `/containers/${traveller}/export`)).arrayBuffer()),
+  },
+  {
+    name: 'commit',
+    run: async ({ api }) => void (await api.expect('POST', `/commit?container=${traveller}&repo=committed&tag=1`)),
+    after: ({ images }) => images.add('committed:1'),
+  },
+  {
+    name: 'remove the committed image',
+    before: ({ images }) => images.delete('committed:1'),
+    run: async ({ api }) => void (await api.expect('DELETE', '/images/committed:1')),
+  },
   change('restart', ({ api }) => api.expect('POST', `/containers/${traveller}/restart?t=5`), 'running'),
   change('stop', ({ api }) => api.expect('POST', `/containers/${traveller}/stop?t=5`), 'stopped'),
+  {
+    name: 'copy into a stopped container and out of it',
+    run: async ({ api, archive }) => {
+      await api.expect('PUT', `/containers/${traveller}/archive?path=/data`, { raw: archive });
+      await (await api.open('GET', `/containers/${traveller}/archive?path=/`)).arrayBuffer();
+      await api.expect('GET', `/containers/${traveller}/changes`);
+    },
+  },
   change('start again', ({ api }) => api.expect('POST', `/containers/${traveller}/start`), 'running'),
   change(
     'kill',
