@@ -259,7 +259,13 @@ class ConmonRuntime implements OpenedRuntime {
     const { main, facts } = this.#container(id);
     // A start that waits for its answer comes first: what happens meanwhile is found all the same.
     setImmediate(() => {
-      if (!main.hasEnded) watchMemory(main.directory, this.#cgroup(facts), main.exit, listener);
+      if (main.hasEnded) return;
+      try {
+        watchMemory(main.directory, this.#cgroup(facts), main.exit, listener);
+      } catch (err) {
+        // The kernel bounds how many files may be watched (fs.inotify.max_user_watches).
+        this.#log.warn('want of memory of a container will be told at its end only', { container: id, error: err });
+      }
     });
   }
 
