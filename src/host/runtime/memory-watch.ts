@@ -4,7 +4,7 @@ import type { Cgroup } from '#host/cgroups/cgroup.ts';
 import { files } from './layout.ts';
 
 // A monitor may hear of a want of memory before the kernel has ended a process for it.
-const looksAfterMs = [0, 10, 100, 500];
+const looksAfterMs = [0, 10, 50, 200, 500, 1000, 2000, 5000];
 
 /**
  * Tells each time the kernel ends a process of a container for want of memory, or keeps its processes waiting for it, until it has ended. The

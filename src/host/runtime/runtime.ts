@@ -18,6 +18,7 @@ import type {
 import type { ResourceUsage } from '#core/usage.ts';
 import { Cgroup } from '#host/cgroups/cgroup.ts';
 import { type LimitValues, liftLimits, readLimits, splitLifted, writeLimits } from '#host/cgroups/limit-values.ts';
+import { splitDeviceWeights, writeDeviceWeights } from '#host/cgroups/device-weights.ts';
 import { type CgroupHost, openCgroupHost } from '#host/cgroups/host.ts';
 import { MigrationStarter } from '#host/cgroups/migration.ts';
 import { grantRealtime, type RealtimeBudget } from '#host/cgroups/realtime.ts';
@@ -149,7 +150,11 @@ class ConmonRuntime implements OpenedRuntime {
       grantRealtime(this.cgroups.hierarchies, cgroup, this.#realtime);
     }
     const filtered = program.kind === 'crun' ? this.#filters.withFilter(spec) : spec;
-    const complete = { ...filtered, process: { ...spec.process, terminal: io.tty }, linux: { ...spec.linux, cgroupsPath: facts.cgroup } };
+    // crun 1.8 knows only one of the two files in which version 2 of control groups has them.
+    const writesWeights = program.kind === 'crun' && this.cgroups.hierarchies.version === 'v2';
+    const { weights, others: resources } = splitDeviceWeights(spec.linux.resources ?? {});
+    const linux = { ...spec.linux, cgroupsPath: facts.cgroup, ...(writesWeights ? { resources } : {}) };
+    const complete = { ...filtered, process: { ...spec.process, terminal: io.tty }, linux };
     writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
     failpoint('runtime.create.bundle');
     const monitor = await this.#begin('create', program, waiting, directory, facts.command);
@@ -157,6 +162,7 @@ class ConmonRuntime implements OpenedRuntime {
     if (program.kind === 'crun') this.#filters.learn(spec, `${this.#layout.runtimeRoot(program.name)}/${id}`);
     const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
     processes.push(main);
+    if (writesWeights) writeDeviceWeights(this.cgroups.hierarchies, cgroup, weights);
     if (options.endsWithDaemon === true) {
       const guard = guardProcess(monitor.pid, this.#cgroup(facts).membersFile());
       void main.exit.finally(() => guard[Symbol.dispose]());

@@ -216,6 +216,7 @@ describe.each(runtimes)(`limits with cgroup ${world}, kept by %s`, runtime => {
       const kept = cgroupFile(pid, isUnified() ? 'io' : 'blkio', bfq) ?? cgroupFile(pid, isUnified() ? 'io' : 'blkio', weight);
       expect(kept).toBeDefined();
       expect(kept).not.toMatch(/^(default )?(100|500)$/);
+      if (disk !== undefined && isUnified()) expect(kept).toMatch(new RegExp(`^${disk.numbers} \\d+$`, 'm'));
     });
   });
 
