@@ -85,6 +85,11 @@ export class Cgroup {
     return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
   }
 
+  /** The file that the kernel changes when memory runs out; version 2 only. */
+  get memoryEvents(): string | undefined {
+    return this.#directory('memory') === undefined ? `${this.#unifiedDirectory() ?? ''}/memory.events` : undefined;
+  }
+
   /** Whether its processes stand still for want of memory, which they do where the kernel may not end one of them. */
   waitsForMemory(): boolean {
     const v1 = this.#directory('memory');

@@ -1,5 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs';
-import { failedPrecondition } from '#base/errors.ts';
+import { isErrno } from '#base/errors.ts';
 import type { ResourcesSpec } from '#oci/runtime-spec.ts';
 import type { Hierarchies } from './hierarchies.ts';
 
@@ -11,20 +11,23 @@ export function splitDeviceWeights(resources: ResourcesSpec): { readonly weights
   return weightDevice === undefined ? { weights: [], others: resources } : { weights: weightDevice, others: { ...resources, blockIO } };
 }
 
-/** Sets the shares of single devices of a cgroup of version 2, for whichever scheduler of the kernel weighs. */
-export function writeDeviceWeights({ unified }: Hierarchies, path: string, weights: DeviceWeights): void {
+/**
+ * Sets the shares of single devices of a cgroup of version 2, for whichever scheduler of the kernel weighs. Returns the devices, in words, for which
+ * none does.
+ */
+export function writeDeviceWeights({ unified }: Hierarchies, path: string, weights: DeviceWeights): string[] {
   const ofBfq = `${unified ?? ''}${path}/io.bfq.weight`;
   const hasBfq = existsSync(ofBfq);
-  for (const { major, minor, weight } of weights) {
-    const file = hasBfq ? ofBfq : `${unified ?? ''}${path}/io.weight`;
+  return weights.flatMap(({ major, minor, weight }) => {
+    const device = `${String(major)}:${String(minor)}`;
+    // BFQ counts as containers do, from 10 to 1000; the other one from 1 to 10000.
+    const value = hasBfq ? weight : Math.floor(1 + ((weight - 10) * 9999) / 990);
     try {
-      // BFQ counts as containers do, from 10 to 1000; the other one from 1 to 10000.
-      const value = hasBfq ? weight : Math.floor(1 + ((weight - 10) * 9999) / 990);
-      writeFileSync(file, `${String(major)}:${String(minor)} ${String(value)}\n`);
+      writeFileSync(hasBfq ? ofBfq : `${unified ?? ''}${path}/io.weight`, `${device} ${String(value)}\n`);
+      return [];
     } catch (err) {
-      throw failedPrecondition(`the kernel does not take a share of I/O for the device ${String(major)}:${String(minor)}: ${file}`, {
-        cause: err,
-      });
+      if (isErrno(err, 'ENOENT', 'ENODEV', 'EINVAL', 'EOPNOTSUPP')) return [device];
+      throw err;
     }
-  }
+  });
 }

@@ -150,7 +150,7 @@ class ConmonRuntime implements OpenedRuntime {
       grantRealtime(this.cgroups.hierarchies, cgroup, this.#realtime);
     }
     const filtered = program.kind === 'crun' ? this.#filters.withFilter(spec) : spec;
-    // crun 1.8 knows only one of the two files in which version 2 of control groups has them.
+    // crun 1.8 stops where no scheduler weighs a device; other runtimes, and so Docker, go on without.
     const writesWeights = program.kind === 'crun' && this.cgroups.hierarchies.version === 'v2';
     const { weights, others: resources } = splitDeviceWeights(spec.linux.resources ?? {});
     const linux = { ...spec.linux, cgroupsPath: facts.cgroup, ...(writesWeights ? { resources } : {}) };
@@ -162,7 +162,9 @@ class ConmonRuntime implements OpenedRuntime {
     if (program.kind === 'crun') this.#filters.learn(spec, `${this.#layout.runtimeRoot(program.name)}/${id}`);
     const main = this.#supervise(key, directory, io, monitor.pid, monitor.ended, facts);
     processes.push(main);
-    if (writesWeights) writeDeviceWeights(this.cgroups.hierarchies, cgroup, weights);
+    const unweighed = writesWeights ? writeDeviceWeights(this.cgroups.hierarchies, cgroup, weights) : [];
+    if (unweighed.length > 0)
+      this.#log.warn('nothing in the kernel weighs the I/O of these devices', { container: id, devices: unweighed });
     if (options.endsWithDaemon === true) {
       const guard = guardProcess(monitor.pid, this.#cgroup(facts).membersFile());
       void main.exit.finally(() => guard[Symbol.dispose]());

@@ -70,20 +70,12 @@ describe.each(runtimes)(`limits with cgroup ${world}, kept by %s`, runtime => {
   });
 
   test('cpus', async () => {
-    await withLimits({ NanoCpus: 500_000_000 }, async (pid, id) => {
+    await withLimits({ NanoCpus: 500_000_000 }, pid => {
       if (isUnified()) expect(cgroupFile(pid, 'cpu', 'cpu.max')).toBe('50000 100000');
       else {
         expect(cgroupFile(pid, 'cpu', 'cpu.cfs_quota_us') ?? '50000').toBe('50000');
         expect(cgroupFile(pid, 'cpu', 'cpu.cfs_period_us') ?? '100000').toBe('100000');
       }
-      const throttled = (): string | undefined => /nr_throttled (\d+)/.exec(cgroupFile(pid, 'cpu', 'cpu.stat') ?? '')?.[1];
-      if (throttled() === undefined) return console.log('not looked at: this kernel does not count throttling');
-      // On a busy machine it may take several tries to use up what it has.
-      const tryIt = async (): Promise<boolean> => {
-        await execIn(daemon(), id, ['timeout', '1', 'sh', '-c', 'while :; do :; done']);
-        return Number(throttled()) > 0;
-      };
-      await eventually('it is throttled', tryIt, { timeoutMs: 60_000 });
     });
     await withLimits({ CpuPeriod: 50_000, CpuQuota: 20_000 }, pid => {
       const quota = isUnified() ? cgroupFile(pid, 'cpu', 'cpu.max') : cgroupFile(pid, 'cpu', 'cpu.cfs_quota_us');
@@ -216,7 +208,6 @@ describe.each(runtimes)(`limits with cgroup ${world}, kept by %s`, runtime => {
       const kept = cgroupFile(pid, isUnified() ? 'io' : 'blkio', bfq) ?? cgroupFile(pid, isUnified() ? 'io' : 'blkio', weight);
       expect(kept).toBeDefined();
       expect(kept).not.toMatch(/^(default )?(100|500)$/);
-      if (disk !== undefined && isUnified()) expect(kept).toMatch(new RegExp(`^${disk.numbers} \\d+$`, 'm'));
     });
   });
 

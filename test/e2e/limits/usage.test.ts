@@ -34,13 +34,15 @@ describe(`usage with cgroup ${world}`, () => {
   });
 
   test('throttling', async () => {
-    const id = await start(daemon(), waiting({ HostConfig: { NanoCpus: 100_000_000 } }));
-    await execIn(daemon(), id, ['timeout', '1', 'sh', '-c', 'while :; do :; done']);
-    const { throttling_data: told } = (await once(id)).cpu_stats;
+    const id = await start(daemon(), sh('while :; do :; done'));
     if (cgroupFile(await pidOf(id), 'cpu', 'cpu.stat')?.includes('nr_throttled') === true) {
-      expect(told.throttled_periods).toBeGreaterThan(0);
+      // Less than a busy machine leaves it.
+      await daemon().api.expect('POST', `/containers/${id}/update`, { body: { NanoCpus: 20_000_000 }, status: 200 });
+      const told = await eventually('it is throttled', async () => {
+        const { throttling_data: data } = (await once(id)).cpu_stats;
+        return data.throttled_periods > 0 && data.throttled_time > 0 ? data : undefined;
+      });
       expect(told.periods).toBeGreaterThanOrEqual(told.throttled_periods);
-      expect(told.throttled_time).toBeGreaterThan(0);
     } else console.log('not looked at: this kernel does not count throttling');
     await remove(daemon(), id);
   });
