@@ -29,7 +29,7 @@ export function readKernelFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1').trimEnd();
   } catch (err) {
-    if (isErrno(err, 'ENOENT', 'ENODEV', 'ESRCH', 'EINVAL', 'EOPNOTSUPP')) return undefined;
+    if (isErrno(err, 'ENOENT', 'ENODEV', 'ESRCH', 'EINVAL', 'EOPNOTSUPP', 'ENOTSUP')) return undefined;
     throw err;
   }
 }

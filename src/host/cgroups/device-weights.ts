@@ -26,7 +26,7 @@ export function writeDeviceWeights({ unified }: Hierarchies, path: string, weigh
       writeFileSync(hasBfq ? ofBfq : `${unified ?? ''}${path}/io.weight`, `${device} ${String(value)}\n`);
       return [];
     } catch (err) {
-      if (isErrno(err, 'ENOENT', 'ENODEV', 'EINVAL', 'EOPNOTSUPP')) return [device];
+      if (isErrno(err, 'ENOENT', 'ENODEV', 'EINVAL', 'EOPNOTSUPP', 'ENOTSUP')) return [device];
       throw err;
     }
   });

@@ -82,7 +82,7 @@ function readIfThere(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (err) {
-    if (isErrno(err, 'ENOENT', 'ENODEV', 'EOPNOTSUPP')) return undefined;
+    if (isErrno(err, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) return undefined;
     throw err;
   }
 }

@@ -43,7 +43,6 @@ describe(`a daemon with many containers (${full ? 'full size' : 'short form'})`,
     await inParallel(ids.length, index => daemon.api.expect('DELETE', `/containers/${one(index)}?force=1`, { status: 204 }));
     const slow = Object.entries(figures).filter(([, { wallMs, cpuMs }]) => cpuMs >= requestCpuMs || (full && wallMs >= medianMs));
     expect(slow).toEqual([]);
-    if (full) expect(longestPingMs).toBeLessThan(medianMs * 2);
   });
 
   test(`${String(size.stopped)} that are stopped cost a start little and an idle daemon nothing`, async () => {
