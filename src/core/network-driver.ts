@@ -1,3 +1,5 @@
+import type { UserNamespace } from './id-map.ts';
+
 /** A bridge of the host and its own addresses. */
 export interface BridgeLink {
   readonly name: string;
@@ -39,9 +41,15 @@ export interface NetworkDriver {
   linkNames(): string[];
   /**
    * Makes a namespace with these interfaces and default gateways and returns its path. The key becomes its file name. When a step fails
-   * everything is undone. A namespace that has this key already is removed first.
+   * everything is undone. A namespace that has this key already is removed first. A user namespace that owns it is made with it
+   * or joined; its path comes along.
    */
-  createSandbox(key: string, interfaces: readonly ContainerInterface[], gateways: readonly string[]): string;
+  createSandbox(
+    key: string,
+    interfaces: readonly ContainerInterface[],
+    gateways: readonly string[],
+    owner?: UserNamespace,
+  ): Promise<{ readonly path: string; readonly userNamespace?: string }>;
   /** Takes addresses and name away; interfaces go when the last process inside has gone. False when there was none. */
   removeSandbox(key: string): boolean;
   sandboxPath(key: string): string;

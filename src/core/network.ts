@@ -1,3 +1,5 @@
+import type { UserNamespace } from './id-map.ts';
+
 /** Values that containers and networks exchange. Addresses are text in canonical form; prefix lengths are numbers. */
 
 export interface EndpointConfig {
@@ -62,10 +64,18 @@ export interface SandboxRequest {
   readonly dnsSearch: readonly string[];
   /** `name:address`; the address may be `host-gateway`. */
   readonly extraHosts: readonly string[];
+  /** Of the container, to own its network namespace. Undefined: the host's. */
+  readonly userNamespace?: UserNamespace;
 }
 
-/** Which network namespace a container runs in: a made one by its path, a new one for the OCI runtime to make (loopback only), or the host's. */
-export type SandboxNamespace = { readonly kind: 'path'; readonly path: string } | { readonly kind: 'new' } | { readonly kind: 'host' };
+/**
+ * Which network namespace a container runs in: a made one by its path (and that of the user namespace that owns it), a new one for the OCI runtime to
+ * make (loopback only), or the host's.
+ */
+export type SandboxNamespace =
+  | { readonly kind: 'path'; readonly path: string; readonly userNamespace?: string }
+  | { readonly kind: 'new' }
+  | { readonly kind: 'host' };
 
 export interface Sandbox {
   /** The caller resolves `mode: 'container'` to the namespace of the other container itself. */

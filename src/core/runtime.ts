@@ -22,6 +22,8 @@ export interface CreateContainer {
   /** May still be in the making: meanwhile the monitor gets ready. When it rejects, `create` rejects with its reason. */
   readonly spec: RuntimeSpec | Promise<RuntimeSpec>;
   readonly runtime: RuntimeBinary;
+  /** Its ids are not those of the host. */
+  readonly hasUserNamespace?: boolean;
   readonly io: ProcessIo;
   /** Where the monitor writes the output; undefined: nowhere (log driver `none`). */
   readonly logPath: string | undefined;

@@ -1,5 +1,6 @@
 import type { Digest } from '#oci/digest.ts';
 import type { GrowingFile } from './content.ts';
+import type { IdMap } from './id-map.ts';
 
 /**
  * A layer's place in a chain (OCI image spec, config.md, Layer ChainID): digest over the uncompressed layers up to and including this one.
@@ -44,8 +45,13 @@ export interface Snapshotter {
   /** Removes every layer that is neither in `keep` nor under one that is, nor pinned. Returns the removed bytes. */
   collect(keep: ReadonlySet<ChainId>): Promise<number>;
 
-  /** Makes a writable layer on a chain (undefined: an empty root). Rejects with AlreadyExists, NotFound. */
-  prepare(key: string, parent: ChainId | undefined): Promise<void>;
+  /**
+   * Makes a writable layer on a chain (undefined: an empty root). Rejects with AlreadyExists, NotFound. `mapped`: for a user namespace. Mounted, it
+   * shows owners as the host knows them, and so does its own directory; layers of images always name the owners inside.
+   */
+  prepare(key: string, parent: ChainId | undefined, options?: { readonly mapped?: boolean }): Promise<void>;
+  /** How the owners of files in a writable layer are mapped; undefined when they are not. Rejects with NotFound. */
+  idMapOf(key: string): IdMap | undefined;
   /** Mounts a writable layer and returns its path. Mounting twice is fine. `volatile` skips the sync at unmount: for throw-away containers. */
   mount(key: string, options?: { readonly volatile?: boolean }): Promise<string>;
   /** Unmounts; not mounted is fine. What somebody holds goes with the last who does. */

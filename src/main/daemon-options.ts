@@ -50,6 +50,8 @@ export interface DaemonOptions {
   readonly defaultUlimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly noNewPrivileges: boolean;
   readonly seccompProfile: string;
+  /** As given; undefined: containers have the ids of the host. */
+  readonly usernsRemap: string | undefined;
   readonly registryMirrors: readonly string[];
   readonly insecureRegistries: readonly string[];
   readonly maxConcurrentDownloads: number;
@@ -129,6 +131,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     defaultUlimits: ulimitsOf(given.get(settingOf('default-ulimit'))),
     noNewPrivileges: bool('no-new-privileges', false),
     seccompProfile: text('seccomp-profile') ?? 'builtin',
+    usernsRemap: (text('userns-remap') ?? '') === '' ? undefined : text('userns-remap'),
     registryMirrors: values('registry-mirror').map(checkMirror),
     insecureRegistries: values('insecure-registry'),
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),

@@ -101,6 +101,12 @@ export const settings: readonly Setting[] = [
     type: 'string',
     help: 'Seccomp profile file; "builtin" or "unconfined" (default "builtin")',
   },
+  {
+    flag: 'userns-remap',
+    key: 'userns-remap',
+    type: 'string',
+    help: 'User (and group) whose subordinate ids containers get: user[:group], or "default"',
+  },
   { flag: 'registry-mirror', key: 'registry-mirrors', type: 'list', help: 'Mirror of docker.io to ask first (repeatable)' },
   {
     flag: 'insecure-registry',

@@ -10,6 +10,7 @@ import { claimPidfile, claimRoots } from './instance.ts';
 import { listenAddresses, socketOwner } from './listen-addresses.ts';
 import { checkDefaultLog } from './log-tools.ts';
 import { checkDefaultRuntime } from './programs.ts';
+import { remappedOptions } from './remapping.ts';
 import { reloadableKeys, reloadOptions } from './reload.ts';
 import { productVersion } from './version.ts';
 
@@ -36,15 +37,16 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exit();
 }
 
-async function serve(initial: DaemonOptions, reread: () => DaemonOptions): Promise<void> {
+async function serve(given: DaemonOptions, reread: () => DaemonOptions): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('must run as root: it makes namespaces, mounts and network interfaces');
   const sink: LogSink & { level: LogLevel } = {
-    level: initial.debug ? 'debug' : initial.logLevel,
-    format: initial.logFormat,
+    level: given.debug ? 'debug' : given.logLevel,
+    format: given.logFormat,
     write: line => process.stderr.write(line),
   };
   const log = createLogger(sink);
   const stop = stopSignal();
+  const { options: initial, idMap } = remappedOptions(given, log);
   const hosts = listenAddresses(initial, log);
   const owner = socketOwner(initial);
   for (const { name, why } of initial.ignored) log.info('a setting has no effect', { name, why });
@@ -55,7 +57,7 @@ async function serve(initial: DaemonOptions, reread: () => DaemonOptions): Promi
 
   let options = initial;
   const startedAt = performance.now();
-  const engine = await openEngine(() => options, log);
+  const engine = await openEngine(() => options, idMap, log);
   try {
     for (const repaired of await engine.recover()) log.info('repaired', { what: repaired });
     const server = await startServer({

@@ -1,3 +1,4 @@
+import type { IdMap } from '#core/id-map.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { ContainerOptions } from '#engine/containers/options.ts';
 import type { NetworkOptions } from '#engine/networks/options.ts';
@@ -27,6 +28,7 @@ export interface ContainerPlaces {
   readonly dataDir: string;
   readonly cgroupParent: string;
   readonly runtimes: () => ReadonlyMap<string, RuntimeBinary>;
+  readonly idMap: IdMap | undefined;
 }
 
 /** The containers' view of the options; what SIGHUP may change is read anew at each use. */
@@ -49,6 +51,7 @@ export function containerOptions(options: () => DaemonOptions, places: Container
     defaultIpcMode: fixed.defaultIpcMode,
     defaultCgroupnsMode: fixed.defaultCgroupnsMode,
     defaultStopTimeoutSeconds: fixed.defaultStopTimeoutSeconds,
+    idMap: places.idMap,
     noNewPrivileges: fixed.noNewPrivileges,
     seccompProfile: readSeccompSetting(fixed.seccompProfile),
   };

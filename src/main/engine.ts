@@ -2,9 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '#base/log.ts';
+import { type IdMap, rootOwner } from '#core/id-map.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import { BuildCache } from '#builder/cache/build-cache.ts';
 import { createContainerService } from '#engine/containers/create-service.ts';
+import { letPass } from '#engine/containers/user-namespace.ts';
 import { createEventBus } from '#engine/events/bus.ts';
 import { createImageService } from '#engine/images/service.ts';
 import { createNetworkService } from '#engine/networks/service.ts';
@@ -31,6 +33,7 @@ import { createHostPorts } from '#host/ports/host-ports.ts';
 import { createRegistryClient } from '#host/registry/client.ts';
 import { defaultRetry } from '#host/registry/retry.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
+import { makeNullDevice } from '#host/runtime/null-device.ts';
 import { openRuntime } from '#host/runtime/runtime.ts';
 import { openOverlaySnapshotter } from '#host/snapshots/overlay/snapshotter.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
@@ -45,6 +48,7 @@ import { containerOptions, networkOptions } from './engine-options.ts';
 import { instanceFor } from './instance.ts';
 import { componentVersions, defaultRuntimeName, findInit, findRuntimes } from './programs.ts';
 import { reloadAttributes } from './reload.ts';
+import { openIdMap } from './remapping.ts';
 import { describeSettings } from './settings-facts.ts';
 import { journalSocket, renderTag } from './log-tools.ts';
 import { productVersion } from './version.ts';
@@ -60,13 +64,15 @@ export interface Engine {
 }
 
 /** Opens every part of the engine and introduces them to each other: the one place where the domain meets its adapters. */
-export async function openEngine(options: () => DaemonOptions, log: Logger): Promise<Engine> {
+export async function openEngine(options: () => DaemonOptions, idMap: IdMap | undefined, log: Logger): Promise<Engine> {
   const { dataRoot, execRoot, bridge, cgroupParent: wantedParent } = options();
   const instance = instanceFor(dataRoot);
   const cgroupParent = wantedParent ?? instance.cgroupParent;
   await using opened = new AsyncDisposableStack();
   const containersDir = join(dataRoot, 'containers');
   for (const dir of [containersDir, join(dataRoot, 'volumes'), join(dataRoot, 'tmp')]) await mkdir(dir, { recursive: true, mode: 0o710 });
+  const owners = idMap && opened.use(await openIdMap(idMap));
+  letPass(idMap, containersDir);
 
   const records = openSqliteRecords(join(dataRoot, 'berth.db'));
   opened.defer(() => records.close());
@@ -74,13 +80,20 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
   const runtimes = rememberedRuntimes(() => options().runtimes);
   const [content, snapshots, runtime] = await Promise.all([
     openContentStore({ dir: join(dataRoot, 'content'), log }),
-    openOverlaySnapshotter({ dir: join(dataRoot, 'layers'), records, log }),
-    openRuntime({ execRoot, cgroupParent, log, ...realtimeBudget(options()), ...warmUp(options().defaultRuntime, runtimes()) }),
+    openOverlaySnapshotter({ dir: join(dataRoot, 'layers'), records, log, ...(owners === undefined ? {} : { owners }) }),
+    openRuntime({
+      execRoot,
+      cgroupParent,
+      log,
+      ...nullDevice(dataRoot, log),
+      ...realtimeBudget(options()),
+      ...warmUp(options().defaultRuntime, runtimes()),
+    }),
   ]);
   opened.defer(async () => await runtime.close());
   const id = engineId(records);
 
-  const driver = opened.use(createNetworkDriver({ namespaceDir: join(execRoot, 'netns') }));
+  const driver = opened.use(createNetworkDriver({ namespaceDir: join(execRoot, 'netns'), userNamespaceDir: join(execRoot, 'userns') }));
   const firewall = createFirewall({
     table: instance.tableName,
     nftables: opened.use(openNftables()),
@@ -126,11 +139,16 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     maxUploads: options().maxConcurrentUploads,
     log,
   });
-  const volumes = createVolumeService({ records, drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes') })], events, log });
+  const volumes = createVolumeService({
+    records,
+    drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes'), owner: rootOwner(idMap) })],
+    events,
+    log,
+  });
 
   const limits = limitsSupported(runtime.cgroups.hierarchies);
   const host = readHostFacts(limits);
-  const settings = containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes });
+  const settings = containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes, idMap });
   const containers = createContainerService({
     records,
     runtime,
@@ -182,7 +200,7 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
     },
     machine: createMachine(log),
     cgroups: limits,
-    settings: () => describeSettings(options(), runtimes()),
+    settings: () => describeSettings(options(), runtimes(), { hasUserNamespaces: idMap !== undefined }),
     components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,
     images,
@@ -210,6 +228,13 @@ export async function openEngine(options: () => DaemonOptions, log: Logger): Pro
 
 function realtimeBudget({ cpuRealtimePeriodUs: periodUs, cpuRealtimeRuntimeUs: runtimeUs }: DaemonOptions): { realtime?: RealtimeBudget } {
   return periodUs === 0 && runtimeUs === 0 ? {} : { realtime: { periodUs, runtimeUs } };
+}
+
+function nullDevice(dataRoot: string, log: Logger): { nullDevice?: string } {
+  const path = makeNullDevice(join(dataRoot, 'null'));
+  if (path !== undefined) return { nullDevice: path };
+  log.warn('the data root cannot carry devices: crun may change the owner of /dev/null for an exec or a user namespace');
+  return {};
 }
 
 /** The runtime most containers will use, to be looked up before the first of them. */

@@ -18,7 +18,11 @@ const filesystemNames: Readonly<Record<number, string>> = {
 const backingFilesystem = (dataRoot: string): string => filesystemNames[statfsSync(dataRoot).type] ?? 'unknown';
 
 /** What `info` tells of the settings. */
-export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<string, RuntimeBinary>): DaemonSettings {
+export function describeSettings(
+  options: DaemonOptions,
+  runtimes: ReadonlyMap<string, RuntimeBinary>,
+  facts: { readonly hasUserNamespaces: boolean },
+): DaemonSettings {
   return {
     debug: options.debug,
     labels: options.labels,
@@ -53,6 +57,7 @@ export function describeSettings(options: DaemonOptions, runtimes: ReadonlyMap<s
     logDrivers: driverNames,
     securityOptions: [
       `name=seccomp,profile=${options.seccompProfile === 'builtin' ? 'builtin' : options.seccompProfile}`,
+      ...(facts.hasUserNamespaces ? ['name=userns'] : []),
       ...(options.defaultCgroupnsMode === 'private' ? ['name=cgroupns'] : []),
       ...(options.noNewPrivileges ? ['name=no-new-privileges'] : []),
     ],

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { baseImage } from '../../scripts/base-images.ts';
 import { dockerCommand } from './docker-cli.ts';
@@ -19,6 +19,8 @@ export interface DaemonOptions {
   readonly besideProcess?: number;
   /** False: others come and go beside it, so the machine is not compared before and after. Default: true where nothing else starts containers. */
   readonly comparesMachine?: boolean;
+  /** Folder below its roots where a daemon with user namespaces keeps everything. */
+  readonly remappedRoot?: string;
   /** Folder of the data root; default: in the daemon's own temporary folder. */
   readonly dataRoot?: string;
 }
@@ -33,6 +35,8 @@ const foreignHost = process.env.BERTH_TEST_HOST;
 export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
   // Sockets allow paths of 107 bytes: a short folder leaves room for the names below it.
   const folder = await mkdtemp('/tmp/berth-t-');
+  // Root of a user namespace has to come through.
+  await chmod(folder, 0o711);
   const before = aloneOnMachine() && options.comparesMachine !== false ? await machineState() : undefined;
   const daemon = new TestDaemon(folder, options, before);
   try {
@@ -185,7 +189,8 @@ export class TestDaemon implements AsyncDisposable {
   /** What this daemon should not have left behind: call it after everything was removed and the daemon has stopped. */
   async leftovers(): Promise<string[]> {
     // The names of a daemon's bridge, table and cgroups end in eight digits made from its data root.
-    const suffix = new Bun.CryptoHasher('sha256').update(this.dataRoot).digest('hex').slice(0, 8);
+    const root = join(this.dataRoot, this.#options.remappedRoot ?? '');
+    const suffix = new Bun.CryptoHasher('sha256').update(root).digest('hex').slice(0, 8);
     const { links, nftTables, cgroups } = await machineState();
     const found = [
       ...[...links, ...nftTables, ...cgroups].filter(name => name.includes(suffix)),

@@ -108,6 +108,7 @@ export function fakeSnapshots(): FakeSnapshots {
     unpacks: 0,
     has: chain => layers.has(chain),
     layerSize: chain => layers.get(chain)?.sizeBytes,
+    idMapOf: () => undefined,
     layerDirs: chain => [`/layers/${chain}`],
     async unpack(tar) {
       snapshots.unpacks += 1;

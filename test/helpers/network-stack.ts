@@ -38,9 +38,9 @@ export class NetworkStack {
   constructor(options: Partial<NetworkOptions> = {}, dir = mkdtempSync(join(tmpdir(), 'berth-net-'))) {
     this.dir = dir;
     this.#records = openSqliteRecords(join(dir, 'berth.db'));
-    const driver = createNetworkDriver({ namespaceDir: join(dir, 'netns') });
+    const driver = createNetworkDriver({ namespaceDir: join(dir, 'netns'), userNamespaceDir: join(dir, 'userns') });
     this.driver = driver;
-    this.#outside = createNetworkDriver({ namespaceDir: join(dir, 'outside') });
+    this.#outside = createNetworkDriver({ namespaceDir: join(dir, 'outside'), userNamespaceDir: join(dir, 'outside-userns') });
     this.service = createNetworkService({
       records: this.#records,
       driver,
@@ -107,16 +107,17 @@ export class NetworkStack {
   }
 
   /** A neighbour of the host, whose address for it is 10.214.0.1. */
-  lanHost(): string {
-    return (this.#lan ??= this.#makeLan());
+  async lanHost(): Promise<string> {
+    return (this.#lan ??= await this.#makeLan());
   }
 
-  #makeLan(): string {
+  async #makeLan(): Promise<string> {
     this.#outside.putBridge({ name: this.lanBridge, mac: '02:00:00:00:0f:01', mtu: 1500, addresses: ['10.214.0.1/24'] });
     // An interface that the daemon did not make has the kernel's default.
     writeFileSync(`/proc/sys/net/ipv4/conf/${this.lanBridge}/route_localnet`, '0');
     const link = { hostName: lanLink, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };
-    return this.#outside.createSandbox('lan', [{ ...link, addresses: ['10.214.0.2/24'], hairpin: false, isolated: false }], ['10.214.0.1']);
+    const neighbour = { ...link, addresses: ['10.214.0.2/24'], hairpin: false, isolated: false };
+    return (await this.#outside.createSandbox('lan', [neighbour], ['10.214.0.1'])).path;
   }
 
   /** The daemon that comes after one that was killed: the same data, nothing else. */

@@ -60,7 +60,7 @@ describe('protocols of container networks', () => {
   });
 
   test('SCTP is translated by packet rules alone', async () => {
-    const lan = stack.lanHost();
+    const lan = await stack.lanHost();
     const a = await start('a', { portBindings: { '99/sctp': [{ hostIp: '', hostPort: '28199' }] } });
     // The kernel here may have no SCTP: packets are made and read by hand.
     const reader = Bun.spawn(['nsenter', `--net=${a.path}`, 'python3', '-c', readSctp], { stdout: 'pipe' });
@@ -153,7 +153,7 @@ describe('protocols of container networks', () => {
   });
 
   test('a neighbour of the host does not reach what is published on loopback addresses by sending packets for them to the host', async () => {
-    const lan = stack.lanHost();
+    const lan = await stack.lanHost();
     const bindings = { '53/udp': [{ hostIp: '127.0.0.1', hostPort: '28161' }], '54/udp': [{ hostIp: '', hostPort: '28162' }] };
     const a = await start('a', { portBindings: bindings });
     const got = await a.collect(53, 54);

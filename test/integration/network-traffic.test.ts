@@ -25,7 +25,7 @@ describe('traffic of containers', () => {
     b.serve(80);
     b.serve(81);
     a.serve(82);
-    lan = stack.lanHost();
+    lan = await stack.lanHost();
   });
   afterAll(async () => {
     for (const member of [a, b]) {

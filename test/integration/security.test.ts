@@ -1,9 +1,20 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { writeDockerArchive } from '../../scripts/docker-archive.ts';
-import { type ContainerBody, create, outputOf, remove, runToEnd, sh, sharedDaemon } from '#test/helpers/containers.ts';
+import {
+  type ContainerBody,
+  create,
+  execIn,
+  outputOf,
+  remove,
+  runToEnd,
+  sh,
+  sharedDaemon,
+  start,
+  waiting,
+} from '#test/helpers/containers.ts';
 import { startDaemon } from '#test/helpers/daemon.ts';
 import { needs } from '#test/helpers/needs.ts';
 
@@ -96,6 +107,18 @@ describe('what a container may do', () => {
     const script = 'for at in / /etc /tmp /root; do touch $at/x 2>/dev/null && echo $at; done; touch /dev/shm/x /scratch/x && echo rest';
     expect(await outputOf(daemon(), script, host({ ReadonlyRootfs: true, Tmpfs: { '/scratch': '' } }))).toBe('rest');
     expect(await outputOf(daemon(), 'echo x 2>/dev/null >/etc/hosts || echo refused', host({ ReadonlyRootfs: true }))).toBe('refused');
+  });
+
+  test('devices of the host keep their owners, whoever a container runs as', async () => {
+    const owner = (): string => `${String(statSync('/dev/null').uid)}:${String(statSync('/dev/null').gid)}`;
+    const before = owner();
+    for (const Tty of [false, true]) {
+      const id = await start(daemon(), waiting({ User: '1000', Tty }));
+      await execIn(daemon(), id, ['true'], { User: '1001' });
+      await execIn(daemon(), id, ['true'], { User: '1001', Tty: true });
+      await remove(daemon(), id);
+    }
+    expect(owner()).toBe(before);
   });
 
   test('hosts, hostname and resolv.conf are its own files', async () => {

@@ -10,6 +10,7 @@ import type { HostFacts } from './ports.ts';
 import { parseSeccompProfile } from './seccomp.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { parseSignal } from '#base/signals.ts';
+import { checkUserNamespace } from './user-namespace.ts';
 
 /** What a request is checked against. */
 export interface Surroundings {
@@ -30,6 +31,7 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, { 
   checkRestartPolicy(hostConfig.restartPolicy);
   checkPorts(config, hostConfig);
   checkModes(config, hostConfig);
+  checkUserNamespace(hostConfig, options);
   for (const extra of hostConfig.extraHosts) checkExtraHost(extra);
   for (const address of hostConfig.dns) {
     if (isIP(address) === 0) throw invalidArgument(`bad format for dns: invalid IP address: ${address}`);

@@ -19,6 +19,7 @@ import { type PlannedMount, parseVolumesFrom, planMounts } from './plan-mounts.t
 import type { ResolvedImage } from './ports.ts';
 import type { CreateRequest, CreateResult } from './service.ts';
 import { systemPaths } from './spec.ts';
+import { giveToRoot, idMapOf, letPass } from './user-namespace.ts';
 
 /** Programs look for it to tell whether they run in a container. */
 const containerMark = '/.dockerenv';
@@ -52,15 +53,19 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
     await ctx.snapshots.remove(id);
     await ctx.images.released(image.id);
   });
-  await ctx.snapshots.prepare(id, image.chainId);
-  writeFileSync(`${ctx.snapshots.paths(id).upperDir}${containerMark}`, '', { mode: 0o755 });
+  const idMap = idMapOf(ctx.options, hostConfig);
+  await ctx.snapshots.prepare(id, image.chainId, { mapped: idMap !== undefined });
+  const mark = `${ctx.snapshots.paths(id).upperDir}${containerMark}`;
+  writeFileSync(mark, '', { mode: 0o755 });
+  giveToRoot(idMap, mark);
   failpoint('container.create.layer');
   const directory = containerDir(ctx, id);
   defer('directory', () => rmSync(directory, { recursive: true, force: true }));
   mkdirSync(directory, { recursive: true, mode: 0o710 });
+  letPass(idMap, directory);
   writeFileSync(`${directory}/hostname`, `${config.hostname}\n`);
   failpoint('container.create.directory');
-  const mounts = await makeMounts(ctx, id, plan, defer, signal);
+  const mounts = await makeMounts(ctx, { id, hostConfig }, plan, defer, signal);
   failpoint('container.create.mounts');
   signal.throwIfAborted();
 
@@ -93,7 +98,7 @@ function newContainer({ image, ...made }: NewContainer): Container {
 
 async function makeMounts(
   ctx: Context,
-  id: string,
+  { id, hostConfig }: Pick<Container, 'id' | 'hostConfig'>,
   plan: readonly PlannedMount[],
   defer: (what: string, step: () => unknown) => void,
   signal: AbortSignal,
@@ -101,7 +106,7 @@ async function makeMounts(
   const made: [PlannedMount, MountPoint][] = [];
   if (plan.length === 0) return [];
   defer('volumes', () => releaseVolumes(ctx, { id, mounts: made.map(([, mount]) => mount) }, { removeAnonymous: true }));
-  for (const mount of plan) made.push([mount, await acquireMount(ctx, id, mount).catch(asInvalid)]);
+  for (const mount of plan) made.push([mount, await acquireMount(ctx, { id, hostConfig }, mount).catch(asInvalid)]);
   failpoint('container.create.volumes');
   await fillVolumes(ctx, id, made, signal);
   return made.map(([, mount]) => mount);

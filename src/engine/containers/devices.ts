@@ -1,5 +1,5 @@
 import { invalidArgument, isErrno } from '#base/errors.ts';
-import type { DeviceSpec, ResourcesSpec } from '#oci/runtime-spec.ts';
+import type { DeviceSpec, MountSpec, ResourcesSpec } from '#oci/runtime-spec.ts';
 import type { DeviceMapping, HostConfig } from './model.ts';
 import type { HostDevice } from '#core/machine.ts';
 import type { HostFacts } from './ports.ts';
@@ -8,8 +8,13 @@ type DeviceRule = NonNullable<ResourcesSpec['devices']>[number];
 
 /** The device nodes a container gets besides those every container has, and what its cgroup lets it do with devices. */
 export interface ContainerDevices {
-  readonly nodes: DeviceSpec[];
+  readonly nodes: ContainerDevice[];
   readonly rules: DeviceRule[];
+}
+
+export interface ContainerDevice extends DeviceSpec {
+  /** Where it is on the host. */
+  readonly source: string;
 }
 
 const denyAll: DeviceRule = { allow: false, access: 'rwm' };
@@ -70,7 +75,8 @@ function findDevices(path: string, host: HostFacts): HostDevice[] {
   return found;
 }
 
-const toSpec = (device: HostDevice): DeviceSpec => ({
+const toSpec = (device: HostDevice): ContainerDevice => ({
+  source: device.path,
   path: device.path,
   type: device.type,
   major: device.major,
@@ -79,6 +85,13 @@ const toSpec = (device: HostDevice): DeviceSpec => ({
   uid: device.uid,
   gid: device.gid,
 });
+
+/** Nodes as the runtime makes them. */
+export const deviceSpecs = (nodes: readonly ContainerDevice[]): DeviceSpec[] => nodes.map(({ source: _, ...spec }) => spec);
+
+/** Nodes for a user namespace, where none can be made: those of the host. */
+export const deviceMounts = (nodes: readonly ContainerDevice[]): MountSpec[] =>
+  nodes.map(({ source, path }) => ({ destination: path, type: 'bind', source, options: ['bind', 'rw', 'nosuid', 'noexec', 'rprivate'] }));
 
 /** `c 10:200 rwm`, `a *:* m`. Rejects with InvalidArgument. */
 export function parseDeviceRule(text: string): DeviceRule {

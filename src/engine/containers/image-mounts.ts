@@ -1,5 +1,6 @@
 import type { Context } from './context.ts';
 import type { Container, MountPoint } from './model.ts';
+import { idMapOf } from './user-namespace.ts';
 
 /** An image as a mount is a layer of the container's own on top of it: what it stands on stays, also when the image is removed. */
 const layerKey = (containerId: string, destination: string): string => `${containerId}:${destination}`;
@@ -8,9 +9,15 @@ const layerKey = (containerId: string, destination: string): string => `${contai
 export const ownerOfLayer = (key: string): string => key.split(':', 1)[0] ?? key;
 
 /** Finds the image and makes the layer. Returns the image's id. */
-export async function acquireImage(ctx: Context, containerId: string, image: string, destination: string): Promise<string> {
+export async function acquireImage(
+  ctx: Context,
+  container: Pick<Container, 'id' | 'hostConfig'>,
+  image: string,
+  destination: string,
+): Promise<string> {
   const { id, chainId } = await ctx.images.resolve(image, undefined);
-  await ctx.snapshots.prepare(layerKey(containerId, destination), chainId);
+  const mapped = idMapOf(ctx.options, container.hostConfig) !== undefined;
+  await ctx.snapshots.prepare(layerKey(container.id, destination), chainId, { mapped });
   return id;
 }
 

@@ -2,6 +2,7 @@ import { statSync, writeFileSync } from 'node:fs';
 import { cleanUp } from '#base/dispose.ts';
 import { conflict, EngineError, failedPrecondition, internal, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
+import { rootOwner, type UserNamespace } from '#core/id-map.ts';
 import type { Sandbox, SandboxNamespace } from '#core/network.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
@@ -20,6 +21,7 @@ import { errorOf, isRunning, noRun } from './state.ts';
 import { buildSpec, usesInit } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
+import { giveToRoot, idMapOf, userNamespaceOf } from './user-namespace.ts';
 
 const accountFileBytes = 4 * 1024 * 1024;
 
@@ -65,15 +67,17 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
   await using undo = new AsyncDisposableStack();
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
   const runtime = runtimeOf(ctx, container);
+  const userNamespace = userNamespaceOf(ctx, container);
   defer('log', () => closeLog(ctx, entry, { removesLog: false }));
   const log = await openLog(ctx, entry, false, signal);
   failpoint('container.start.logged');
-  const preparing = prepare(ctx, container, defer, signal);
+  const preparing = prepare(ctx, container, userNamespace, defer, signal);
   const creating = ctx.runtime.create(
     {
       id,
       spec: preparing.then(({ spec }) => spec),
       runtime,
+      hasUserNamespace: userNamespace !== undefined,
       io: { tty: config.tty, stdin: config.openStdin, keepStdinOpen: config.openStdin && !config.stdinOnce },
       logPath: log?.capturePath,
       ...(log?.captureMaxBytes === undefined ? {} : { logMaxBytes: log.captureMaxBytes }),
@@ -108,12 +112,18 @@ interface Prepared {
   readonly spec: RuntimeSpec;
 }
 
-async function prepare(ctx: Context, container: Container, defer: Defer, signal: AbortSignal): Promise<Prepared> {
-  const [sandbox, root] = await both(joinNetwork(ctx, container, defer, signal), prepareRoot(ctx, container, defer));
+async function prepare(
+  ctx: Context,
+  container: Container,
+  userNamespace: UserNamespace | undefined,
+  defer: Defer,
+  signal: AbortSignal,
+): Promise<Prepared> {
+  const [sandbox, root] = await both(joinNetwork(ctx, container, userNamespace, defer, signal), prepareRoot(ctx, container, defer));
   failpoint('container.start.prepared');
   signal.throwIfAborted();
   if (container.hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
-  return { sandbox, spec: specOf(ctx, container, sandbox, root) };
+  return { sandbox, spec: specOf(ctx, container, userNamespace, sandbox, root) };
 }
 
 function recordFailure(ctx: Context, entry: Entry, error: string, exitCode: number): void {
@@ -145,24 +155,37 @@ function runtimeOf(ctx: Context, { hostConfig }: Container): RuntimeBinary {
 type Defer = (what: string, step: () => unknown) => void;
 
 /** The sandbox, and where the three network files of the container are. */
-type Network = Sandbox & { readonly files: ReadonlyMap<string, string> };
+type Network = Sandbox & { readonly files: ReadonlyMap<NetworkFile, string> };
 
-async function joinNetwork(ctx: Context, container: Container, defer: Defer, signal: AbortSignal): Promise<Network> {
+async function joinNetwork(
+  ctx: Context,
+  container: Container,
+  userNamespace: UserNamespace | undefined,
+  defer: Defer,
+  signal: AbortSignal,
+): Promise<Network> {
   const mode = parseNetworkMode(container.hostConfig.networkMode);
   if (mode.mode === 'container') return shareNetwork(ctx, container, mode.container);
   defer('network', () => ctx.networks.teardown(container.id));
-  const sandbox = await setUpNetwork(ctx, container, signal);
+  const sandbox = await setUpNetwork(ctx, container, userNamespace, signal);
   failpoint('container.start.network');
-  const directory = containerDir(ctx, container.id);
-  writeFileSync(`${directory}/hosts`, sandbox.hosts);
-  writeFileSync(`${directory}/resolv.conf`, sandbox.resolvConf);
-  writeFileSync(`${directory}/hostname`, `${container.config.hostname}\n`);
-  return { ...sandbox, files: networkFiles(directory) };
+  const files = networkFiles(containerDir(ctx, container.id));
+  const texts = { '/etc/hosts': sandbox.hosts, '/etc/resolv.conf': sandbox.resolvConf, '/etc/hostname': `${container.config.hostname}\n` };
+  for (const [path, file] of files) {
+    writeFileSync(file, texts[path]);
+    giveToRoot(userNamespace?.idMap, file);
+  }
+  return { ...sandbox, files };
 }
 
-async function setUpNetwork(ctx: Context, container: Container, signal: AbortSignal): Promise<Sandbox> {
+async function setUpNetwork(
+  ctx: Context,
+  container: Container,
+  userNamespace: UserNamespace | undefined,
+  signal: AbortSignal,
+): Promise<Sandbox> {
   try {
-    return await ctx.networks.setup(sandboxRequest(container, linkedHosts(ctx, container)), signal);
+    return await ctx.networks.setup(sandboxRequest(container, linkedHosts(ctx, container), userNamespace), signal);
   } catch (err) {
     throw new EngineError(kindOf(err), `failed to set up container networking: ${messageOf(err)}`, { cause: err });
   }
@@ -187,8 +210,10 @@ function shareNetwork(ctx: Context, container: Container, ref: string): Network 
   };
 }
 
-const networkFiles = (directory: string): ReadonlyMap<string, string> =>
-  new Map(['resolv.conf', 'hostname', 'hosts'].map(name => [`/etc/${name}`, `${directory}/${name}`]));
+type NetworkFile = '/etc/resolv.conf' | '/etc/hostname' | '/etc/hosts';
+
+const networkFiles = (directory: string): ReadonlyMap<NetworkFile, string> =>
+  new Map((['resolv.conf', 'hostname', 'hosts'] as const).map(name => [`/etc/${name}`, `${directory}/${name}`]));
 
 interface PreparedRoot {
   readonly path: string;
@@ -202,7 +227,9 @@ async function prepareRoot(ctx: Context, container: Container, defer: Defer): Pr
   const path = await ctx.snapshots.mount(id, { volatile: hostConfig.autoRemove });
   failpoint('container.start.root');
   const user = resolveUser(config.user, hostConfig.groupAdd, file => ctx.files.readText(path, file, accountFileBytes));
-  if (config.workingDir !== '' && config.workingDir !== '/') ctx.files.ensureDirectory(path, config.workingDir);
+  if (config.workingDir !== '' && config.workingDir !== '/') {
+    ctx.files.ensureDirectory(path, config.workingDir, rootOwner(idMapOf(ctx.options, hostConfig)));
+  }
   if (container.mounts.length === 0) return { path, user, sources: new Map() };
   defer('mounts', () => unmountSources(ctx, container));
   const sources = await mountSources(ctx, container);
@@ -210,7 +237,13 @@ async function prepareRoot(ctx: Context, container: Container, defer: Defer): Pr
   return { path, user, sources };
 }
 
-function specOf(ctx: Context, container: Container, sandbox: Network, root: PreparedRoot): RuntimeSpec {
+function specOf(
+  ctx: Context,
+  container: Container,
+  userNamespace: UserNamespace | undefined,
+  sandbox: Network,
+  root: PreparedRoot,
+): RuntimeSpec {
   if (usesInit(container, ctx.options) && ctx.options.initPath === undefined) {
     throw failedPrecondition('there is no init program on this machine: install tini, or name one with --init-path');
   }
@@ -225,6 +258,7 @@ function specOf(ctx: Context, container: Container, sandbox: Network, root: Prep
     user: root.user,
     linkedEnvironment: linkedEnvironment(ctx, container),
     network: sandbox.namespace,
+    userNamespace,
     joined: { ...(ipc.namespace === undefined ? {} : { ipc: ipc.namespace }), ...joinedPid(ctx, container) },
     options: ctx.options,
     host: ctx.host,

@@ -16,7 +16,7 @@ export function checkSources(plan: readonly PlannedMount[]): void {
 }
 
 /** Finds or makes the volumes of a new container. What was acquired is released by the caller when the create fails. */
-export async function acquireMount(ctx: Context, containerId: string, plan: PlannedMount): Promise<MountPoint> {
+export async function acquireMount(ctx: Context, container: Pick<Container, 'id' | 'hostConfig'>, plan: PlannedMount): Promise<MountPoint> {
   const common = {
     type: plan.type,
     destination: plan.destination,
@@ -28,7 +28,7 @@ export async function acquireMount(ctx: Context, containerId: string, plan: Plan
     subpath: plan.subpath,
   };
   if (plan.type === 'image') {
-    const name = await acquireImage(ctx, containerId, plan.source, plan.destination);
+    const name = await acquireImage(ctx, container, plan.source, plan.destination);
     return { ...common, name, source: plan.source, driver: '', anonymous: false };
   }
   if (plan.type !== 'volume') return { ...common, name: '', source: plan.source, driver: '', anonymous: false };
@@ -37,7 +37,7 @@ export async function acquireMount(ctx: Context, containerId: string, plan: Plan
     driver: plan.driver,
     driverOptions: plan.driverOptions,
     labels: plan.labels,
-    containerId,
+    containerId: container.id,
   });
   return { ...common, name: volume.name, source: volume.path, driver: volume.driver, anonymous: plan.volumeName === undefined };
 }

@@ -1,3 +1,4 @@
+import type { UserNamespace } from '#core/id-map.ts';
 import type { EndpointConfig, NetworkMode, SandboxRequest } from '#core/network.ts';
 import type { Container, HostConfig } from './model.ts';
 
@@ -32,7 +33,11 @@ export function requestedEndpoints(
 }
 
 /** `linked`: hosts that links add. */
-export function sandboxRequest({ id, name, config, hostConfig, endpoints }: Container, linked: readonly string[]): SandboxRequest {
+export function sandboxRequest(
+  { id, name, config, hostConfig, endpoints }: Container,
+  linked: readonly string[],
+  userNamespace?: UserNamespace,
+): SandboxRequest {
   return {
     containerId: id,
     containerName: name,
@@ -47,5 +52,6 @@ export function sandboxRequest({ id, name, config, hostConfig, endpoints }: Cont
     dnsOptions: hostConfig.dnsOptions,
     dnsSearch: hostConfig.dnsSearch,
     extraHosts: linked.length === 0 ? hostConfig.extraHosts : [...hostConfig.extraHosts, ...linked],
+    ...(userNamespace === undefined ? {} : { userNamespace }),
   };
 }

@@ -1,3 +1,4 @@
+import type { IdMap } from '#core/id-map.ts';
 import type { LogConfig } from '#core/logs.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { Ulimit } from './model.ts';
@@ -22,6 +23,8 @@ export interface ContainerOptions {
   readonly defaultStopTimeoutSeconds: number;
   /** What containers get that do not say `no-new-privileges`. */
   readonly noNewPrivileges: boolean;
+  /** How the ids of containers are mapped that do not want those of the host; undefined: there are no user namespaces. */
+  readonly idMap: IdMap | undefined;
   /** Like `SecurityOptions.seccomp`: `builtin`, `unconfined`, or the text of a profile. */
   readonly seccompProfile: string;
 }
@@ -35,5 +38,6 @@ export const defaultContainerOptions = {
   defaultCgroupnsMode: 'private',
   defaultStopTimeoutSeconds: 10,
   noNewPrivileges: false,
+  idMap: undefined,
   seccompProfile: 'builtin',
 } as const satisfies Partial<ContainerOptions>;

@@ -1,3 +1,4 @@
+import type { Owner } from '#core/id-map.ts';
 import type { HostDevice } from '#core/machine.ts';
 import type { EndpointConfig, EndpointState, NetworkMode, Sandbox, SandboxRequest } from '#core/network.ts';
 import type { ChainId } from '#core/snapshots.ts';
@@ -129,8 +130,8 @@ export interface AcquiredVolume {
 export interface RootFiles {
   /** The text of a file, at most `maxBytes` of it; undefined when it is not there or not a regular file. */
   readText(root: string, path: string, maxBytes: number): string | undefined;
-  /** Makes a directory and its parents (mode 755, owned by root) where missing. Rejects with InvalidArgument when a file is in the way. */
-  ensureDirectory(root: string, path: string): void;
+  /** Makes a directory and its parents (mode 755) where missing. Rejects with InvalidArgument when a file is in the way. */
+  ensureDirectory(root: string, path: string, owner: Owner): void;
   /** The host path that a path inside the root means, links resolved inside it. Rejects with NotFound. */
   resolve(root: string, path: string): string;
   /** What a path inside the root is, links resolved inside it. */
@@ -185,6 +186,8 @@ export interface HostFacts {
   readonly cgroupVersion: 1 | 2;
   readonly appArmor: boolean;
   readonly limits: SupportedLimits;
+  /** Whether POSIX message queues are mounted at /dev/mqueue. */
+  readonly hasMessageQueues: boolean;
   /** Every capability this kernel knows, `CAP_…`. */
   readonly capabilities: readonly string[];
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */

@@ -59,7 +59,9 @@ describe('devices', () => {
     resolveDevices(aHostConfig({ devices: [{ pathOnHost, pathInContainer: '', cgroupPermissions }] }), someHost());
 
   test('one of the host keeps its name and mode', () => {
-    expect(mapped('/dev/sda').nodes).toEqual([{ path: '/dev/sda', type: 'b', major: 8, minor: 0, fileMode: 0o660, uid: 0, gid: 6 }]);
+    expect(mapped('/dev/sda').nodes).toEqual([
+      { source: '/dev/sda', path: '/dev/sda', type: 'b', major: 8, minor: 0, fileMode: 0o660, uid: 0, gid: 6 },
+    ]);
   });
 
   test('what is none is refused', () => {

@@ -13,6 +13,7 @@ const input = (more: Partial<SpecInput> = {}): SpecInput => ({
   user: { uid: 0, gid: 0, additionalGids: [], home: '/root' },
   linkedEnvironment: [],
   network: { kind: 'path', path: '/run/netns/x' },
+  userNamespace: undefined,
   joined: {},
   shmPath: undefined,
   options: someOptions(),
@@ -356,4 +357,40 @@ describe('mounts', () => {
 test('annotations', () => {
   expect(specOf({ annotations: { a: 'b' } }).annotations).toEqual({ a: 'b' });
   expect(specOf({})).not.toHaveProperty('annotations');
+});
+
+describe('buildSpec() with a user namespace', () => {
+  const idMap = { uids: [{ containerId: 0, hostId: 200_000, size: 1000 }], gids: [{ containerId: 0, hostId: 300_000, size: 2000 }] };
+  const owned = { kind: 'path', path: '/run/netns/x', userNamespace: '/run/userns/x' } as const;
+
+  test('joins the one that owns its network, with both maps', () => {
+    const { linux } = buildSpec(input({ userNamespace: { idMap }, network: owned }));
+    expect(linux.namespaces).toContainEqual({ type: 'user', path: '/run/userns/x' });
+    expect(linux.uidMappings).toEqual([{ containerID: 0, hostID: 200_000, size: 1000 }]);
+    expect(linux.gidMappings).toEqual([{ containerID: 0, hostID: 300_000, size: 2000 }]);
+    expect(linux.sysctl?.['net.ipv4.ping_group_range']).toBe('0 1999');
+  });
+
+  test('joins that of another container first; makes one when there is nothing to join', () => {
+    const joined = buildSpec(input({ userNamespace: { idMap, path: '/proc/7/ns/user' }, network: owned }));
+    expect(joined.linux.namespaces).toContainEqual({ type: 'user', path: '/proc/7/ns/user' });
+    const alone = buildSpec(input({ userNamespace: { idMap }, network: { kind: 'new' } }));
+    expect(alone.linux.namespaces).toContainEqual({ type: 'user' });
+  });
+
+  test('devices are those of the host, since none can be made', () => {
+    const devices = [{ pathOnHost: '/dev/sda', pathInContainer: '/dev/disk', cgroupPermissions: 'r' }];
+    const spec = specOf({ devices }, { userNamespace: { idMap } });
+    expect(spec.linux.devices).toBeUndefined();
+    expect(spec.mounts.find(({ destination }) => destination === '/dev/disk')?.source).toBe('/dev/sda');
+  });
+
+  test('message queues of the host are mounted from the host, if it has them', () => {
+    const queue = (hasMessageQueues: boolean) =>
+      specOf({ ipcMode: 'host' }, { userNamespace: { idMap }, host: someHost({ hasMessageQueues }) }).mounts.find(
+        ({ destination }) => destination === '/dev/mqueue',
+      );
+    expect(queue(true)?.type).toBe('bind');
+    expect(queue(false)).toBeUndefined();
+  });
 });

@@ -1,8 +1,9 @@
+import type { IdRange, UserNamespace } from '#core/id-map.ts';
 import type { SandboxNamespace } from '#core/network.ts';
-import type { LinuxSpec, MountSpec, NamespaceType, ProcessSpec, RuntimeSpec, SeccompSpec } from '#oci/runtime-spec.ts';
+import type { IdMapping, LinuxSpec, MountSpec, NamespaceType, ProcessSpec, RuntimeSpec, SeccompSpec } from '#oci/runtime-spec.ts';
 import { resolveCapabilities } from './capabilities.ts';
 import { defaultMaskedPaths, defaultMounts, defaultReadonlyPaths, defaultSysctls } from './defaults.ts';
-import { resolveDevices } from './devices.ts';
+import { deviceMounts, deviceSpecs, resolveDevices } from './devices.ts';
 import { containerEnvironment } from './environment.ts';
 import type { Container, MountPoint, Ulimit } from './model.ts';
 import type { ContainerOptions } from './options.ts';
@@ -28,6 +29,8 @@ export interface SpecInput {
   /** What links tell. */
   readonly linkedEnvironment: readonly string[];
   readonly network: SandboxNamespace;
+  /** Undefined: the host's. */
+  readonly userNamespace: UserNamespace | undefined;
   /** Namespaces of other containers to join. */
   readonly joined: { readonly ipc?: string; readonly pid?: string };
   /** A /dev/shm on the host to share; undefined: one of its own. */
@@ -48,7 +51,8 @@ export function buildSpec(input: SpecInput): RuntimeSpec {
     namespaces: namespaces(input),
     cgroupsPath: cgroupPath(container, input.options),
     resources: { ...resourcesSpec(hostConfig, host), devices: devices.rules },
-    ...(devices.nodes.length === 0 ? {} : { devices: devices.nodes }),
+    ...(devices.nodes.length === 0 || input.userNamespace !== undefined ? {} : { devices: deviceSpecs(devices.nodes) }),
+    ...idMappings(input.userNamespace),
     sysctl: sysctls(input),
     ...(container.mounts.some(mount => /shared$/.test(mount.propagation))
       ? { rootfsPropagation: 'shared' }
@@ -66,7 +70,7 @@ export function buildSpec(input: SpecInput): RuntimeSpec {
     root: { path: input.rootPath, readonly: hostConfig.readonlyRootfs },
     ...(hostConfig.utsMode === 'host' ? {} : { hostname: config.hostname }),
     ...(config.domainname === '' || hostConfig.utsMode === 'host' ? {} : { domainname: config.domainname }),
-    mounts: mounts(input),
+    mounts: [...mounts(input), ...(input.userNamespace === undefined ? [] : deviceMounts(devices.nodes))],
     ...(Object.keys(hostConfig.annotations).length === 0 ? {} : { annotations: { ...hostConfig.annotations } }),
     linux,
   };
@@ -129,9 +133,20 @@ function cgroupPath({ id, hostConfig }: Container, options: ContainerOptions): s
   return `${parent.startsWith('/') ? parent : `/${parent}`}/${id}`.replace(/\/+/g, '/');
 }
 
-function namespaces({ container, network, joined }: SpecInput): LinuxSpec['namespaces'] {
+function idMappings(userNamespace: UserNamespace | undefined): Pick<LinuxSpec, 'uidMappings' | 'gidMappings'> {
+  if (userNamespace === undefined) return {};
+  const mappings = (ranges: readonly IdRange[]): IdMapping[] =>
+    ranges.map(({ containerId, hostId, size }) => ({ containerID: containerId, hostID: hostId, size }));
+  return { uidMappings: mappings(userNamespace.idMap.uids), gidMappings: mappings(userNamespace.idMap.gids) };
+}
+
+function namespaces({ container, network, userNamespace, joined }: SpecInput): LinuxSpec['namespaces'] {
   const { hostConfig } = container;
   const list: { type: NamespaceType; path?: string }[] = [{ type: 'mount' }];
+  if (userNamespace !== undefined) {
+    const path = userNamespace.path ?? (network.kind === 'path' ? network.userNamespace : undefined);
+    list.push({ type: 'user', ...(path === undefined ? {} : { path }) });
+  }
   if (network.kind === 'path') list.push({ type: 'network', path: network.path });
   if (network.kind === 'new') list.push({ type: 'network' });
   if (hostConfig.utsMode !== 'host') list.push({ type: 'uts' });
@@ -141,10 +156,10 @@ function namespaces({ container, network, joined }: SpecInput): LinuxSpec['names
   return list;
 }
 
-function sysctls({ container, network }: SpecInput): Record<string, string> {
+function sysctls({ container, network, userNamespace }: SpecInput): Record<string, string> {
   const { hostConfig } = container;
   const hasOwnNetwork = network.kind !== 'host' && !hostConfig.networkMode.startsWith('container:');
-  return { ...(hasOwnNetwork ? defaultSysctls : {}), ...hostConfig.sysctls };
+  return { ...(hasOwnNetwork ? defaultSysctls(userNamespace?.idMap.gids) : {}), ...hostConfig.sysctls };
 }
 
 function seccompOf({ container, host, options }: SpecInput): SeccompSpec | undefined {
@@ -216,12 +231,17 @@ function hasRecursiveReadOnly(kernel: string): boolean {
   return major > recursiveReadOnlySince[0] || (major === recursiveReadOnlySince[0] && minor >= recursiveReadOnlySince[1]);
 }
 
-function ipcMounts({ container, shmPath }: SpecInput): MountSpec[] {
+function ipcMounts({ container, shmPath, userNamespace, host }: SpecInput): MountSpec[] {
   const { hostConfig } = container;
   const queue: MountSpec = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] };
   if (hostConfig.ipcMode === 'host') {
     // A mount of the queues shows those of the IPC namespace one is in: the host's, also where the host has not mounted them itself.
-    return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rw', 'rprivate'] }];
+    // Only the user namespace that owns the queues can mount them.
+    const hostQueue = host.hasMessageQueues
+      ? [{ ...queue, type: 'bind', source: '/dev/mqueue', options: ['rbind', 'rw', 'rprivate'] }]
+      : [];
+    const shm = { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rw', 'rprivate'] };
+    return [...(userNamespace === undefined ? [queue] : hostQueue), shm];
   }
   if (hostConfig.ipcMode === 'none') return [queue];
   if (shmPath !== undefined)

@@ -186,6 +186,7 @@ export const someHost = (more: Partial<HostFacts> = {}): HostFacts => ({
   onlineCpus: '0-3',
   memoryNodes: '0',
   memoryBytes: 8 * 1024 ** 3,
+  hasMessageQueues: true,
   kernelVersion: '6.1.0-13-amd64',
   architecture: 'amd64',
   cgroupVersion: 1,

@@ -76,7 +76,7 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
   failpoint('network.setup.recorded');
 
   try {
-    const namespace = makeNamespace(ctx, undo, record);
+    const namespace = await makeNamespace(ctx, undo, record);
     failpoint('network.setup.attached');
     publishPorts(ctx, undo, record);
     failpoint('network.setup.published');
@@ -117,16 +117,16 @@ function holdPorts(
   return held.ports;
 }
 
-function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request, attachments }: SandboxRecord): SandboxNamespace {
+async function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request, attachments }: SandboxRecord): Promise<SandboxNamespace> {
   if (request.mode.mode === 'host') return { kind: 'host' };
   const interfaces = attachments.flatMap(attachment => {
     const network = ctx.networks.byId(attachment.networkId);
     return network === undefined ? [] : (interfaceOf(network, attachment, publishesPorts(request)) ?? []);
   });
   if (interfaces.length === 0) return { kind: 'new' };
-  const path = ctx.driver.createSandbox(request.containerId, interfaces, gatewaysOf(ctx, attachments));
   undo.defer(() => void ctx.driver.removeSandbox(request.containerId));
-  return { kind: 'path', path };
+  const made = await ctx.driver.createSandbox(request.containerId, interfaces, gatewaysOf(ctx, attachments), request.userNamespace);
+  return { kind: 'path', ...made };
 }
 
 function publishPorts(ctx: Context, undo: AsyncDisposableStack, { attachments, ports }: SandboxRecord): void {

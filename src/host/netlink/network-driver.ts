@@ -1,20 +1,29 @@
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { conflict, isErrno } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import { formatIp, formatPrefix, isLoopback, parseCidr, parseIp } from '#base/ip.ts';
+import type { UserNamespace } from '#core/id-map.ts';
 import type { ContainerInterface, NetworkDriver } from '#core/network-driver.ts';
 import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
-import { createNamespace, listNamespaces, removeNamespace, runInNamespace } from '#host/sys/netns.ts';
+import { createNamespace, listNamespaces, nameNamespace, removeNamespace, runInNamespace } from '#host/sys/netns.ts';
+import { holdUserNamespace } from '#host/sys/user-namespace.ts';
 import { addAddress, deleteAddress, type InterfaceAddress, listAddresses } from './address.ts';
 import { addBridge, addVeth, deleteLink, getLink, type Link, listLinks, setBridgePort, setLink, withoutLinkLocal } from './link.ts';
 import { listRoutes, setDefaultRoute } from './route.ts';
 
 const loopbackIndex = 1;
 
-/** `namespaceDir`: where named namespaces live; must not survive a boot. */
-export function createNetworkDriver(options: { readonly namespaceDir: string }): NetworkDriver & Disposable {
+/** Where named namespaces live, and the user namespaces that own some of them; neither must survive a boot. */
+export interface NamespaceDirectories {
+  readonly namespaceDir: string;
+  readonly userNamespaceDir: string;
+}
+
+export function createNetworkDriver({ namespaceDir, userNamespaceDir }: NamespaceDirectories): NetworkDriver & Disposable {
   const host = new NetlinkSocket(netlinkFamily.route);
-  const pathOf = (key: string): string => join(options.namespaceDir, key);
+  const pathOf = (key: string): string => join(namespaceDir, key);
+  const ownerOf = (key: string): string => join(userNamespaceDir, key);
 
   const attach = (inside: NetlinkSocket, namespacePath: string, added: ContainerInterface): void => {
     const namespace = openSync(namespacePath, 'r');
@@ -68,22 +77,27 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
       return bridge === undefined ? [] : links.filter(link => link.master === bridge.index).map(link => link.name);
     },
     linkNames: () => listLinks(host).map(link => link.name),
-    createSandbox(key, interfaces, gateways) {
+    async createSandbox(key, interfaces, gateways, owner) {
       const path = pathOf(key);
       driver.removeSandbox(key);
       let opened: NetlinkSocket | undefined;
+      const prepare = (): void => {
+        opened = new NetlinkSocket(netlinkFamily.route);
+        // An interface that was given no IPv6 address must not make one up or take one from a neighbour's advertisement.
+        putSysctl('net/ipv6/conf/default/disable_ipv6', interfaces.some(hasIpv6) ? '0' : '1');
+        putSysctl('net/ipv6/conf/default/accept_ra', '0');
+      };
       try {
-        createNamespace(path, () => {
-          opened = new NetlinkSocket(netlinkFamily.route);
-          // An interface that was given no IPv6 address must not make one up or take one from a neighbour's advertisement.
-          putSysctl('net/ipv6/conf/default/disable_ipv6', interfaces.some(hasIpv6) ? '0' : '1');
-          putSysctl('net/ipv6/conf/default/accept_ra', '0');
-        });
+        if (owner === undefined) createNamespace(path, prepare);
+        else {
+          await nameOwnedNamespace(path, ownerOf(key), owner);
+          runInNamespace(path, prepare);
+        }
         if (opened === undefined) throw new Error(`no socket into the namespace ${path}`);
         setLink(opened, loopbackIndex, { up: true });
         for (const added of interfaces) attach(opened, path, added);
         putGateways(opened, gateways);
-        return path;
+        return owner === undefined ? { path } : { path, userNamespace: ownerOf(key) };
       } catch (err) {
         driver.removeSandbox(key);
         throw err;
@@ -93,7 +107,8 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
     },
     removeSandbox(key) {
       const path = pathOf(key);
-      if (!existsSync(path)) return false;
+      const hadOwner = removeNamespace(ownerOf(key));
+      if (!existsSync(path)) return hadOwner;
       try {
         // Another process may keep the namespace alive for a while: its addresses must be free for others now.
         using inside = new NetlinkSocket(netlinkFamily.route, path);
@@ -105,7 +120,7 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
       return removeNamespace(path);
     },
     sandboxPath: pathOf,
-    sandboxes: () => listNamespaces(options.namespaceDir),
+    sandboxes: () => [...new Set([...listNamespaces(namespaceDir), ...listNamespaces(userNamespaceDir)])],
     addInterface(key, added) {
       const path = pathOf(key);
       if (hasIpv6(added)) runInNamespace(path, () => putSysctl('net/ipv6/conf/default/disable_ipv6', '0'));
@@ -135,6 +150,15 @@ export function createNetworkDriver(options: { readonly namespaceDir: string }):
     [Symbol.dispose]: () => host[Symbol.dispose](),
   };
   return driver;
+}
+
+/** Makes a network namespace in a user namespace, and names both. */
+async function nameOwnedNamespace(path: string, ownerPath: string, owner: UserNamespace): Promise<void> {
+  using holder = await holdUserNamespace(owner, { network: true });
+  const namespaces = `/proc/${String(holder.pid)}/ns`;
+  nameNamespace(`${namespaces}/user`, ownerPath);
+  failpoint('network.setup.owned');
+  nameNamespace(`${namespaces}/net`, path);
 }
 
 const hasIpv6 = (added: ContainerInterface): boolean => added.addresses.some(address => address.includes(':'));

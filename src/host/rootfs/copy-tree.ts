@@ -21,6 +21,7 @@ import {
   writeFully,
 } from '#host/sys/fs.ts';
 import { ownedFd } from '#host/sys/rooted.ts';
+import type { Owner } from '#core/id-map.ts';
 import { decodeName, encodeName } from '#oci/tar/names.ts';
 
 /** How much is copied before others get a turn. */
@@ -29,16 +30,17 @@ const stepFiles = 64;
 
 interface Progress {
   readonly signal: AbortSignal;
+  readonly mapOwner: ((owner: Owner) => Owner) | undefined;
   readonly buffer: Uint8Array;
   files: number;
 }
 
 /**
  * Copies what is in a directory into another one, and the directory's own owner, mode, times and attributes. Both are descriptors, and every name is looked
- * up relative to one, never through a link: somebody else may be writing in the target.
+ * up relative to one, never through a link: somebody else may be writing in the target. `mapOwner` says whom the copies belong to.
  */
-export async function copyTree(sourceFd: number, targetFd: number, signal: AbortSignal): Promise<void> {
-  await copyDirectory(sourceFd, targetFd, { signal, buffer: new Uint8Array(stepBytes), files: 0 });
+export async function copyTree(sourceFd: number, targetFd: number, signal: AbortSignal, mapOwner?: (owner: Owner) => Owner): Promise<void> {
+  await copyDirectory(sourceFd, targetFd, { signal, mapOwner, buffer: new Uint8Array(stepBytes), files: 0 });
 }
 
 export const isEmptyDirectory = (fd: number): boolean => readdirSync(fdPath(fd)).length === 0;
@@ -60,10 +62,10 @@ async function copyDirectory(sourceFd: number, targetFd: number, progress: Progr
     } else if (stats.isFile()) {
       await copyFile(sourceFd, targetFd, name, stats, progress);
     } else {
-      copySpecial(targetFd, name, path, stats);
+      copySpecial(targetFd, name, path, stats, progress);
     }
   }
-  copyMetadata(`${fdPath(sourceFd)}/.`, targetFd, lstatSync(`${fdPath(sourceFd)}/.`, { bigint: true }));
+  copyMetadata(`${fdPath(sourceFd)}/.`, targetFd, lstatSync(`${fdPath(sourceFd)}/.`, { bigint: true }), progress);
 }
 
 async function breathe({ signal }: Progress): Promise<void> {
@@ -80,29 +82,54 @@ async function copyFile(sourceDir: number, targetDir: number, name: string, stat
     writeFully(target.fd, progress.buffer.subarray(0, count));
     if (count === progress.buffer.length) await breathe(progress);
   }
-  copyMetadata(fdPath(source.fd), target.fd, stats, true);
+  copyMetadata(fdPath(source.fd), target.fd, stats, progress, true);
 }
 
 /** Owner first: changing it takes away set-user-id bits and file capabilities. Times last. */
-function copyMetadata(source: string, targetFd: number, stats: BigIntStats, followsLink = false): void {
-  changeOwnerOf(targetFd, Number(stats.uid), Number(stats.gid));
+function copyMetadata(source: string, targetFd: number, stats: BigIntStats, progress: Progress, followsLink = false): void {
+  const { uid, gid } = ownerOf(stats, progress);
+  changeOwnerOf(targetFd, uid, gid);
   changeModeOf(targetFd, Number(stats.mode) & 0o7777);
   const path = followsLink ? readlinkSync(source) : source;
   for (const attribute of listXattrs(path)) {
     const value = getXattr(path, attribute);
-    if (value !== undefined) setXattrOf(targetFd, attribute, value);
+    if (value !== undefined) setXattrOf(targetFd, attribute, attribute === capabilities ? mapCapabilities(value, progress) : value);
   }
   changeTimesOf(targetFd, ...mtimeOf(stats));
 }
 
-function copySpecial(targetDir: number, name: string, path: Buffer, stats: BigIntStats): void {
+const ownerOf = (stats: BigIntStats, { mapOwner }: Progress): Owner => {
+  const owner = { uid: Number(stats.uid), gid: Number(stats.gid) };
+  return mapOwner === undefined ? owner : mapOwner(owner);
+};
+
+const capabilities = 'security.capability';
+// struct vfs_cap_data: revision and flags, four words; version 3 adds whose root they are good for (capabilities(7)).
+const revision2 = 0x02000000;
+const revision3 = 0x03000000;
+
+/** Capabilities of a file that say nothing of a user namespace hold in the first one only. */
+function mapCapabilities(value: Uint8Array, { mapOwner }: Progress): Uint8Array {
+  const old = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const revision = old.getUint32(0, true);
+  if (mapOwner === undefined || (revision & 0xff000000) !== revision2) return value;
+  const mapped = new Uint8Array(24);
+  mapped.set(value.subarray(0, 20));
+  const view = new DataView(mapped.buffer);
+  view.setUint32(0, revision3 | (revision & 0xffffff), true);
+  view.setUint32(20, mapOwner({ uid: 0, gid: 0 }).uid, true);
+  return mapped;
+}
+
+function copySpecial(targetDir: number, name: string, path: Buffer, stats: BigIntStats, progress: Progress): void {
   if (stats.isSymbolicLink()) makeSymlink(decodeName(readlinkSync(path, { encoding: 'buffer' })), targetDir, name);
   else if (stats.isSocket()) return;
   else {
     const type = stats.isCharacterDevice() ? fileTypes.char : stats.isBlockDevice() ? fileTypes.block : fileTypes.fifo;
     makeNode(targetDir, name, type | 0o600, ...deviceOf(stats.rdev));
   }
-  changeOwner(targetDir, name, Number(stats.uid), Number(stats.gid));
+  const { uid, gid } = ownerOf(stats, progress);
+  changeOwner(targetDir, name, uid, gid);
   if (!stats.isSymbolicLink()) changeMode(targetDir, name, Number(stats.mode) & 0o7777);
   changeTimes(targetDir, name, ...mtimeOf(stats));
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { createRootFiles } from './root-files.ts';
 
 const files = createRootFiles();
+const root0 = { uid: 0, gid: 0 };
 let folder: string;
 let root: string;
 let outside: string;
@@ -20,8 +21,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('ensureDirectory()', () => {
   test('makes what is missing and leaves what is there', () => {
-    files.ensureDirectory(root, '/a/b/c');
-    files.ensureDirectory(root, '/a/b');
+    files.ensureDirectory(root, '/a/b/c', root0);
+    files.ensureDirectory(root, '/a/b', root0);
     expect(statSync(join(root, 'a/b/c')).mode & 0o777).toBe(0o755);
   });
 
@@ -30,7 +31,7 @@ describe('ensureDirectory()', () => {
     symlinkSync('../../real/./other', join(root, 'climbing'));
     mkdirSync(join(root, 'there'));
     symlinkSync('there', join(root, 'known'));
-    for (const name of ['absolute', 'climbing', 'known']) files.ensureDirectory(root, `/${name}/made`);
+    for (const name of ['absolute', 'climbing', 'known']) files.ensureDirectory(root, `/${name}/made`, root0);
     expect([
       existsSync(join(root, 'real/place/made')),
       existsSync(join(root, 'real/other/made')),
@@ -41,17 +42,17 @@ describe('ensureDirectory()', () => {
   test('never leaves the root', () => {
     symlinkSync(outside, join(root, 'absolute'));
     symlinkSync(`../../../../../../../../..${outside}`, join(root, 'climbing'));
-    for (const name of ['absolute', 'climbing']) files.ensureDirectory(root, `/${name}/made`);
+    for (const name of ['absolute', 'climbing']) files.ensureDirectory(root, `/${name}/made`, root0);
     expect(readdirSync(outside)).toEqual(['secret']);
     expect(existsSync(join(root, outside, 'made'))).toBe(true);
   });
 
   test('files in the way and endless links are refused', () => {
     writeFileSync(join(root, 'file'), '');
-    expect(() => files.ensureDirectory(root, '/file')).toThrow('Cannot mkdir: /file is not a directory');
-    expect(() => files.ensureDirectory(root, '/file/below')).toThrow('Cannot mkdir: /file is not a directory');
+    expect(() => files.ensureDirectory(root, '/file', root0)).toThrow('Cannot mkdir: /file is not a directory');
+    expect(() => files.ensureDirectory(root, '/file/below', root0)).toThrow('Cannot mkdir: /file is not a directory');
     symlinkSync('loop', join(root, 'loop'));
-    expect(() => files.ensureDirectory(root, '/loop/x')).toThrow('Cannot mkdir: /loop/x leads through too many links');
+    expect(() => files.ensureDirectory(root, '/loop/x', root0)).toThrow('Cannot mkdir: /loop/x leads through too many links');
   });
 });
 

@@ -1,6 +1,7 @@
 import { constants, fstatSync, readlinkSync, type Stats } from 'node:fs';
 import { invalidArgument, isErrno, notFound } from '#base/errors.ts';
-import { makeDirectory, readSome } from '#host/sys/fs.ts';
+import type { Owner } from '#core/id-map.ts';
+import { changeOwner, makeDirectory, readSome } from '#host/sys/fs.ts';
 import { openInRoot, openRoot, ownedFd, pathOfFd, pathOnly } from '#host/sys/rooted.ts';
 import { copyTree, isEmptyDirectory } from './copy-tree.ts';
 
@@ -38,7 +39,7 @@ function openIfThere(rootFd: number, path: string, flags: number): number | unde
   }
 }
 
-function ensureDirectory(root: string, path: string): void {
+function ensureDirectory(root: string, path: string, owner: Owner): void {
   using rootFd = ownedFd(openRoot(root));
   const there = openIfThere(rootFd.fd, path, pathOnly | O_DIRECTORY);
   if (there !== undefined) return ownedFd(there)[Symbol.dispose]();
@@ -49,7 +50,7 @@ function ensureDirectory(root: string, path: string): void {
       parent = parent.replace(/[^/]+\/$/, '');
       continue;
     }
-    const target = makeIn(rootFd.fd, parent, name);
+    const target = makeIn(rootFd.fd, parent, name, owner);
     if (target === undefined) {
       parent = `${parent}${name}/`;
       continue;
@@ -64,13 +65,14 @@ const mostLinks = 40;
 const namesOf = (path: string): string[] => path.split('/').filter(part => part !== '' && part !== '.');
 
 /** Makes one directory where there is none. Returns where to make it instead when a link that leads nowhere has its name. */
-function makeIn(rootFd: number, parent: string, name: string): string | undefined {
+function makeIn(rootFd: number, parent: string, name: string, owner: Owner): string | undefined {
   const path = `${parent}${name}`;
   const there = openIfThere(rootFd, path, pathOnly | O_DIRECTORY);
   if (there !== undefined) return void ownedFd(there)[Symbol.dispose]();
   using directory = ownedFd(openInRoot(rootFd, parent, O_RDONLY | O_DIRECTORY));
   try {
     makeDirectory(directory.fd, name, 0o755);
+    if (owner.uid !== 0 || owner.gid !== 0) changeOwner(directory.fd, name, owner.uid, owner.gid);
   } catch (err) {
     if (!isErrno(err, 'EEXIST')) throw err;
     const target = readLink(directory.fd, name);

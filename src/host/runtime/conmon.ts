@@ -14,6 +14,8 @@ export interface MonitorRequest {
   /** Global arguments of the runtime, such as `--root`. */
   readonly runtimeArgs: readonly string[];
   readonly io: ProcessIo;
+  /** What the runtime gets wherever it would get /dev/null. */
+  readonly nullDevice?: string;
   readonly logPath: string | undefined;
   readonly logMaxBytes?: number;
   /** For terminals: where the runtime hands them over. */
@@ -114,7 +116,8 @@ export function spawnMonitor(request: MonitorRequest): WaitingMonitor {
 
 function monitorArgs(request: MonitorRequest): string[] {
   const { directory, io, exec } = request;
-  const args = ['-c', request.containerId, '-u', request.containerId, '-r', request.runtimePath, '-b', directory];
+  const runtime = runtimeCommand(request);
+  const args = ['-c', request.containerId, '-u', request.containerId, '-r', runtime.path, '-b', directory];
   args.push('--persist-dir', directory, '-p', `${directory}/${files.pid}`, '-P', `${directory}/${files.monitorPid}`);
   args.push(
     '--full-attach',
@@ -124,7 +127,7 @@ function monitorArgs(request: MonitorRequest): string[] {
     request.logPath === undefined ? 'off' : `k8s-file:${request.logPath}`,
   );
   if (request.logMaxBytes !== undefined) args.push('--log-size-max', String(request.logMaxBytes));
-  for (const arg of request.runtimeArgs) args.push('--runtime-arg', arg);
+  for (const arg of runtime.args) args.push('--runtime-arg', arg);
   if (io.tty) args.push('-t');
   if (io.stdin) args.push('-i');
   if (io.keepStdinOpen) args.push('--leave-stdin-open');
@@ -133,6 +136,19 @@ function monitorArgs(request: MonitorRequest): string[] {
     if (exec.beforeOutput !== undefined) args.push('--exec-attach');
   }
   return args;
+}
+
+const withNullDevice = `null=$1
+shift
+[ /proc/self/fd/0 -ef /dev/null ] && exec 0<"$null"
+[ /proc/self/fd/1 -ef /dev/null ] && exec 1>"$null"
+[ /proc/self/fd/2 -ef /dev/null ] && exec 2>"$null"
+exec "$0" "$@"`;
+
+function runtimeCommand(request: MonitorRequest): { readonly path: string; readonly args: readonly string[] } {
+  const { runtimePath, runtimeArgs, nullDevice } = request;
+  if (nullDevice === undefined) return { path: runtimePath, args: runtimeArgs };
+  return { path: '/bin/sh', args: ['-c', withNullDevice, runtimePath, nullDevice, ...runtimeArgs] };
 }
 
 interface Report {

@@ -46,6 +46,8 @@ export interface RuntimeOptions {
   readonly log: Logger;
   /** Absolute, or a name to look up in PATH. */
   readonly conmonPath?: string;
+  /** A device like /dev/null that may change its owner; undefined: there is none. */
+  readonly nullDevice?: string;
   /** Runtime to get ready before the first container asks for it. */
   readonly warmUp?: RuntimeBinary;
   /** What real-time processes of containers may take together; without it, none of them gets any. */
@@ -92,6 +94,7 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #conmonPath: string;
   readonly #cgroupParent: string;
   readonly #realtime: RealtimeBudget | undefined;
+  readonly #nullDevice: string | undefined;
   readonly #log: Logger;
   readonly #eraser: Eraser;
   readonly #attachments = new Attachments();
@@ -99,13 +102,14 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #migrations: MigrationStarter;
   readonly #containers = new Map<string, SupervisedContainer>();
 
-  constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, { cgroupParent, log, realtime }: RuntimeOptions) {
+  constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, { cgroupParent, log, nullDevice, realtime }: RuntimeOptions) {
     this.#layout = layout;
     this.#conmonPath = conmonPath;
     this.cgroups = cgroups;
     this.#migrations = new MigrationStarter(cgroups.hierarchies);
     this.#cgroupParent = cgroupParent;
     this.#realtime = realtime;
+    this.#nullDevice = nullDevice;
     this.#log = log;
     this.#eraser = openEraser(layout, cgroups.hierarchies);
   }
@@ -131,7 +135,15 @@ class ConmonRuntime implements OpenedRuntime {
     undo.defer(() => cleanUp(`container ${id}`, this.#log, late => this.#eraser.erase(id, facts, processes, late)));
     using _free = this.#migrations.hold();
     using terminal = io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
-    const waiting = this.#spawnMonitor(program, { directory, containerId: id, io, ...logOf(options), terminalDirectory: terminal?.path });
+    const hasUserNamespace = options.hasUserNamespace === true;
+    const waiting = this.#spawnMonitor(program, {
+      directory,
+      containerId: id,
+      io,
+      ...logOf(options),
+      terminalDirectory: terminal?.path,
+      ...this.#standIn(program, hasUserNamespace && (io.tty || !io.stdin)),
+    });
     undo.defer(() => waiting.abandon());
     const spec = await making;
     signal.throwIfAborted();
@@ -144,6 +156,7 @@ class ConmonRuntime implements OpenedRuntime {
       command: spec.process.args[0] ?? '',
       sharesPids: !spec.linux.namespaces.some(namespace => namespace.type === 'pid' && namespace.path === undefined),
       hasHooks: spec.hooks !== undefined,
+      hasUserNamespace,
     };
     writeFileSync(`${directory}/${files.state}`, JSON.stringify(facts));
     if (spec.linux.resources?.cpu?.realtimeRuntime !== undefined && this.#realtime !== undefined) {
@@ -213,6 +226,7 @@ class ConmonRuntime implements OpenedRuntime {
     const exec = { beforeOutput: beforeOutput === undefined ? undefined : connect };
     using _free = this.#migrations.hold();
     using terminal = io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
+    const isHostRoot = options.process.user.uid === 0 && !facts.hasUserNamespace;
     const waiting = this.#spawnMonitor(program, {
       directory,
       containerId,
@@ -220,6 +234,7 @@ class ConmonRuntime implements OpenedRuntime {
       logPath: undefined,
       exec,
       terminalDirectory: terminal?.path,
+      ...this.#standIn(program, !isHostRoot && (io.tty || !io.stdin)),
     });
     const monitor = await this.#begin('exec', program, waiting, directory, options.process.args[0] ?? '');
     failpoint('runtime.exec.reported');
@@ -371,6 +386,11 @@ class ConmonRuntime implements OpenedRuntime {
     const parent = new Cgroup(this.cgroups.hierarchies, this.#cgroupParent);
     if (parent.children().length === 0) await cleanUp('cgroup parent', this.#log, signal => parent.remove(signal));
     await this.cgroups.close();
+  }
+
+  /** crun gives its standard streams to the user of the container: where one is /dev/null, that has to stay root's of the host. */
+  #standIn(program: OciProgram, isNeeded: boolean): Pick<MonitorRequest, 'nullDevice'> {
+    return isNeeded && program.kind === 'crun' && this.#nullDevice !== undefined ? { nullDevice: this.#nullDevice } : {};
   }
 
   #spawnMonitor(program: OciProgram, request: Omit<MonitorRequest, 'conmonPath' | 'runtimePath' | 'runtimeArgs'>): WaitingMonitor {

@@ -19,6 +19,8 @@ export interface ContainerFacts {
   readonly sharesPids: boolean;
   /** Hooks run in the runtime's own start and delete: then the program is asked for both. */
   readonly hasHooks: boolean;
+  /** Its ids are not those of the host. */
+  readonly hasUserNamespace: boolean;
 }
 
 /** The same for an exec. */

@@ -57,6 +57,18 @@ export function createNamespace(path: string, prepare: () => void): void {
   }
 }
 
+/** Gives a namespace of a process a name by which it lives on. */
+export function nameNamespace(source: string, path: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, '', { flag: 'wx', mode: 0o400 });
+  try {
+    check(mount(cstring(source), cstring(path), null, MS_BIND, null), 'mount', path);
+  } catch (err) {
+    removeNamespace(path);
+    throw err;
+  }
+}
+
 /** Takes the name away; the kernel removes the namespace with its last process. False when there was no such name. */
 export function removeNamespace(path: string): boolean {
   while (umount2(cstring(path), MNT_DETACH) === 0);

@@ -1,8 +1,9 @@
 import { lookup } from 'node:dns/promises';
-import { mkdirSync } from 'node:fs';
+import { chownSync, mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { failedPrecondition, invalidArgument } from '#base/errors.ts';
+import type { Owner } from '#core/id-map.ts';
 import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
 import { treeBytes } from '#host/snapshots/overlay/usage.ts';
 import { SystemError } from '#host/sys/libc.ts';
@@ -13,8 +14,14 @@ import { parseMountOptions } from './mount-options.ts';
 const known = ['type', 'o', 'device', 'size'];
 const needs: Readonly<Record<string, readonly string[]>> = { device: ['type'], type: ['device'], o: ['device', 'type'] };
 
+export interface LocalVolumes {
+  readonly dir: string;
+  /** Whom new volumes belong to: root of the containers. */
+  readonly owner?: Owner;
+}
+
 /** Volumes as directories below one of the daemon's own, or as what is mounted there: a device, a tmpfs, a remote directory. */
-export function createLocalVolumeDriver({ dir }: { readonly dir: string }): VolumeDriver {
+export function createLocalVolumeDriver({ dir, owner = { uid: 0, gid: 0 } }: LocalVolumes): VolumeDriver {
   const path = (name: string): string => `${dir}/${name}/_data`;
   mkdirSync(dir, { recursive: true, mode: 0o701 });
   return {
@@ -24,6 +31,7 @@ export function createLocalVolumeDriver({ dir }: { readonly dir: string }): Volu
     async create({ name }) {
       mkdirSync(`${dir}/${name}`, { recursive: true, mode: 0o701 });
       mkdirSync(path(name), { recursive: true, mode: 0o755 });
+      chownSync(path(name), owner.uid, owner.gid);
     },
     async mount(spec) {
       mkdirSync(path(spec.name), { recursive: true, mode: 0o755 });

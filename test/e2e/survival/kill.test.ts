@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
@@ -10,11 +10,15 @@ import { inspect, type Inspected, logsOf, sh, start } from '#test/helpers/contai
 import { startDaemon, type TestDaemon } from '#test/helpers/daemon.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
+import { remappedRoot, remappedUser, startPrivateEtc } from '#test/helpers/private-etc.ts';
 import { freePort, type Registry, startRegistry } from '#test/helpers/registry.ts';
 import { failpointNames } from './failpoints.ts';
 import { type Expected, steps, type TourContext } from './tour.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'docker-registry');
+
+/** Places that only a daemon with user namespaces passes. */
+const remapped = new Set(['network.setup.owned', 'snapshot.mount.mapped', 'snapshot.probe.mapped']);
 
 /** Ends the daemon at every named place it passes, and looks at what it finds when it comes back. */
 describe('a daemon that is killed', () => {
@@ -43,7 +47,11 @@ describe('a daemon that is killed', () => {
   test.each(names)(
     'at %s loses nothing and leaves nothing',
     async name => {
-      await using daemon = await startDaemon({ args: ['--insecure-registry', '127.0.0.0/8'] });
+      await using etc = remapped.has(name) ? await startPrivateEtc() : undefined;
+      await using daemon = await startDaemon({
+        args: ['--insecure-registry', '127.0.0.0/8', ...(etc === undefined ? [] : ['--userns-remap', remappedUser.name])],
+        ...(etc === undefined ? {} : { besideProcess: etc.pid, remappedRoot }),
+      });
       await using witnesses = await startWitnesses(daemon);
       await daemon.stop();
 
@@ -107,6 +115,8 @@ interface Witnesses extends AsyncDisposable {
 async function startWitnesses(daemon: TestDaemon): Promise<Witnesses> {
   const port = await freePort();
   const signals = await mkdtemp('/tmp/berth-w-');
+  // Its reader may be in a user namespace.
+  await chmod(signals, 0o755);
   const steady = await start(
     daemon,
     sh('(while :; do echo served | nc -l -p 80 -w 1; done) & i=0; while :; do i=$((i+1)); echo "line $i"; sleep 0.02; done', {
@@ -233,7 +243,7 @@ async function checkFolders(daemon: TestDaemon): Promise<void> {
     'run/containers',
     'run/netns',
     'run/exits',
-  ];
+  ].flatMap(path => [path, path.replace('/', `/${remappedRoot}/`)]);
   // What was removed is deleted in the background.
   await eventually('the folders are empty', () => {
     const files = folders.flatMap(path => below(join(daemon.folder, path)));

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, resourceExhausted } from '#base/errors.ts';
@@ -12,16 +12,19 @@ export class LayerDirectories {
   readonly #dir: string;
   readonly #trash: string;
   readonly #log: Logger;
+  readonly #mode: number;
   #nextId: number;
   #deleting: Promise<void> = Promise.resolve();
 
-  /** `used` are the ids that records name. */
-  constructor(dir: string, used: ReadonlySet<number>, log: Logger) {
+  /** `used` are the ids that records name; `open`: others than root come by on their way to what is mounted here. */
+  constructor(dir: string, used: ReadonlySet<number>, log: Logger, open: boolean) {
     this.#dir = dir;
+    this.#mode = open ? 0o711 : 0o700;
     this.#trash = join(dir, 'trash');
     this.#log = log;
     mkdirSync(this.#trash, { recursive: true, mode: 0o700 });
     mkdirSync(this.empty, { recursive: true, mode: 0o755 });
+    chmodSync(dir, this.#mode);
     const present = readdirSync(dir)
       .filter(name => /^\d+$/.test(name))
       .map(Number);
@@ -39,7 +42,12 @@ export class LayerDirectories {
     return join(this.#dir, 'empty');
   }
 
-  path(id: number, part: 'diff' | 'work' | 'merged'): string {
+  /** The directory above all layers. */
+  get top(): string {
+    return this.#dir;
+  }
+
+  path(id: number, part: 'diff' | 'work' | 'merged' | 'mapped'): string {
     return `${this.#dir}/${String(id)}/${part}`;
   }
 
@@ -48,7 +56,7 @@ export class LayerDirectories {
     const id = this.#nextId;
     this.#nextId += 1;
     try {
-      mkdirSync(join(this.#dir, String(id)), 0o700);
+      mkdirSync(join(this.#dir, String(id)), this.#mode);
       for (const part of parts) mkdirSync(this.path(id, part), part === 'work' ? 0o700 : 0o755);
     } catch (err) {
       this.discard(id);

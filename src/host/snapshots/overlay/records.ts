@@ -13,6 +13,8 @@ export interface LayerRecord {
 export interface WritableRecord {
   readonly id: number;
   readonly parent?: ChainId;
+  /** Its files belong to the ids of a user namespace. */
+  readonly mapped?: true;
 }
 
 export interface SnapshotRecords {

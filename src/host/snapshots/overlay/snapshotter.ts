@@ -3,16 +3,18 @@ import { alreadyExists, failedPrecondition, isErrno, notFound } from '#base/erro
 import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
+import { hostOwner, type IdMap } from '#core/id-map.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { ChainId, HeldSnapshot, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
-import { mountOverlay } from '#host/sys/mount.ts';
+import { mountOverlay as mountOverlayPlainly } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
 import { parseDigest } from '#oci/digest.ts';
 import type { UnpackReport } from '../unpack/result.ts';
 import { unpackInto } from '../unpack/spawn.ts';
 import { completeLayer } from './complete-layer.ts';
 import { LayerDirectories } from './directories.ts';
+import { type MappedLayers, type MappedOwners, openMappedLayers } from './mapped-layers.ts';
 import { openSnapshotRecords, type SnapshotRecords, type WritableRecord } from './records.ts';
 import { unmountInBackground } from './unmount.ts';
 import { treeBytes } from './usage.ts';
@@ -25,6 +27,8 @@ export async function openOverlaySnapshotter(options: {
   readonly dir: string;
   readonly records: RecordStore;
   readonly log: Logger;
+  /** For containers with a user namespace. */
+  readonly owners?: MappedOwners;
 }): Promise<Snapshotter & { settled(): Promise<void> }> {
   const { dir, log } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -47,7 +51,9 @@ export async function openOverlaySnapshotter(options: {
   }
 
   const used = new Set([...layers, ...writables].map(({ value }) => value.id));
-  return new OverlaySnapshotter(new LayerDirectories(dir, used, log), records, mounted, log);
+  const { owners } = options;
+  const directories = new LayerDirectories(dir, used, log, owners !== undefined);
+  return new OverlaySnapshotter(directories, records, mounted, log, owners && openMappedLayers(directories, owners, log));
 }
 
 class OverlaySnapshotter implements Snapshotter {
@@ -60,12 +66,20 @@ class OverlaySnapshotter implements Snapshotter {
   readonly #holds = new Map<string, { count: number; isWanted: boolean }>();
   readonly #locks = new KeyedLock();
   readonly #log: Logger;
+  readonly #mappedLayers: MappedLayers | undefined;
 
-  constructor(directories: LayerDirectories, records: SnapshotRecords, mounted: Set<string>, log: Logger) {
+  constructor(
+    directories: LayerDirectories,
+    records: SnapshotRecords,
+    mounted: Set<string>,
+    log: Logger,
+    mappedLayers: MappedLayers | undefined,
+  ) {
     this.#directories = directories;
     this.#records = records;
     this.#mounted = mounted;
     this.#log = log;
+    this.#mappedLayers = mappedLayers;
   }
 
   has(chainId: ChainId): boolean {
@@ -145,14 +159,15 @@ class OverlaySnapshotter implements Snapshotter {
     return unused.reduce((bytes, [, layer]) => bytes + layer.sizeBytes, 0);
   }
 
-  async prepare(key: string, parent: ChainId | undefined): Promise<void> {
+  async prepare(key: string, parent: ChainId | undefined, options: { readonly mapped?: boolean } = {}): Promise<void> {
     if (this.#records.writables.get(key) !== undefined) throw alreadyExists(`writable layer ${key} exists already`);
+    const map = options.mapped === true ? this.#expectMapped().map : undefined;
     const [top] = this.#lowerDirs(parent);
     const id = this.#directories.create(['diff', 'work', 'merged']);
     try {
-      if (top !== undefined) copyRootAttributes(top, this.#directories.path(id, 'diff'));
+      copyRootAttributes(top ?? this.#directories.empty, this.#directories.path(id, 'diff'), map);
       failpoint('snapshot.prepare.made');
-      this.#records.writables.put(key, { id, ...(parent === undefined ? {} : { parent }) });
+      this.#records.writables.put(key, { id, ...(parent === undefined ? {} : { parent }), ...(map === undefined ? {} : { mapped: true }) });
     } catch (err) {
       this.#directories.discard(id);
       throw err;
@@ -170,6 +185,8 @@ class OverlaySnapshotter implements Snapshotter {
     const { workDir, mergedDir, upperDir, lowerDirs } = this.paths(key);
     if (this.#mounted.has(key)) return mergedDir;
     const overlay = { lowerDirs, upperDir, workDir, volatile: options.volatile === true };
+    const isMapped = this.#writable(key).mapped === true;
+    const mountOverlay = isMapped ? await this.#expectMapped().ready(lowerDirs) : mountOverlayPlainly;
     try {
       mountOverlay(overlay, mergedDir);
     } catch (err) {
@@ -269,9 +286,23 @@ class OverlaySnapshotter implements Snapshotter {
     return this.#records.writables.list().map(({ key }) => key);
   }
 
-  paths(key: string): SnapshotPaths {
+  idMapOf(key: string): IdMap | undefined {
+    return this.#writable(key).mapped === true ? this.#expectMapped().map : undefined;
+  }
+
+  #writable(key: string): WritableRecord {
     const record = this.#records.writables.get(key);
     if (record === undefined) throw notFound(`no writable layer ${key}`);
+    return record;
+  }
+
+  #expectMapped(): MappedLayers {
+    if (this.#mappedLayers !== undefined) return this.#mappedLayers;
+    throw failedPrecondition('this daemon has no user namespaces: start it with --userns-remap');
+  }
+
+  paths(key: string): SnapshotPaths {
+    const record = this.#writable(key);
     const lowerDirs = this.#lowerDirs(record.parent);
     return {
       lowerDirs: lowerDirs.length > 0 ? lowerDirs : [this.#directories.empty],
@@ -293,8 +324,10 @@ class OverlaySnapshotter implements Snapshotter {
 const layerNotFound = (chainId: ChainId) => notFound(`layer ${chainId} is not unpacked here`);
 
 /** The root of a mount shows the attributes of its uppermost directory. */
-function copyRootAttributes(from: string, to: string): void {
-  const { uid, gid, mode } = lstatSync(from);
+function copyRootAttributes(from: string, to: string, map: IdMap | undefined): void {
+  const stats = lstatSync(from);
+  const { uid, gid } = hostOwner(map, stats);
+  const { mode } = stats;
   if (uid !== 0 || gid !== 0) chownSync(to, uid, gid);
   chmodSync(to, mode & 0o7777);
 }
