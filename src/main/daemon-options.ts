@@ -50,6 +50,8 @@ export interface DaemonOptions {
   readonly defaultUlimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly noNewPrivileges: boolean;
   readonly seccompProfile: string;
+  /** Undefined: devices are not looked up in descriptions. */
+  readonly cdiSpecDirs: readonly string[] | undefined;
   /** As given; undefined: containers have the ids of the host. */
   readonly usernsRemap: string | undefined;
   readonly registryMirrors: readonly string[];
@@ -131,6 +133,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     defaultUlimits: ulimitsOf(given.get(settingOf('default-ulimit'))),
     noNewPrivileges: bool('no-new-privileges', false),
     seccompProfile: text('seccomp-profile') ?? 'builtin',
+    cdiSpecDirs: cdiSpecDirs(values('cdi-spec-dir'), given.get(settingOf('cdi-spec-dir')) !== undefined, given.get(settingOf('features'))),
     usernsRemap: (text('userns-remap') ?? '') === '' ? undefined : text('userns-remap'),
     registryMirrors: values('registry-mirror').map(checkMirror),
     insecureRegistries: values('insecure-registry'),
@@ -146,6 +149,12 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
       one.accepted === undefined ? [] : [{ name: one.flag ?? String(one.key), why: one.accepted }],
     ),
   };
+}
+
+function cdiSpecDirs(dirs: readonly string[], areGiven: boolean, features: Value | undefined): readonly string[] | undefined {
+  const isOn = features === undefined || Array.isArray(features) || (features as { readonly cdi?: unknown }).cdi !== false;
+  const wanted = areGiven ? dirs.filter(dir => dir !== '') : ['/etc/cdi', '/var/run/cdi'];
+  return isOn && wanted.length > 0 ? wanted : undefined;
 }
 
 function refuseDoubles(flags: DaemonFlags, config: ConfigValues, path: string): void {

@@ -180,5 +180,11 @@ export const settings: readonly Setting[] = [
   },
   { flag: 'raw-logs', key: 'raw-logs', type: 'bool', accepted: 'the log has no colours', help: 'Accepted for compatibility' },
   { key: 'builder', type: 'object', help: 'Build cache: {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}' },
-  { key: 'features', type: 'object', accepted: 'no optional features', help: 'Accepted for compatibility' },
+  {
+    flag: 'cdi-spec-dir',
+    key: 'cdi-spec-dirs',
+    type: 'list',
+    help: 'Directory with CDI descriptions of devices; "" for none (repeatable, default /etc/cdi and /var/run/cdi)',
+  },
+  { key: 'features', type: 'object', help: 'Optional features: cdi (default true)' },
 ];

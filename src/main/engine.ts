@@ -12,6 +12,7 @@ import { createImageService } from '#engine/images/service.ts';
 import { createNetworkService } from '#engine/networks/service.ts';
 import { createSystemService } from '#engine/system/service.ts';
 import { createVolumeService } from '#engine/volumes/service.ts';
+import { createDeviceCatalogue } from '#host/cdi/catalogue.ts';
 import { limitsSupported } from '#host/cgroups/limits.ts';
 import type { RealtimeBudget } from '#host/cgroups/realtime.ts';
 import { compress } from '#host/compression/compress.ts';
@@ -149,6 +150,8 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
   const limits = limitsSupported(runtime.cgroups.hierarchies);
   const host = readHostFacts(limits);
   const settings = containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes, idMap });
+  const { cdiSpecDirs } = options();
+  const devices = cdiSpecDirs && createDeviceCatalogue({ dirs: cdiSpecDirs, log });
   const containers = createContainerService({
     records,
     runtime,
@@ -161,6 +164,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     fileWork: createContainerFiles({ pidsOf: id => runtime.pids(id) }),
     decompress,
     host,
+    devices,
     sharedMemory: createSharedMemory(),
     processes: createProcessTable(),
     meter: createUsageMeter(),
@@ -200,7 +204,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     },
     machine: createMachine(log),
     cgroups: limits,
-    settings: () => describeSettings(options(), runtimes(), { hasUserNamespaces: idMap !== undefined }),
+    settings: () => describeSettings(options(), runtimes(), { hasUserNamespaces: idMap !== undefined, devices }),
     components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,
     images,

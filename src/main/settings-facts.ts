@@ -1,4 +1,5 @@
 import { statfsSync } from 'node:fs';
+import type { DeviceCatalogue } from '#core/device-catalogue.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import { driverNames } from '#host/logs/drivers.ts';
 import type { DaemonSettings } from '#engine/system/ports.ts';
@@ -21,7 +22,7 @@ const backingFilesystem = (dataRoot: string): string => filesystemNames[statfsSy
 export function describeSettings(
   options: DaemonOptions,
   runtimes: ReadonlyMap<string, RuntimeBinary>,
-  facts: { readonly hasUserNamespaces: boolean },
+  facts: { readonly hasUserNamespaces: boolean; readonly devices: DeviceCatalogue | undefined },
 ): DaemonSettings {
   return {
     debug: options.debug,
@@ -55,6 +56,8 @@ export function describeSettings(
     volumeDrivers: ['local'],
     networkDrivers: ['bridge', 'host', 'null'],
     logDrivers: driverNames,
+    cdiSpecDirs: facts.devices?.dirs ?? [],
+    discoveredDevices: facts.devices?.names() ?? [],
     securityOptions: [
       `name=seccomp,profile=${options.seccompProfile === 'builtin' ? 'builtin' : options.seccompProfile}`,
       ...(facts.hasUserNamespaces ? ['name=userns'] : []),

@@ -48,6 +48,7 @@ export interface LinuxSpec {
   maskedPaths?: string[];
   readonlyPaths?: string[];
   mountLabel?: string;
+  intelRdt?: Record<string, unknown>;
 }
 
 export interface IdMapping {

@@ -172,8 +172,9 @@ export const networkShims: readonly Shim<Network>[] = [
 export const infoShims: readonly Shim<SystemInfo>[] = [
   {
     before: '1.50',
-    why: 'commits had an expected value, and the bridge netfilter switches were told',
+    why: 'discovered devices arrived; commits had an expected value, and the bridge netfilter switches were told',
     apply: info => {
+      delete info.DiscoveredDevices;
       for (const commit of [info.ContainerdCommit, info.RuncCommit, info.InitCommit]) commit.Expected = commit.ID;
       info.BridgeNfIptables = false;
       info.BridgeNfIp6tables = false;

@@ -126,6 +126,7 @@ export interface SystemInfo {
   DefaultAddressPools?: { Base: string; Size: number }[] | undefined;
   FirewallBackend?: { Driver: string; Info?: [string, string][] | undefined } | undefined;
   CDISpecDirs: string[] | null;
+  DiscoveredDevices?: { Source: string; ID: string }[] | undefined;
   Warnings: string[] | null;
 }
 

@@ -47,7 +47,6 @@ describe('host config', () => {
   const policy = (name: string, maximumRetryCount = 0): Partial<HostConfig> => ({
     restartPolicy: { name, maximumRetryCount } as RestartPolicy,
   });
-  const device = { driver: 'nvidia', count: 1, deviceIds: [], capabilities: [['gpu']], options: {} };
   const cases: readonly [string, Partial<HostConfig>, string][] = [
     ['--rm with a policy', { autoRemove: true, ...policy('always') }, "can't create 'AutoRemove' container with restart policy"],
     [
@@ -90,7 +89,11 @@ describe('host config', () => {
       'refused by the driver: {"type":"json-file","config":{"nope":"1"}}',
     ],
     ['isolation', { isolation: 'hyperv' }, 'Invalid isolation: "hyperv" - linux only supports \'default\''],
-    ['device request', { deviceRequests: [device] }, 'could not select device driver "nvidia" with capabilities: [[gpu]]'],
+    [
+      'kernel settings of the host’s IPC',
+      { ipcMode: 'host', sysctls: { 'kernel.shmmax': '1' } },
+      'sysctl "kernel.shmmax" is not allowed in the hosts ipc namespace',
+    ],
     ['storage option', { storageOpt: { size: '1G' } }, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"],
     ['network of nobody', { networkMode: 'container:' }, 'Invalid network mode: invalid container format container:<name|id>'],
     [

@@ -46,12 +46,6 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, { 
   if (hostConfig.isolation !== '' && hostConfig.isolation !== 'default') {
     throw invalidArgument(`Invalid isolation: "${hostConfig.isolation}" - linux only supports 'default'`);
   }
-  if (hostConfig.deviceRequests.length > 0) {
-    const [request] = hostConfig.deviceRequests;
-    throw invalidArgument(
-      `could not select device driver "${request?.driver ?? ''}" with capabilities: [${(request?.capabilities ?? []).map(set => `[${set.join(' ')}]`).join(' ')}]`,
-    );
-  }
   if (Object.keys(hostConfig.storageOpt).length > 0) {
     throw invalidArgument("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
   }
@@ -157,22 +151,28 @@ function checkModes(config: ContainerConfig, hostConfig: HostConfig): void {
     throw invalidArgument("conflicting options: host type networking can't be used with links. This would result in undefined behavior");
   }
   if (utsMode === 'host' && config.hostname !== '') throw invalidArgument('conflicting options: hostname and the UTS mode');
+  if (utsMode === 'host' && config.domainname !== '') throw invalidArgument('conflicting options: domainname and the UTS mode');
   checkMode('IPC', ipcMode, ['', 'none', 'private', 'shareable', 'host'], true);
   checkMode('PID', pidMode, ['', 'host'], true);
   checkMode('UTS', utsMode, ['', 'host'], false);
   checkMode('user namespace', usernsMode, ['', 'host'], false);
   checkMode('cgroup namespace', cgroupnsMode, ['', 'private', 'host'], false);
-  if (networkMode === 'host' || isContainer) {
-    for (const name of Object.keys(hostConfig.sysctls)) {
-      if (name.startsWith('net.') && networkMode === 'host') {
-        throw invalidArgument(`sysctl "${name}" not allowed in host network namespace`);
-      }
-    }
-  }
-  if (hostConfig.init === true && pidMode !== '') {
-    throw invalidArgument('--init needs a process namespace of its own: leave out --pid');
+  checkSysctls(hostConfig);
+}
+
+/** Kernel settings of a namespace that the container shares with the host are the host's. */
+function checkSysctls({ sysctls, networkMode, ipcMode }: HostConfig): void {
+  for (const name of Object.keys(sysctls)) {
+    const dotted = name.replaceAll('/', '.');
+    if (networkMode === 'host' && dotted.startsWith('net.'))
+      throw invalidArgument(`sysctl "${name}" not allowed in host network namespace`);
+    if (ipcMode === 'host' && isOfIpc(dotted)) throw invalidArgument(`sysctl "${name}" is not allowed in the hosts ipc namespace`);
   }
 }
+
+// ipc_namespaces(7).
+const ipcSysctls = ['msgmax', 'msgmnb', 'msgmni', 'sem', 'shmall', 'shmmax', 'shmmni', 'shm_rmid_forced'].map(name => `kernel.${name}`);
+const isOfIpc = (name: string): boolean => ipcSysctls.includes(name) || name.startsWith('fs.mqueue.');
 
 function checkMode(what: string, mode: string, words: readonly string[], mayJoin: boolean): void {
   if (words.includes(mode) || (mayJoin && /^container:.+/.test(mode))) return;

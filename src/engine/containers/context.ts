@@ -3,6 +3,7 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import { Semaphore } from '#base/semaphore.ts';
 import type { Decompress } from '#core/compression.ts';
+import type { DeviceCatalogue } from '#core/device-catalogue.ts';
 import type { EventPublisher, EventType } from '#core/events.ts';
 import type { ContainerFiles } from '#core/files.ts';
 import type { LogStore } from '#core/logs.ts';
@@ -30,6 +31,8 @@ export interface ContainerDependencies {
   readonly fileWork: ContainerFiles;
   readonly decompress: Decompress;
   readonly host: HostFacts;
+  /** Undefined: turned off. */
+  readonly devices: DeviceCatalogue | undefined;
   readonly sharedMemory: SharedMemory;
   readonly processes: ProcessTable;
   readonly meter: UsageMeter;

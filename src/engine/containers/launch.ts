@@ -7,6 +7,7 @@ import type { Sandbox, SandboxNamespace } from '#core/network.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
 import { type Context, containerDir, publish } from './context.ts';
+import { applyEdits, requestedEdits } from './device-requests.ts';
 import type { Entry } from './entry.ts';
 import { healthCheckOf, startingHealth } from './health.ts';
 import { watchHealth } from './health-checks.ts';
@@ -249,7 +250,7 @@ function specOf(
   }
   const ipc = prepareIpc(ctx, container);
   failpoint('container.start.shared');
-  return buildSpec({
+  const spec = buildSpec({
     container,
     rootPath: root.path,
     mountSources: root.sources,
@@ -264,6 +265,7 @@ function specOf(
     host: ctx.host,
     shmPath: ipc.shmPath,
   });
+  return applyEdits(spec, requestedEdits(container.hostConfig.deviceRequests, ctx.devices), ctx.host);
 }
 
 function singleFiles({ mounts }: Container): ReadonlySet<string> {

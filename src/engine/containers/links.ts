@@ -120,6 +120,7 @@ function find(ctx: Context, target: string): Entry | undefined {
 }
 
 function linked(ctx: Context, target: string): Entry {
+  if (target === '') throw invalidArgument('could not get container for : invalid name or ID supplied: ""');
   try {
     return ctx.containers.find(target);
   } catch (err) {

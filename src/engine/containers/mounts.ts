@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { invalidArgument, isErrno } from '#base/errors.ts';
+import { failedPrecondition, invalidArgument, isErrno } from '#base/errors.ts';
 import type { ViewMount } from '#core/files.ts';
 import { type Context, publishAs } from './context.ts';
 import { acquireImage, mountImage, releaseImages, unmountImages } from './image-mounts.ts';
@@ -75,7 +75,10 @@ const isEmpty = (path: string): boolean => readdirSync(path).length === 0;
 export async function mountSources(ctx: Context, container: Container): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
   for (const mount of container.mounts) {
-    if (mount.type === 'bind') sources.set(mount.destination, bindSource(container, mount));
+    if (mount.type === 'bind') {
+      sources.set(mount.destination, bindSource(container, mount));
+      checkPropagation(ctx, mount);
+    }
     if (mount.type === 'volume') sources.set(mount.destination, await volumeSource(ctx, container, mount));
     if (mount.type === 'image') {
       sources.set(mount.destination, subpathOf(ctx, `image ${mount.source}`, await mountImage(ctx, container.id, mount), mount.subpath));
@@ -127,6 +130,16 @@ function bindSource(container: Container, mount: MountPoint): string {
     throw invalidArgument(`error while creating mount source path '${mount.source}': ${String(err)}`, { cause: err });
   }
   return mount.source;
+}
+
+/** What is private on the host can be passed on to nobody. */
+function checkPropagation(ctx: Context, { source, propagation }: MountPoint): void {
+  const needsShared = /shared$/.test(propagation);
+  if (!needsShared && !/slave$/.test(propagation)) return;
+  const mount = ctx.host.mountAt(source);
+  if (mount === undefined || mount.isShared || (!needsShared && mount.isSlave)) return;
+  const kinds = needsShared ? 'a shared' : 'a shared or slave';
+  throw failedPrecondition(`path ${source} is mounted on ${mount.target} but it is not ${kinds} mount`);
 }
 
 async function volumeSource(ctx: Context, container: Container, mount: MountPoint): Promise<string> {

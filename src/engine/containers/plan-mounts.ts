@@ -212,7 +212,8 @@ function checkDestination(path: string, type: string): string {
 /** `container[:ro]`. Rejects with InvalidArgument. */
 export function parseVolumesFrom(text: string): { readonly container: string; readonly mode: string } {
   if (text === '') throw invalidArgument('volumes-from specification cannot be an empty string');
-  const [container = '', mode = ''] = text.split(':', 2);
+  const [container = '', ...modes] = text.split(':');
+  const mode = modes.join(':');
   if (mode !== '') {
     const { propagation, noCopy } = parseMountMode(mode);
     if (propagation !== '' || noCopy) throw invalidArgument(`invalid mode: ${mode}`);

@@ -190,6 +190,8 @@ export interface HostFacts {
   readonly hasMessageQueues: boolean;
   /** Every capability this kernel knows, `CAP_…`. */
   readonly capabilities: readonly string[];
+  /** The mount that a path is on; undefined when there is none. */
+  mountAt(path: string): { readonly target: string; readonly isShared: boolean; readonly isSlave: boolean } | undefined;
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */
   devices(path: string): HostDevice[];
 }

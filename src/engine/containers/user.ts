@@ -54,13 +54,13 @@ function findUser(text: string, users: readonly User[]): User {
 function findGroup(text: string, groups: readonly Group[]): number {
   const byName = groups.find(group => group.name === text);
   if (byName !== undefined) return byName.gid;
-  if (!isNumber(text)) throw failedPrecondition(`unable to find group ${text}: no matching entries in group file`);
+  if (!/^-?\d+$/.test(text)) throw failedPrecondition(`unable to find group ${text}: no matching entries in group file`);
   return checkId(text);
 }
 
 function checkId(text: string): number {
   const id = Number(text);
-  if (id > maxId) throw failedPrecondition(`uids and gids must be in range 0-${String(maxId)}`);
+  if (id < 0 || id > maxId) throw failedPrecondition(`uids and gids must be in range 0-${String(maxId)}`);
   return id;
 }
 

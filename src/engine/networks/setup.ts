@@ -27,7 +27,11 @@ export interface Wanted {
 /** Resolves names and checks requests without changing anything; in the order in which interfaces are made. */
 export function wantedNetworks(ctx: Context, mode: NetworkMode, endpoints: Readonly<Record<string, EndpointConfig>>): Wanted[] {
   if (mode.mode === 'container') return [];
-  if (mode.mode !== 'networks') return [{ network: ctx.networks.find(mode.mode), config: endpoints[mode.mode] ?? {} }];
+  if (mode.mode !== 'networks') {
+    const [network, config] = [ctx.networks.find(mode.mode), endpoints[mode.mode] ?? {}];
+    checkStatic(network, config);
+    return [{ network, config }];
+  }
   const entries = Object.entries(endpoints);
   const asked = (entries.length === 0 ? [['bridge', {}] as const] : entries).filter(([ref]) => !isTurnedOff(ctx, ref));
   if (asked.length === 0) return [{ network: ctx.networks.find('none'), config: {} }];

@@ -47,6 +47,9 @@ export interface DaemonSettings {
   readonly volumeDrivers: readonly string[];
   readonly networkDrivers: readonly string[];
   readonly logDrivers: readonly string[];
+  readonly cdiSpecDirs: readonly string[];
+  /** Qualified names of the devices that the files in those folders describe. */
+  readonly discoveredDevices: readonly string[];
   /** Such as `name=seccomp,profile=builtin`. */
   readonly securityOptions: readonly string[];
   /** TCP addresses at which anybody may use the API, with TLS but without client certificates, or with neither. */

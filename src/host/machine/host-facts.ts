@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { availableParallelism, release, totalmem } from 'node:os';
 import { isErrno } from '#base/errors.ts';
 import type { HostDevice } from '#core/machine.ts';
-import { readMounts } from '#host/sys/mountinfo.ts';
+import { mountAt, readMounts } from '#host/sys/mountinfo.ts';
 
 const capabilityNames =
   'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'.split(
@@ -24,6 +24,7 @@ export function readHostFacts<T extends { readonly version: 1 | 2 }>(limits: T) 
     limits,
     hasMessageQueues: readMounts().some(({ target }) => target === '/dev/mqueue'),
     capabilities: knownCapabilities(),
+    mountAt,
     devices: (path: string) => devicesUnder(path),
   };
 }

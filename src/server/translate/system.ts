@@ -110,7 +110,10 @@ export function toWireInfo(info: SystemInfo): WireInfo {
     SecurityOptions: [...settings.securityOptions],
     DefaultAddressPools: settings.addressPools.map(({ base, size }) => ({ Base: base, Size: size })),
     FirewallBackend: { Driver: 'nftables' },
-    CDISpecDirs: [],
+    CDISpecDirs: [...settings.cdiSpecDirs],
+    ...(settings.discoveredDevices.length === 0
+      ? {}
+      : { DiscoveredDevices: settings.discoveredDevices.map(ID => ({ Source: 'cdi', ID })) }),
     Warnings: [...info.warnings],
   };
 }
