@@ -125,3 +125,35 @@ unpack_debian_packages() {
   rm -rf "$dir.debs"
   printf '%s' "$*" >"$stamp"
 }
+
+# unpack_criu DIR: CRIU of a newer Debian with its own libraries, started by DIR/criu: that of Debian 12 does not know recent kernels. Tests can do without.
+unpack_criu() {
+  dir=$1
+  suite=trixie
+  [ ! -x "$dir/criu" ] || return 0
+  [ "${BERTH_NO_APT:-}" != 1 ] || return 0
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 2>/dev/null | awk '$1 ~ /\/debian\/?$/ && $2 == "main" { print $1; exit }')
+  if [ -z "$mirror" ]; then
+    note "no Debian mirror is configured here: tests of checkpoints with CRIU are skipped"
+    return 0
+  fi
+  say "unpacking CRIU of Debian $suite into $dir"
+  rm -rf "$dir" "$dir.apt"
+  mkdir -p "$dir" "$dir.apt/lists/partial" "$dir.apt/cache/archives/partial"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$dir.apt/sources.list"
+  apt_of_suite() {
+    apt-get -o Dir::State::lists="$dir.apt/lists" -o Dir::Cache="$dir.apt/cache" -o Dir::Etc::sourcelist="$dir.apt/sources.list" \
+      -o Dir::Etc::sourceparts=/dev/null -o Dir::State::status=/dev/null -o APT::Sandbox::User=root "$@" >"$dir.apt/log" 2>&1 </dev/null
+  }
+  if ! apt_of_suite update || ! apt_of_suite -y --no-install-recommends --download-only install criu; then
+    note "Debian $suite cannot be reached: tests of checkpoints with CRIU are skipped"
+    rm -rf "$dir" "$dir.apt"
+    return 0
+  fi
+  for deb in "$dir.apt"/cache/archives/*.deb; do dpkg -x "$deb" "$dir"; done
+  rm -rf "$dir.apt"
+  loader=$(find "$dir/usr" -name 'ld-linux*' | head -n 1)
+  libraries=$(find "$dir/usr/lib" -maxdepth 1 -name '*-linux-gnu' | head -n 1)
+  printf '#!/bin/sh\nexec %s --library-path %s %s/usr/sbin/criu "$@"\n' "$loader" "$libraries" "$dir" >"$dir/criu"
+  chmod +x "$dir/criu"
+}

@@ -76,6 +76,14 @@ export const commands: Commands = {
       prune: { short: 'Remove build cache', load: () => import('./commands/builder/prune.ts') },
     },
   },
+  checkpoint: {
+    short: 'Manage checkpoints: processes saved to go on later',
+    commands: {
+      create: { short: 'Save the processes of a running container', load: () => import('./commands/checkpoint/create.ts') },
+      ls: { short: 'List the checkpoints of a container', load: () => import('./commands/checkpoint/list.ts'), also: ['list'] },
+      rm: { short: 'Remove a checkpoint', load: () => import('./commands/checkpoint/remove.ts'), also: ['remove'] },
+    },
+  },
   container: {
     short: 'Manage containers',
     commands: {
@@ -153,6 +161,6 @@ export const commonCommands = ['run', 'exec', 'ps', 'build', 'pull', 'push', 'im
 
 /** Words of Docker's that this version does not answer to. */
 export const laterCommands: readonly string[] = [
-  ...['bake', 'checkpoint', 'compose', 'config', 'manifest', 'node', 'plugin'],
+  ...['bake', 'compose', 'config', 'manifest', 'node', 'plugin'],
   ...['secret', 'service', 'stack', 'swarm', 'trust'],
 ];

@@ -1,4 +1,6 @@
 import type {
+  Checkpoint,
+  CheckpointCreateRequest,
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspect,
@@ -115,6 +117,20 @@ export class Containers {
 
   async kill(id: string, { killSignal, signal }: { killSignal?: string | undefined } & Signalled = {}): Promise<void> {
     await this.#connection.run('POST', at(id, '/kill'), { query: { signal: killSignal }, signal });
+  }
+
+  async checkpoints(id: string, { directory, signal }: { directory?: string } & Signalled = {}): Promise<readonly Checkpoint[]> {
+    const query = { dir: directory === '' ? undefined : directory };
+    return (await this.#connection.json<readonly Checkpoint[] | null>('GET', at(id, '/checkpoints'), { query, signal })) ?? [];
+  }
+
+  async createCheckpoint(id: string, request: CheckpointCreateRequest, { signal }: Signalled = {}): Promise<void> {
+    await this.#connection.run('POST', at(id, '/checkpoints'), { json: request, signal });
+  }
+
+  async removeCheckpoint(id: string, name: string, { directory, signal }: { directory?: string } & Signalled = {}): Promise<void> {
+    const query = { dir: directory === '' ? undefined : directory };
+    await this.#connection.run('DELETE', at(id, `/checkpoints/${encodeURIComponent(name)}`), { query, signal });
   }
 
   async pause(id: string, { signal }: Signalled = {}): Promise<void> {

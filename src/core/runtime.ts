@@ -25,6 +25,8 @@ export interface CreateContainer {
   /** Its ids are not those of the host. */
   readonly hasUserNamespace?: boolean;
   readonly io: ProcessIo;
+  /** A checkpoint that `checkpoint` wrote: the processes go on from there, at once; `start` is not needed then. */
+  readonly restoreFrom?: string;
   /** Where the monitor writes the output; undefined: nowhere (log driver `none`). */
   readonly logPath: string | undefined;
   /** The monitor begins the log anew, as `reopenLog` does, when it would become larger. */
@@ -102,6 +104,11 @@ export interface ContainerRuntime {
    * are as before, also when an earlier daemon ended in the middle of the same change.
    */
   update(id: string, resources: ResourcesSpec): Promise<void>;
+  /**
+   * Writes what the processes of a container are into an empty directory, from which `create` can make them go on. Unless they are left running they end.
+   * Rejects with FailedPrecondition saying what is missing, or what they have that cannot be saved.
+   */
+  checkpoint(id: string, options: { readonly imagePath: string; readonly leavesRunning: boolean }, signal: AbortSignal): Promise<void>;
   /** Ends whatever still runs and removes every trace: runtime state, cgroup, monitor, bundle, exit files. Nothing there is fine. */
   remove(id: string): Promise<void>;
   /** Forgets a finished exec's files. */

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'bun:test';
 import { dockerCommand } from './docker-cli.ts';
-import { cached } from './paths.ts';
+import { cached, pathWithCriu } from './paths.ts';
 
 /** What a test may ask of the machine. Each answers with undefined, or with what is missing, in words. */
 const checks = {
@@ -17,6 +17,7 @@ const checks = {
   python3: () => tool('python3'),
   openssl: () => tool('openssl'),
   'docker-compose': () => tool('docker-compose'),
+  criu: () => criu(),
   cgroup1: () => (existsSync('/sys/fs/cgroup/memory') ? undefined : 'cgroup v1 controllers are not mounted'),
   'rt-cgroups': () =>
     existsSync('/sys/fs/cgroup/cpu/cpu.rt_runtime_us') ? undefined : 'the kernel does not divide real-time processor time among cgroups',
@@ -54,6 +55,13 @@ function stockVersion(): string {
 const missing = (what: string): string => `.cache/${what} is missing: run sh scripts/setup.sh tests`;
 const tool = (name: string): string | undefined => (Bun.which(name) === null ? `${name} is not installed` : undefined);
 const unpacked = (path: string): string | undefined => (existsSync(cached(path)) ? undefined : missing(path));
+
+/** It may be there and not know this kernel. */
+function criu(): string | undefined {
+  if (Bun.which('criu', { PATH: pathWithCriu() }) === null) return 'criu is not installed';
+  const { exitCode, stderr } = Bun.spawnSync(['criu', 'check'], { env: { PATH: pathWithCriu() } });
+  return exitCode === 0 ? undefined : `criu does not know this kernel: ${stderr.toString().trim().split('\n')[0] ?? ''}`;
+}
 
 /** Why these needs are not met here; undefined when they are. */
 export function unmet(...needs: readonly Need[]): string | undefined {

@@ -12,3 +12,6 @@ export function berthCommand(): string[] {
     ? [process.execPath, join(projectRoot, 'src/main/berth.ts')]
     : [resolve(projectRoot, binary)];
 }
+
+/** PATH with the CRIU that was unpacked for tests, if there is one, before that of the machine. */
+export const pathWithCriu = (): string => `${cached('criu')}:${process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin'}`;

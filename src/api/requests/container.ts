@@ -1,6 +1,7 @@
 import { boolean, integer, keySet, list, map, nullable, object, string, stringOrList, unsigned } from '../decode.ts';
 import type { Decoder } from '../decode.ts';
 import type {
+  CheckpointCreateRequest,
   ContainerConfig,
   ContainerCreateRequest,
   ContainerUpdateRequest,
@@ -176,3 +177,5 @@ export const containerCreateRequest = object<ContainerCreateRequest>({
   HostConfig: hostConfig,
   NetworkingConfig: networkingConfig,
 });
+
+export const checkpointCreateRequest = object<CheckpointCreateRequest>({ CheckpointID: string, CheckpointDir: string, Exit: boolean });

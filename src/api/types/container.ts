@@ -347,3 +347,15 @@ export interface ContainerPathStat {
   mtime: string;
   linkTarget: string;
 }
+
+/** POST /containers/{id}/checkpoints. */
+export interface CheckpointCreateRequest {
+  CheckpointID?: string | undefined;
+  CheckpointDir?: string | undefined;
+  /** End the container when it is saved. */
+  Exit?: boolean | undefined;
+}
+
+export interface Checkpoint {
+  Name: string;
+}

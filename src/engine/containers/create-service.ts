@@ -1,4 +1,5 @@
 import { attachToContainer } from './attach.ts';
+import { createCheckpoint, listCheckpoints, removeCheckpoint } from './checkpoints.ts';
 import { commitContainer } from './commit.ts';
 import { connectNetwork, disconnectNetwork } from './connect-network.ts';
 import { type ContainerDependencies, createContext } from './context.ts';
@@ -30,7 +31,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
   const ctx = createContext(dependencies, handleExit);
   return {
     create: (request, signal) => createContainer(ctx, request, signal),
-    start: (ref, signal) => startContainer(ctx, ref, signal),
+    start: (ref, signal, from) => startContainer(ctx, ref, signal, from),
     stop: (ref, options) => stopContainer(ctx, ref, options),
     restart: (ref, options, signal) => restartContainer(ctx, ref, options, signal),
     kill: (ref, signalName) => killContainer(ctx, ref, signalName),
@@ -57,6 +58,9 @@ export function createContainerService(dependencies: ContainerDependencies): Con
     changes: (ref, signal) => listChanges(ctx, ref, signal),
     export: (ref, signal) => exportContainer(ctx, ref, signal),
     commit: (ref, request, signal) => commitContainer(ctx, ref, request, signal),
+    createCheckpoint: (ref, request, signal) => createCheckpoint(ctx, ref, request, signal),
+    listCheckpoints: (ref, directory) => listCheckpoints(ctx, ref, directory),
+    removeCheckpoint: (ref, name, directory) => removeCheckpoint(ctx, ref, name, directory),
 
     attach: async (ref, options) => attachToContainer(ctx, ref, options),
     resize: (ref, size) => resizeContainer(ctx, ref, size),

@@ -28,18 +28,18 @@ const accountFileBytes = 4 * 1024 * 1024;
 
 /**
  * Brings a container that is down to run. Called with its lock held. When a step fails everything made is unmade, and the container keeps the reason and
- * the exit code that stands for it.
+ * the exit code that stands for it. `restoreFrom`: a checkpoint to go on from.
  *
  *   network ─────────────────────┐
  *   root mount ─ user ─ volumes ─┴─ spec ─┐
  *   monitor gets ready ───────────────────┴─ runtime create ─ clients attached ─ record ─ runtime start
  */
-export async function launch(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
+export async function launch(ctx: Context, entry: Entry, signal: AbortSignal, restoreFrom?: string): Promise<void> {
   const { container } = entry;
   failpoint('container.start.begin');
   ctx.runtime.expectStart(50);
   try {
-    await bringUp(ctx, entry, signal);
+    await bringUp(ctx, entry, signal, restoreFrom);
   } catch (err) {
     const failure = toStartFailure(err);
     recordFailure(ctx, entry, failure.error.message, failure.exitCode);
@@ -62,7 +62,7 @@ export function watchExit(ctx: Context, entry: Entry): void {
   );
 }
 
-async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
+async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreFrom: string | undefined): Promise<void> {
   const { container } = entry;
   const { id, config } = container;
   await using undo = new AsyncDisposableStack();
@@ -79,6 +79,7 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
       spec: preparing.then(({ spec }) => spec),
       runtime,
       hasUserNamespace: userNamespace !== undefined,
+      ...(restoreFrom === undefined ? {} : { restoreFrom }),
       io: { tty: config.tty, stdin: config.openStdin, keepStdinOpen: config.openStdin && !config.stdinOnce },
       logPath: log?.capturePath,
       ...(log?.captureMaxBytes === undefined ? {} : { logMaxBytes: log.captureMaxBytes }),
@@ -99,7 +100,7 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal): Promise
   ctx.containers.save(entry);
   failpoint('container.start.recorded');
   try {
-    await ctx.runtime.start(id, signal);
+    if (restoreFrom === undefined) await ctx.runtime.start(id, signal);
   } catch (err) {
     container.state = before;
     throw err;

@@ -3,6 +3,7 @@ import { cleanUp } from '#base/dispose.ts';
 import { isErrno } from '#base/errors.ts';
 import { shortId } from '#base/id.ts';
 import type { ExitStatus, RecoveredContainer } from '#core/runtime.ts';
+import { sweepCheckpoints } from './checkpoints.ts';
 import { type Context, withContainer } from './context.ts';
 import { applySandbox } from './connect-network.ts';
 import type { Entry } from './entry.ts';
@@ -39,7 +40,7 @@ export async function recoverContainers(ctx: Context, signal: AbortSignal): Prom
     repaired.push(...(await finishUpdate(ctx, entry, known?.state.status === 'running')));
     repaired.push(...(await recoverOne(ctx, entry, known, signal)));
   }
-  repaired.push(...(await removeOrphans(ctx)));
+  repaired.push(...entries.flatMap(({ container }) => sweepCheckpoints(ctx, container)), ...(await removeOrphans(ctx)));
   for (const entry of ctx.containers.all()) resumePolicy(ctx, entry);
   return repaired;
 }

@@ -14,7 +14,7 @@ export interface ContainerService {
   /** Rejects with NotFound only for a missing image, which tells a client to pull it. */
   create(request: CreateRequest, signal: AbortSignal): Promise<CreateResult>;
   /** Rejects with NotModified when it runs already; with FailedPrecondition when the entrypoint cannot run (exit codes 126 and 127). */
-  start(ref: string, signal: AbortSignal): Promise<void>;
+  start(ref: string, signal: AbortSignal, from?: CheckpointPlace): Promise<void>;
   /** Rejects with NotModified when it does not run. Timeout -1: never force; undefined: the container's, else 10 s. */
   stop(ref: string, options: StopOptions, signal: AbortSignal): Promise<void>;
   restart(ref: string, options: StopOptions, signal: AbortSignal): Promise<void>;
@@ -57,6 +57,12 @@ export interface ContainerService {
   export(ref: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   /** Makes an image of the container; returns its id. */
   commit(ref: string, request: CommitRequest, signal: AbortSignal): Promise<string>;
+
+  /** Rejects with AlreadyExists, Conflict when it does not run, FailedPrecondition when this machine cannot. */
+  createCheckpoint(ref: string, request: CheckpointRequest, signal: AbortSignal): Promise<void>;
+  /** Names. An empty directory means the container's own. */
+  listCheckpoints(ref: string, directory: string): string[];
+  removeCheckpoint(ref: string, name: string, directory: string): void;
 
   attach(ref: string, options: AttachOptions): Promise<Attachment>;
   resize(ref: string, size: TerminalSize): Promise<void>;
@@ -238,4 +244,14 @@ export interface ExecDetails {
   readonly exitCode: number | undefined;
   /** 0 until it runs. */
   readonly pid: number;
+}
+
+/** Which checkpoint; an empty directory means the container's own. */
+export interface CheckpointPlace {
+  readonly name: string;
+  readonly directory: string;
+}
+
+export interface CheckpointRequest extends CheckpointPlace {
+  readonly leavesRunning: boolean;
 }

@@ -1,11 +1,13 @@
 import { cleanUp } from '#base/dispose.ts';
 import { conflict, notModified } from '#base/errors.ts';
+import { findCheckpoint } from './checkpoints.ts';
 import { type Context, withContainer } from './context.ts';
 import { launch } from './launch.ts';
 import { removeLocked } from './remove.ts';
+import type { CheckpointPlace } from './service.ts';
 
 /** Starts a container on somebody's word: what policy counted so far is forgotten. */
-export async function startContainer(ctx: Context, ref: string, signal: AbortSignal): Promise<void> {
+export async function startContainer(ctx: Context, ref: string, signal: AbortSignal, from?: CheckpointPlace): Promise<void> {
   await withContainer(ctx, ref, async entry => {
     const { container } = entry;
     switch (container.state.status) {
@@ -21,11 +23,12 @@ export async function startContainer(ctx: Context, ref: string, signal: AbortSig
       case 'exited':
         break;
     }
+    const restoreFrom = from === undefined ? undefined : findCheckpoint(ctx, container, from.name, from.directory);
     container.manuallyStopped = false;
     container.restartCount = 0;
     entry.restartDelayMs = 0;
     try {
-      await launch(ctx, entry, signal);
+      await launch(ctx, entry, signal, restoreFrom);
     } catch (err) {
       if (container.hostConfig.autoRemove) {
         await cleanUp(`container ${container.id}`, ctx.log, () => removeLocked(ctx, entry, { removeAnonymous: true }));

@@ -50,6 +50,8 @@ export interface SystemVersion {
 export interface SystemService {
   /** Of the hierarchy that limits are set in. */
   readonly cgroupVersion: 1 | 2;
+  /** Whether features that may change are served. */
+  readonly experimental: boolean;
   info(): Promise<SystemInfo>;
   version(): Promise<SystemVersion>;
 }
@@ -66,6 +68,7 @@ export function createSystemService(options: SystemServiceOptions): SystemServic
     }
   };
   return {
+    experimental: options.product.experimental,
     get cgroupVersion() {
       return options.cgroups.version;
     },

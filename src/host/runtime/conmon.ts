@@ -16,6 +16,8 @@ export interface MonitorRequest {
   readonly io: ProcessIo;
   /** What the runtime gets wherever it would get /dev/null. */
   readonly nullDevice?: string;
+  /** A checkpoint to go on from, instead of making the processes anew. */
+  readonly restoreFrom?: string;
   readonly logPath: string | undefined;
   readonly logMaxBytes?: number;
   /** For terminals: where the runtime hands them over. */
@@ -119,15 +121,11 @@ function monitorArgs(request: MonitorRequest): string[] {
   const runtime = runtimeCommand(request);
   const args = ['-c', request.containerId, '-u', request.containerId, '-r', runtime.path, '-b', directory];
   args.push('--persist-dir', directory, '-p', `${directory}/${files.pid}`, '-P', `${directory}/${files.monitorPid}`);
-  args.push(
-    '--full-attach',
-    '--no-sync-log',
-    '--no-new-keyring',
-    '-l',
-    request.logPath === undefined ? 'off' : `k8s-file:${request.logPath}`,
-  );
+  args.push('--full-attach', '--no-sync-log', '-l', request.logPath === undefined ? 'off' : `k8s-file:${request.logPath}`);
   if (request.logMaxBytes !== undefined) args.push('--log-size-max', String(request.logMaxBytes));
   for (const arg of runtime.args) args.push('--runtime-arg', arg);
+  if (request.restoreFrom === undefined) args.push('--no-new-keyring');
+  else args.push('--restore', request.restoreFrom, '--runtime-opt', '--file-locks');
   if (io.tty) args.push('-t');
   if (io.stdin) args.push('-i');
   if (io.keepStdinOpen) args.push('--leave-stdin-open');

@@ -3,7 +3,7 @@ import type { ProcessKey } from '#core/runtime.ts';
 /**
  * Where a process keeps its files, all below the exec root. A container's directory is its OCI bundle as well as its monitor's directory:
  *
- *   containers/<id>/        config.json state.json runtime.log monitor.log pid monitor.pid exit oom attach ctl winsz resources.json limits.json
+ *   containers/<id>/        config.json state.json runtime.log monitor.log pid monitor.pid exit oom attach ctl winsz criu resources.json limits.json
  *   containers/<id>/execs/  <execId>/ process.json and the same monitor files
  *   runtime/<name>/         the OCI runtime's own state, one directory per runtime name
  *   tty/                    sockets through which a runtime hands over a terminal; their addresses must be short
@@ -49,6 +49,7 @@ export const files = {
   exit: 'exit',
   oom: 'oom',
   attach: 'attach',
+  checkpointWork: 'criu',
   control: 'ctl',
   /** Of a change of limits under way: what to change, what was there before, what the runtime says. */
   resources: 'resources.json',

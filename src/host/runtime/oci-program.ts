@@ -11,6 +11,8 @@ export interface OciProgram {
   readonly name: string;
   readonly path: string;
   readonly kind: RuntimeKind;
+  /** What it says when asked for its version. */
+  readonly version: string;
   /** What to execute: the path, or where the program's copy in memory is. */
   executable(): string;
   /** Global arguments: the operator's, then the state root and the log. */
@@ -26,12 +28,14 @@ export async function findProgram(binary: RuntimeBinary): Promise<OciProgram> {
   if (known !== undefined) return known;
   const path = findExecutable(binary.path);
   if (path === undefined) throw missing(binary.path, `OCI runtime ${binary.name}`);
-  const kind = binary.args.length > 0 ? 'other' : await kindOfProgram(path);
+  const version = await versionOf(path);
+  const kind = binary.args.length > 0 ? 'other' : kindOf(version);
   const copy = kind === 'crun' ? new SealedProgram(path) : undefined;
   const program: OciProgram = {
     name: binary.name,
     path,
     kind,
+    version,
     executable: () => copy?.path() ?? path,
     args: (root, logFile) => [...binary.args, '--root', root, '--log', logFile, '--log-format', 'json'],
   };
@@ -92,11 +96,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-async function kindOfProgram(path: string): Promise<RuntimeKind> {
-  const child = Bun.spawn([path, '--version'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const text = await child.stdout.text();
-  return text.startsWith('crun version') ? 'crun' : text.startsWith('runc version') ? 'runc' : 'other';
+async function versionOf(path: string): Promise<string> {
+  return await Bun.spawn([path, '--version'], { stdio: ['ignore', 'pipe', 'ignore'] }).stdout.text();
 }
+
+const kindOf = (version: string): RuntimeKind =>
+  version.startsWith('crun version') ? 'crun' : version.startsWith('runc version') ? 'runc' : 'other';
 
 /**
  * Lets a created container run its entrypoint as `crun start` and `runc start` do: its init waits on `exec.fifo`, crun's to read a byte, runc's

@@ -27,6 +27,7 @@ import { sessionOf } from '#host/sys/process.ts';
 import { CompiledFilters } from './compiled-filters.ts';
 import { MonitorFailure, type MonitorRequest, spawnMonitor, type StartedMonitor, type WaitingMonitor } from './conmon.ts';
 import { type Eraser, openEraser } from './erase.ts';
+import { describeCheckpointFailure, requireCheckpoints } from './checkpoint.ts';
 import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
 import { guardProcess } from './guard.ts';
@@ -127,6 +128,7 @@ class ConmonRuntime implements OpenedRuntime {
     making.catch(() => undefined);
     const program = await findProgram(options.runtime);
     signal.throwIfAborted();
+    if (options.restoreFrom !== undefined) requireCheckpoints(program);
     makeDirectory(directory, `container ${id}`);
     failpoint('runtime.create.directory');
     const processes: Supervised[] = [];
@@ -142,6 +144,7 @@ class ConmonRuntime implements OpenedRuntime {
       io,
       ...logOf(options),
       terminalDirectory: terminal?.path,
+      ...(options.restoreFrom === undefined ? {} : { restoreFrom: options.restoreFrom }),
       ...this.#standIn(program, hasUserNamespace && (io.tty || !io.stdin)),
     });
     undo.defer(() => waiting.abandon());
@@ -342,6 +345,25 @@ class ConmonRuntime implements OpenedRuntime {
     if (result.exitCode === 0) return;
     const words = lastLoggedError(readText(log) ?? '') ?? result.stderr.trim();
     throw failedPrecondition(`${program.name} did not terminate successfully: exit status ${String(result.exitCode)}: ${words}: unknown`);
+  }
+
+  async checkpoint(
+    id: string,
+    options: { readonly imagePath: string; readonly leavesRunning: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { program, main } = this.#container(id);
+    requireCheckpoints(program);
+    const workPath = `${main.directory}/${files.checkpointWork}`;
+    mkdirSync(workPath, { recursive: true, mode: 0o700 });
+    const log = `${main.directory}/${files.runtimeLog}`;
+    const global = [program.path, ...program.args(this.#layout.runtimeRoot(program.name), log)];
+    const paths = ['--image-path', options.imagePath, '--work-path', workPath];
+    const flags = ['--file-locks', ...(options.leavesRunning ? ['--leave-running'] : [])];
+    const result = await runProgram([...global, 'checkpoint', ...paths, ...flags, id], signal);
+    if (result.exitCode === 0) return;
+    const words = lastLoggedError(readText(log) ?? '') ?? result.stderr.trim();
+    throw failedPrecondition(describeCheckpointFailure(program.name, words, readText(`${workPath}/dump.log`) ?? ''));
   }
 
   async remove(id: string): Promise<void> {

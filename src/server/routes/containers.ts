@@ -2,7 +2,7 @@ import { containerCreateRequest, containerUpdateRequest } from '#api/requests/co
 import { filterKeys, parseFilters } from '#api/filters.ts';
 import { isBefore } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
-import type { StopOptions } from '#engine/containers/service.ts';
+import type { CheckpointPlace, StopOptions } from '#engine/containers/service.ts';
 import type { ApiRequest } from '../api-request.ts';
 import type { Services } from '../ports.ts';
 import { empty, json } from '../reply.ts';
@@ -54,7 +54,7 @@ export function containerRoutes({ containers, system }: Services): Route[] {
     }),
     route('POST /containers/{id}/start', async request => {
       refuseStartConfig(request);
-      await containers.start(request.param('id'), untilDone);
+      await containers.start(request.param('id'), untilDone, checkpointOf(request, system.experimental));
       return empty();
     }),
     route('POST /containers/{id}/stop', async request => {
@@ -121,4 +121,11 @@ function waitFor(request: ApiRequest, containers: Services['containers']): Reply
     yield `${JSON.stringify({ StatusCode: exitCode, ...(error === undefined ? {} : { Error: { Message: error } }) })}\n`;
   })();
   return { kind: 'stream', status: 200, contentType: 'application/json', start: before130 ? 'with-data' : 'at-once', body };
+}
+
+function checkpointOf({ query }: ApiRequest, isExperimental: boolean): CheckpointPlace | undefined {
+  const name = query.text('checkpoint');
+  if (name === '') return undefined;
+  if (!isExperimental) throw invalidArgument('checkpoint is only supported in experimental mode');
+  return { name, directory: query.text('checkpoint-dir') };
 }

@@ -1,6 +1,7 @@
 import type { Services } from '../ports.ts';
 import type { Route } from '../router.ts';
 import { buildRoutes } from './build.ts';
+import { checkpointRoutes } from './checkpoints.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { containerStreamRoutes } from './container-streams.ts';
 import { containerRoutes } from './containers.ts';
@@ -18,6 +19,7 @@ export const allRoutes = (services: Services): Route[] => [
   ...buildRoutes(services),
   ...containerFileRoutes(services),
   ...containerStreamRoutes(services),
+  ...checkpointRoutes(services),
   ...containerRoutes(services),
   ...execRoutes(services),
   ...imageRoutes(services),

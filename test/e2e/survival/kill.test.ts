@@ -10,10 +10,11 @@ import { inspect, type Inspected, logsOf, sh, start } from '#test/helpers/contai
 import { startDaemon, type TestDaemon } from '#test/helpers/daemon.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
+import { recordingRuntime } from '#test/helpers/recording-runtime.ts';
 import { remappedRoot, remappedUser, startPrivateEtc } from '#test/helpers/private-etc.ts';
 import { freePort, type Registry, startRegistry } from '#test/helpers/registry.ts';
 import { failpointNames } from './failpoints.ts';
-import { type Expected, steps, type TourContext } from './tour.ts';
+import { type Expected, recorder, steps, type TourContext } from './tour.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'docker-registry');
 
@@ -49,7 +50,10 @@ describe('a daemon that is killed', () => {
     async name => {
       await using etc = remapped.has(name) ? await startPrivateEtc() : undefined;
       await using daemon = await startDaemon({
-        args: ['--insecure-registry', '127.0.0.0/8', ...(etc === undefined ? [] : ['--userns-remap', remappedUser.name])],
+        args: [
+          ...['--insecure-registry', '127.0.0.0/8', '--experimental', '--add-runtime', `${recorder}=${recordingRuntime(folder)}`],
+          ...(etc === undefined ? [] : ['--userns-remap', remappedUser.name]),
+        ],
         ...(etc === undefined ? {} : { besideProcess: etc.pid, remappedRoot }),
       });
       await using witnesses = await startWitnesses(daemon);

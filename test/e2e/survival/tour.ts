@@ -27,6 +27,8 @@ interface Step {
 }
 
 const traveller = 'traveller';
+/** A runtime that the daemon has to have: it keeps checkpoints without CRIU. */
+export const recorder = 'recorder';
 const MiB = 1024 * 1024;
 const trap = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
 
@@ -231,6 +233,22 @@ export const steps: readonly Step[] = [
         await api.expect('POST', `/containers/${Id}/wait`);
         await api.expect('DELETE', `/containers/${Id}`);
       }
+    },
+  },
+  {
+    name: 'a container that is saved and goes on',
+    run: async ({ api }) => {
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: { Image: 'busybox', Cmd: ['sh', '-c', trap], HostConfig: { Runtime: recorder } },
+      });
+      await api.expect('POST', `/containers/${Id}/start`);
+      await Promise.all([
+        api.expect('POST', `/containers/${Id}/wait`),
+        api.expect('POST', `/containers/${Id}/checkpoints`, { body: { CheckpointID: 'one', Exit: true } }),
+      ]);
+      await api.expect('POST', `/containers/${Id}/start?checkpoint=one`);
+      await api.expect('DELETE', `/containers/${Id}/checkpoints/one`);
+      await api.expect('DELETE', `/containers/${Id}?force=1`);
     },
   },
   {

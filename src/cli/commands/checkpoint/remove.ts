@@ -1,0 +1,17 @@
+import { defineCommand, exactArgs } from '../../command.ts';
+import { text } from '../../flags/flag.ts';
+import { requireExperimental } from './require-experimental.ts';
+
+export const command = defineCommand({
+  usage: '[OPTIONS] CONTAINER CHECKPOINT',
+  names: ['checkpoint rm', 'checkpoint remove'],
+  short: 'Remove a checkpoint',
+  args: exactArgs(2),
+  flags: { 'checkpoint-dir': text('Directory that the checkpoint is kept in') },
+  async run(cli, { flags, args }) {
+    const [container = '', checkpoint = ''] = args;
+    await requireExperimental(cli, 'docker checkpoint rm');
+    const { containers } = await cli.client();
+    await containers.removeCheckpoint(container, checkpoint, { directory: flags['checkpoint-dir'] });
+  },
+});
