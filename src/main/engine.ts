@@ -33,6 +33,7 @@ import { createFirewall } from '#host/nftables/firewall.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { createRegistryClient } from '#host/registry/client.ts';
 import { defaultRetry } from '#host/registry/retry.ts';
+import { openPins } from '#host/rootfs/pins.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { makeNullDevice } from '#host/runtime/null-device.ts';
 import { openRuntime } from '#host/runtime/runtime.ts';
@@ -161,6 +162,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     volumes,
     logs: openLogStore({ dir: containersDir, log, render: renderTag, journalSocket: journalSocket() }),
     files: createRootFiles(),
+    pins: openPins(join(execRoot, 'pins')),
     fileWork: createContainerFiles({ pidsOf: id => runtime.pids(id) }),
     decompress,
     host,

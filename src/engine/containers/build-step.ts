@@ -143,9 +143,11 @@ async function prepareSpec(
   const { namespace, files: networkFiles } = await joinNetwork(deps, container, directory, signal);
   failpoint('build.step.network');
   const user = resolveUser(step.user, [], file => files.readText(rootPath, file, accountFileBytes));
-  if (step.cwd !== '' && step.cwd !== '/') files.ensureDirectory(rootPath, step.cwd);
+  if (step.cwd !== '' && step.cwd !== '/') files.ensureDirectory(rootPath, step.cwd, { uid: 0, gid: 0 });
   const spec = buildSpec({
     container,
+    // A step writes what becomes a layer, in which owners are those inside.
+    userNamespace: undefined,
     rootPath,
     mountSources: new Map(),
     singleFiles: new Set(),

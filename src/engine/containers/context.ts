@@ -15,7 +15,16 @@ import type { Entry } from './entry.ts';
 import type { Exec } from './exec.ts';
 import type { Container } from './model.ts';
 import type { ContainerOptions } from './options.ts';
-import type { ContainerNetworks, ContainerVolumes, HostFacts, ImageResolver, ProcessTable, RootFiles, SharedMemory } from './ports.ts';
+import type {
+  ContainerNetworks,
+  ContainerVolumes,
+  HostFacts,
+  ImageResolver,
+  Pins,
+  ProcessTable,
+  RootFiles,
+  SharedMemory,
+} from './ports.ts';
 import { ContainerRegistry } from './registry.ts';
 
 export interface ContainerDependencies {
@@ -27,6 +36,7 @@ export interface ContainerDependencies {
   readonly volumes: ContainerVolumes;
   readonly logs: LogStore;
   readonly files: RootFiles;
+  readonly pins: Pins;
   /** For work on files that clients ask for. */
   readonly fileWork: ContainerFiles;
   readonly decompress: Decompress;

@@ -69,10 +69,11 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreF
   const defer = (what: string, step: () => unknown): void => undo.defer(() => cleanUp(`${what} of container ${id}`, ctx.log, step));
   const runtime = runtimeOf(ctx, container);
   const userNamespace = userNamespaceOf(ctx, container);
+  using pins = new DisposableStack();
   defer('log', () => closeLog(ctx, entry, { removesLog: false }));
   const log = await openLog(ctx, entry, false, signal);
   failpoint('container.start.logged');
-  const preparing = prepare(ctx, container, userNamespace, defer, signal);
+  const preparing = prepare(ctx, container, userNamespace, pins, defer, signal);
   const creating = ctx.runtime.create(
     {
       id,
@@ -118,10 +119,11 @@ async function prepare(
   ctx: Context,
   container: Container,
   userNamespace: UserNamespace | undefined,
+  pins: DisposableStack,
   defer: Defer,
   signal: AbortSignal,
 ): Promise<Prepared> {
-  const [sandbox, root] = await both(joinNetwork(ctx, container, userNamespace, defer, signal), prepareRoot(ctx, container, defer));
+  const [sandbox, root] = await both(joinNetwork(ctx, container, userNamespace, defer, signal), prepareRoot(ctx, container, pins, defer));
   failpoint('container.start.prepared');
   signal.throwIfAborted();
   if (container.hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
@@ -223,7 +225,7 @@ interface PreparedRoot {
   readonly sources: ReadonlyMap<string, string>;
 }
 
-async function prepareRoot(ctx: Context, container: Container, defer: Defer): Promise<PreparedRoot> {
+async function prepareRoot(ctx: Context, container: Container, pins: DisposableStack, defer: Defer): Promise<PreparedRoot> {
   const { id, config, hostConfig } = container;
   defer('root', () => ctx.snapshots.unmount(id));
   const path = await ctx.snapshots.mount(id, { volatile: hostConfig.autoRemove });
@@ -234,7 +236,7 @@ async function prepareRoot(ctx: Context, container: Container, defer: Defer): Pr
   }
   if (container.mounts.length === 0) return { path, user, sources: new Map() };
   defer('mounts', () => unmountSources(ctx, container));
-  const sources = await mountSources(ctx, container);
+  const sources = await mountSources(ctx, container, pins);
   failpoint('container.start.volumes');
   return { path, user, sources };
 }

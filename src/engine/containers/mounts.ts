@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { failedPrecondition, invalidArgument, isErrno } from '#base/errors.ts';
+import { failedPrecondition, invalidArgument, isErrno, kindOf } from '#base/errors.ts';
 import type { ViewMount } from '#core/files.ts';
 import { type Context, publishAs } from './context.ts';
 import { acquireImage, mountImage, releaseImages, unmountImages } from './image-mounts.ts';
@@ -71,17 +71,20 @@ export async function fillVolumes(
 
 const isEmpty = (path: string): boolean => readdirSync(path).length === 0;
 
-/** Makes every mount's host side usable and says where it is, by destination. Parents come before what is mounted inside them. */
-export async function mountSources(ctx: Context, container: Container): Promise<Map<string, string>> {
+/** Makes every mount's host side usable and says where it is, by destination. What `pins` holds is needed until the container is made. Parents come before what is mounted inside them. */
+export async function mountSources(ctx: Context, container: Container, pins: DisposableStack): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
+  const pinned = (what: string, path: string, { subpath }: MountPoint): string => subpathOf(ctx, what, path, subpath, pins);
   for (const mount of container.mounts) {
     if (mount.type === 'bind') {
       sources.set(mount.destination, bindSource(container, mount));
       checkPropagation(ctx, mount);
     }
-    if (mount.type === 'volume') sources.set(mount.destination, await volumeSource(ctx, container, mount));
+    if (mount.type === 'volume') {
+      sources.set(mount.destination, pinned(`volume ${mount.name}`, await volumeSource(ctx, container, mount), mount));
+    }
     if (mount.type === 'image') {
-      sources.set(mount.destination, subpathOf(ctx, `image ${mount.source}`, await mountImage(ctx, container.id, mount), mount.subpath));
+      sources.set(mount.destination, pinned(`image ${mount.source}`, await mountImage(ctx, container.id, mount), mount));
     }
   }
   return sources;
@@ -151,13 +154,16 @@ async function volumeSource(ctx: Context, container: Container, mount: MountPoin
     propagation: mount.propagation,
     'read/write': String(mount.readWrite),
   });
-  return subpathOf(ctx, `volume ${mount.name}`, path, mount.subpath);
+  return path;
 }
 
-function subpathOf(ctx: Context, what: string, path: string, subpath: string): string {
+function subpathOf(ctx: Context, what: string, path: string, subpath: string, pins: DisposableStack): string {
   if (subpath === '') return path;
-  if (ctx.files.kindOf(path, subpath) === 'missing') throw invalidArgument(`${what} has no subpath "${subpath}": make it first`);
-  return ctx.files.resolve(path, subpath);
+  try {
+    return pins.use(ctx.pins.pin(path, subpath)).path;
+  } catch (err) {
+    throw kindOf(err) === 'NotFound' ? invalidArgument(`${what} has no subpath "${subpath}": make it first`, { cause: err }) : err;
+  }
 }
 
 /** The opposite of `mountSources`; what is not mounted is fine. */

@@ -143,6 +143,15 @@ export interface RootFiles {
   copyInto(root: string, path: string, hostDirectory: string, signal: AbortSignal): Promise<void>;
 }
 
+/** Files of roots that others may change while they are being mounted. */
+export interface Pins {
+  /**
+   * A second place for what a path inside the root means now, links resolved inside it: whoever can write in the root can no longer change what is meant.
+   * Rejects with NotFound. Disposing takes the place away; what was mounted from it stays.
+   */
+  pin(root: string, path: string): Disposable & { readonly path: string };
+}
+
 /** A /dev/shm on the host that several containers can have. */
 export interface SharedMemory {
   /** Mounts a tmpfs that everybody may write to, of this size, at a directory that it makes; whatever was mounted there goes. */

@@ -30,7 +30,7 @@ function readText(root: string, path: string, maxBytes: number): string | undefi
 }
 
 /** Undefined when there is no such file, or its name leads nowhere. */
-function openIfThere(rootFd: number, path: string, flags: number): number | undefined {
+export function openIfThere(rootFd: number, path: string, flags: number): number | undefined {
   try {
     return openInRoot(rootFd, path, flags);
   } catch (err) {

@@ -124,8 +124,7 @@ function monitorArgs(request: MonitorRequest): string[] {
   args.push('--full-attach', '--no-sync-log', '-l', request.logPath === undefined ? 'off' : `k8s-file:${request.logPath}`);
   if (request.logMaxBytes !== undefined) args.push('--log-size-max', String(request.logMaxBytes));
   for (const arg of runtime.args) args.push('--runtime-arg', arg);
-  if (request.restoreFrom === undefined) args.push('--no-new-keyring');
-  else args.push('--restore', request.restoreFrom, '--runtime-opt', '--file-locks');
+  if (request.restoreFrom !== undefined) args.push('--restore', request.restoreFrom, '--runtime-opt', '--file-locks');
   if (io.tty) args.push('-t');
   if (io.stdin) args.push('-i');
   if (io.keepStdinOpen) args.push('--leave-stdin-open');

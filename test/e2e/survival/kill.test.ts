@@ -246,6 +246,8 @@ async function checkFolders(daemon: TestDaemon): Promise<void> {
     'data/content/blobs/sha256',
     'run/containers',
     'run/netns',
+    'run/pins',
+    'run/userns',
     'run/exits',
   ].flatMap(path => [path, path.replace('/', `/${remappedRoot}/`)]);
   // What was removed is deleted in the background.

@@ -55,7 +55,10 @@ export const steps: readonly Step[] = [
           ExposedPorts: { '80/tcp': {} },
           HostConfig: {
             Binds: ['tour-vol:/data', 'tour-made:/etc'],
-            Mounts: [{ Type: 'image', Source: 'busybox', Target: '/image' }],
+            Mounts: [
+              { Type: 'image', Source: 'busybox', Target: '/image' },
+              { Type: 'image', Source: 'busybox', Target: '/part', ImageOptions: { Subpath: 'etc' } },
+            ],
             IpcMode: 'shareable',
             NetworkMode: 'tour-net',
             PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1' }] },
