@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'bun:test';
 import { registrySettings } from '#main/registry-settings.ts';
+import { Glob } from 'bun';
 import { projectRoot } from '#test/helpers/paths.ts';
 
 const read = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
@@ -40,4 +41,16 @@ test('docs/ARCHITECTURE.md has a row for every folder of src', () => {
 test('docs/registry.md has a row for every setting of the registry, with its flag', () => {
   const listed = [...read('docs/registry.md').matchAll(/^\| `([\w.]+)` \| (?:`--([\w-]+)`)? *\|/gm)].map(([, key, flag]) => [key, flag]);
   expect(listed).toEqual(registrySettings.filter(({ accepted }) => accepted === undefined).map(({ key, flag }) => [key, flag]));
+});
+
+test('every test that docs/security.md names exists', () => {
+  const files = new Map(
+    [...new Glob('{test,src}/**/*.test.ts').scanSync(projectRoot)].map(path => [path.split('/').at(-1) ?? '', read(path)]),
+  );
+  const named = [...read('docs/security.md').matchAll(/^\| .* \| `([\w-]+\.test\.ts)`: (.*) \|$/gm)];
+  expect(named.length).toBeGreaterThan(30);
+  const missing = named
+    .filter(([, file = '', title = '']) => files.get(file)?.includes(`'${title}'`) !== true)
+    .map(([, file, title]) => `${String(file)}: ${String(title)}`);
+  expect(missing).toEqual([]);
 });

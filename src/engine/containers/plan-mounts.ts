@@ -146,6 +146,7 @@ function planMount(request: MountRequest): PlannedMount {
     }
     case 'volume': {
       const options = request.volumeOptions;
+      if (request.source === '' && request.readOnly) throw fail('must not set ReadOnly mode when using anonymous volumes');
       if (request.source === '' && (options?.subpath ?? '') !== '') throw fail('must not set Subpath when using anonymous volumes');
       const subpath = checkedSubpath(type, options?.subpath ?? '');
       return {

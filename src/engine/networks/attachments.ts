@@ -126,11 +126,14 @@ export function checkStatic(network: Network, config: EndpointConfig): void {
     [config.ipv6Address, 6],
   ] as const) {
     if (text === undefined || text === '') continue;
+    if (parseIp(text)?.family !== family) throw invalidArgument(`invalid IPv${String(family)} address: ${text}`);
     if (network.predefined) throw invalidArgument('user specified IP address is supported on user defined networks only');
     if (!network.ipam.chosenByUser) {
       throw failedPrecondition('user specified IP address is supported only when connecting to networks with user configured subnets');
     }
-    if (parseIp(text)?.family !== family) throw invalidArgument(`invalid IPv${String(family)} address: ${text}`);
+  }
+  for (const text of config.linkLocalIps ?? []) {
+    if (parseIp(text) === undefined) throw invalidArgument(`invalid link-local IP address: ${text}`);
   }
 }
 
