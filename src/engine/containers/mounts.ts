@@ -96,6 +96,7 @@ export async function mountSources(ctx: Context, container: Container, pins: Dis
  */
 export async function viewMounts(ctx: Context, container: Container): Promise<{ readonly mounts: ViewMount[]; done(): Promise<void> }> {
   const mounts: ViewMount[] = [];
+  const pins = new DisposableStack();
   const add = (mount: MountPoint, source: string): void => {
     mounts.push({ source, destination: mount.destination, readOnly: !mount.readWrite });
   };
@@ -103,15 +104,16 @@ export async function viewMounts(ctx: Context, container: Container): Promise<{ 
     if (mount.type === 'bind') add(mount, mount.source);
     if (mount.type === 'volume') {
       const path = await ctx.volumes.mount(mount.name, container.id);
-      add(mount, subpathOf(ctx, `volume ${mount.name}`, path, mount.subpath));
+      add(mount, subpathOf(ctx, `volume ${mount.name}`, path, mount.subpath, pins));
     }
     if (mount.type === 'image') {
-      add(mount, subpathOf(ctx, `image ${mount.source}`, await mountImage(ctx, container.id, mount), mount.subpath));
+      add(mount, subpathOf(ctx, `image ${mount.source}`, await mountImage(ctx, container.id, mount), mount.subpath, pins));
     }
   }
   return {
     mounts: mounts.toSorted((a, b) => depthOf(a.destination) - depthOf(b.destination)),
     async done() {
+      pins.dispose();
       await unmountImages(ctx, container);
       for (const mount of container.mounts) if (mount.type === 'volume') await ctx.volumes.unmount(mount.name, container.id);
     },

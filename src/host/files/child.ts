@@ -70,7 +70,7 @@ function mountInView(root: string, { source, destination, readOnly }: ViewMount)
   const files = createRootFiles();
   const stats = statSync(source, { throwIfNoEntry: false });
   if (stats === undefined) return;
-  if (stats.isDirectory()) files.ensureDirectory(root, destination);
+  if (stats.isDirectory()) files.ensureDirectory(root, destination, { uid: 0, gid: 0 });
   else if (files.kindOf(root, destination) === 'missing') makeFile(root, destination);
   using rootFd = ownedFd(openRoot(root));
   using place = ownedFd(openInRoot(rootFd.fd, destination, pathOnly));
@@ -83,7 +83,7 @@ function mountInView(root: string, { source, destination, readOnly }: ViewMount)
 
 function makeFile(root: string, path: string): void {
   const files = createRootFiles();
-  files.ensureDirectory(root, dirname(path));
+  files.ensureDirectory(root, dirname(path), { uid: 0, gid: 0 });
   using rootFd = ownedFd(openRoot(root));
   using directory = ownedFd(openInRoot(rootFd.fd, dirname(path), constants.O_RDONLY | constants.O_DIRECTORY));
   closeSync(openSync(`/proc/self/fd/${String(directory.fd)}/${path.slice(path.lastIndexOf('/') + 1)}`, 'wx', 0o644));

@@ -178,10 +178,10 @@ class OverlaySnapshotter implements Snapshotter {
     using _held = await this.#locks.acquire(key);
     const hold = this.#holds.get(key);
     if (hold !== undefined) hold.isWanted = true;
-    return this.#attach(key, options);
+    return await this.#attach(key, options);
   }
 
-  #attach(key: string, options: { readonly volatile?: boolean }): string {
+  async #attach(key: string, options: { readonly volatile?: boolean }): Promise<string> {
     const { workDir, mergedDir, upperDir, lowerDirs } = this.paths(key);
     if (this.#mounted.has(key)) return mergedDir;
     const overlay = { lowerDirs, upperDir, workDir, volatile: options.volatile === true };
@@ -213,7 +213,7 @@ class OverlaySnapshotter implements Snapshotter {
   async hold(key: string): Promise<HeldSnapshot> {
     using _held = await this.#locks.acquire(key);
     const isWanted = this.#mounted.has(key);
-    const path = this.#attach(key, {});
+    const path = await this.#attach(key, {});
     const hold = this.#holds.get(key) ?? { count: 0, isWanted };
     this.#holds.set(key, hold);
     hold.count += 1;
