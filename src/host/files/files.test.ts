@@ -192,8 +192,11 @@ describeAsRoot('archive()', () => {
     let bytes = 0;
     for await (const chunk of tar) {
       bytes += chunk.length;
+      // What was read is garbage, which is not what is held.
+      if (bytes % (16 * 1024 * 1024) < chunk.length) Bun.gc(true);
       if (bytes > 256 * 1024 * 1024) break;
     }
+    Bun.gc(true);
     expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
   });
 

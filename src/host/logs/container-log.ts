@@ -98,15 +98,16 @@ export class ContainerLog {
     this.#pump.start(run);
   }
 
-  /** The run has ended. Resolves when everything can be read. */
+  /** The run has ended. Resolves when everything can be read that can be written to a file now: on a full disk the rest follows when there is room. */
   async end(): Promise<void> {
     this.#capture.end();
     this.#watcher?.[Symbol.dispose]();
     this.#watcher = undefined;
     if (this.#position === undefined) this.#capture.keepLimits(undefined);
     this.#pump?.endRun();
-    if (this.#driver === undefined) await this.finished();
-    else void this.finished();
+    if (this.#driver === undefined) await this.caughtUp();
+    const finished = this.finished();
+    if (this.#driver === undefined && this.#pump?.isFailing !== true) await finished;
   }
 
   /** The run has ended, and nobody is going to read what it wrote. A receiver still gets it. */

@@ -25,6 +25,8 @@ export function openSqliteRecords(path: string): RecordStore {
     delete: db.query('DELETE FROM records WHERE noun = $noun AND key = $key'),
     list: db.query('SELECT key, value FROM records WHERE noun = $noun ORDER BY seq'),
   };
+  // First of all: SQLite writes to its index through a mapping, and a block that cannot be had then is the end of this process (SIGBUS).
+  reserve(`${path}-shm`, indexBytes, 0);
   reserve(`${path}-wal`, walReserveBytes);
   reserve(path, growthReserveBytes);
   let depth = 0;
@@ -48,15 +50,18 @@ export function openSqliteRecords(path: string): RecordStore {
   };
 }
 
+/** Two pieces of the index, for 8,000 pages of the log. */
+const indexBytes = 64 * 1024;
 /** SQLite writes its log from the beginning again after every 4 MB. */
 const walReserveBytes = 5 * 1024 * 1024;
 const growthReserveBytes = 1024 * 1024;
 
-function reserve(path: string, bytes: number): void {
+/** From an offset on, or from the end. */
+function reserve(path: string, bytes: number, from?: number): void {
   try {
     const fd = openSync(path, 'r+');
     try {
-      reserveBlocks(fd, fstatSync(fd).size, bytes);
+      reserveBlocks(fd, from ?? fstatSync(fd).size, bytes);
     } finally {
       closeSync(fd);
     }

@@ -29,7 +29,7 @@ describe('pause', () => {
     const refused: readonly (readonly [string, number, string])[] = [
       ['pause', 409, 'is already paused'],
       ['start', 409, 'cannot start a paused container, try unpause instead'],
-      ['exec', 409, 'is paused, unpause the container first'],
+      ['exec', 409, 'is paused, unpause the container before exec'],
       ['attach?stream=1&stdout=1', 409, 'is paused, unpause the container before attach'],
     ];
     for (const [what, status, text] of refused) {
