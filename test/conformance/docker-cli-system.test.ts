@@ -73,10 +73,10 @@ describe('the docker command line about the system', () => {
     const script = 'head -c 54321 /dev/zero > /big; ln /big /again; ln -s big /link; rm /etc/passwd; head -c 777 /dev/zero > /data/x';
     await ok('run', '--name', 'sized', '-v', 'sized:/data', 'busybox', 'sh', '-c', script);
     const usage = await daemon().api.expect<{
-      Containers: { Names: string[]; SizeRw: number; SizeRootFs: number }[];
+      Containers: { Names: string[]; SizeRw?: number; SizeRootFs: number }[];
       Volumes: { Name: string; UsageData: { Size: number; RefCount: number } }[];
     }>('GET', '/system/df');
-    const sizes = Object.fromEntries(usage.Containers.map(({ Names, SizeRw }) => [Names[0], SizeRw]));
+    const sizes = Object.fromEntries(usage.Containers.map(({ Names, SizeRw = 0 }) => [Names[0], SizeRw]));
     expect(sizes).toEqual({ '/idle': 0, '/sized': 54_321 + 'big'.length });
     expect(usage.Volumes.map(({ Name, UsageData }) => [Name, UsageData])).toEqual([['sized', { Size: 777, RefCount: 1 }]]);
     const [upper, volume] = [
