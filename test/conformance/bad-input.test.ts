@@ -129,7 +129,7 @@ const refusedCalls: readonly (readonly [Method, string, number, string, (object 
   ['POST', '/containers/taken/kill?signal=NOPE', 400, 'nvalid signal: NOPE'],
   ['POST', '/containers/taken/stop?t=x', 400, 'strconv.Atoi: parsing "x": invalid syntax'],
   ['POST', '/containers/taken/rename?name=', 400, 'ame'],
-  ['POST', '/containers/taken/rename?name=a%20b', 400, 'Invalid container name (a b)'],
+  ['POST', '/containers/taken/rename?name=a%20b', 400, 'Invalid container name (/a b)'],
   ['POST', '/containers/taken/wait?condition=what', 400, 'what'],
   ['POST', '/containers/taken/resize?h=x&w=1', 400, 'invalid resize parameter h="x"'],
   ['GET', '/containers/taken/logs', 400, 'you must choose at least one stream'],
