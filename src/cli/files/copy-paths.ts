@@ -60,7 +60,8 @@ export function followedPath(path: string, target: string): { readonly path: str
 /** Rejects with what the system says about a path that is not there. */
 function systemError(call: string, path: string, err: unknown): Error {
   if (isErrno(err, 'ENOENT')) return new ExitError(1, `${call} ${path}: no such file or directory`, { cause: err });
-  if (isErrno(err, 'ENOTDIR')) return new ExitError(1, `${call} ${path}: not a directory`, { cause: err });
+  // The stock command line finds this while it follows links, and says no more.
+  if (isErrno(err, 'ENOTDIR')) return new ExitError(1, 'not a directory', { cause: err });
   if (isErrno(err, 'EACCES')) return new ExitError(1, `${call} ${path}: permission denied`, { cause: err });
   return err instanceof Error ? err : new Error(messageOf(err));
 }
@@ -77,7 +78,6 @@ function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch (err) {
-    if (isErrno(err, 'ENOTDIR')) throw new ExitError(1, 'not a directory', { cause: err });
     throw systemError('lstat', firstMissing(path), err);
   }
 }
