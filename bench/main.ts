@@ -55,7 +55,7 @@ if (options.inside) await $`ip link set lo up && ip address add 198.51.100.1/32 
 
 await baseImage('debian');
 await using stack = new AsyncDisposableStack();
-const daemon = stack.use(await startDaemon({ args: ['--insecure-registry', '127.0.0.0/8'] }));
+const daemon = stack.use(await startDaemon({ args: ['--insecure-registry', '127.0.0.0/8'], execRootInRun: options.inside }));
 const docker = await dockerTarget();
 const targets: readonly Target[] = [berthTarget(daemon), docker];
 const context: Context = { hostAddress: hostAddress(), berthHost: daemon.host };
@@ -124,7 +124,7 @@ function berthTarget(berth: TestDaemon): Target {
 
 async function dockerTarget(): Promise<Target> {
   if (options.vs === undefined) {
-    const dockerd = stack.use(await startDockerd({ shareNamespaces: true }));
+    const dockerd = stack.use(await startDockerd({ shareNamespaces: true, execRootInRun: options.inside }));
     return { name: 'docker', host: dockerd.host, processes: () => processesOf(dockerd.pid, dockerd.folder) };
   }
   const target: Target = {

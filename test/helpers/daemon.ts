@@ -21,6 +21,8 @@ export interface DaemonOptions {
   readonly comparesMachine?: boolean;
   /** Folder below its roots where a daemon with user namespaces keeps everything. */
   readonly remappedRoot?: string;
+  /** Keep what belongs to this boot below /run, as a daemon does unless told otherwise: for measurements, in mount namespaces with a /run of their own. */
+  readonly execRootInRun?: boolean;
   /** Folder of the data root; default: in the daemon's own temporary folder. */
   readonly dataRoot?: string;
 }
@@ -66,7 +68,7 @@ export class TestDaemon implements AsyncDisposable {
   constructor(folder: string, options: DaemonOptions, before: MachineState | undefined) {
     this.folder = folder;
     this.dataRoot = options.dataRoot ?? join(folder, 'data');
-    this.execRoot = join(folder, 'run');
+    this.execRoot = options.execRootInRun === true ? `/run${folder}` : join(folder, 'run');
     this.socketPath = foreignHost?.replace('unix://', '') ?? join(folder, 'berth.sock');
     this.api = new ApiClient(this.socketPath, process.env.BERTH_TEST_API);
     this.#options = options;

@@ -15,6 +15,8 @@ export interface DockerdOptions {
   readonly busybox?: boolean;
   /** Stay in the caller's network and mount namespaces, which then have to be thrown away by the caller. Default: false. */
   readonly shareNamespaces?: boolean;
+  /** See the same option of our daemon. */
+  readonly execRootInRun?: boolean;
 }
 
 /**
@@ -56,10 +58,18 @@ export class Dockerd implements AsyncDisposable {
     return this.#child?.pid ?? 0;
   }
 
-  async start({ args = [], shareNamespaces = false }: DockerdOptions): Promise<void> {
+  async start({ args = [], shareNamespaces = false, execRootInRun = false }: DockerdOptions): Promise<void> {
     const bin = [cached('docker/usr/sbin'), cached('docker/usr/bin')];
     const command = [
-      ...['dockerd', '--data-root', join(this.folder, 'data'), '--exec-root', join(this.folder, 'run'), '-H', this.host],
+      ...[
+        'dockerd',
+        '--data-root',
+        join(this.folder, 'data'),
+        '--exec-root',
+        execRootInRun ? `/run${this.folder}` : join(this.folder, 'run'),
+        '-H',
+        this.host,
+      ],
       ...['--pidfile', join(this.folder, 'pid'), '--bip', '10.77.0.1/24', '--cgroup-parent', `/${this.#cgroup}`],
       ...['--init-path', '/usr/bin/tini-static', '--insecure-registry', '127.0.0.0/8', ...args],
     ];
