@@ -68,8 +68,9 @@ Docker's. "at most" is the bound the project has set itself.
 ${table(report.rows)}
 
 Memory is the proportional set size (\`smaps_rollup\`) of the daemon, its helpers and the monitors of its containers; what runs in the containers is
-not counted. Per container is the growth for 20, of a daemon that has had 20 before, each ten seconds after its last work; what the collector of Berth's
-daemon has left at that moment makes single readings differ (0.1 to 0.9 MB). Both daemons run in network and mount namespaces made for the measurement, what belongs to this boot on a tmpfs as below /run, unless \`--vs\` names a daemon that was running already.
+not counted. Each figure is the lowest of ten readings, one a second, that begin ten seconds after the last work: pages of programs come and go in between.
+Per container is the growth for 20, of a daemon that has had 20 before, in several rounds. Both daemons run in network and mount namespaces made for the
+measurement, what belongs to this boot on a tmpfs as below /run, unless \`--vs\` names a daemon that was running already.
 "run --rm" starts \`true\` in a busybox image; the image of load, save, push and pull is Debian 12 (minbase, about 80 MB) and the registry is Debian's
 docker-registry on the loopback interface. Berth's own registry has a page of its own: [performance-registry.md](performance-registry.md).
 `;
