@@ -40,6 +40,8 @@ if (unknown.length > 0) {
 const reports = await mkdtemp('/tmp/berth-reports-');
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
+/** What failed, each with its reason: printed again at the end, where it is found without scrolling. */
+const failures: string[] = [];
 const before = await machineState();
 let began = performance.now();
 
@@ -56,6 +58,7 @@ if (built.failed === 0) {
 await rm(reports, { recursive: true, force: true });
 
 console.log('');
+for (const failure of failures) console.log(failure);
 for (const line of lines) console.log(line);
 console.log(`${String(total.passed)} passed, ${String(total.failed)} failed, ${String(total.skipped)} skipped`);
 process.exit(total.failed === 0 ? 0 : 1);
@@ -73,18 +76,40 @@ async function runSuite(name: string, path: string): Promise<Counts> {
   const command = [bun, 'test', `./${path}`, '--timeout', '120000', '--reporter=junit', `--reporter-outfile=${report}`];
   const run = Bun.spawn(command, {
     cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'inherit', 'pipe'],
     env: {
       ...process.env,
       BERTH_TEST_BINARY: process.env.BERTH_TEST_BINARY ?? 'dist/berth',
       BERTH_TEST_ALONE: process.env.BERTH_TEST_ALONE ?? '1',
     },
   });
+  await passOn(name, run.stderr);
   const exitCode = await run.exited;
   const counts = await countsOf(report);
   // A test file that does not even load, or a hook that fails, shows in the exit code only.
   if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
+}
+
+/** Prints what a run of tests prints, and keeps its failures. */
+async function passOn(suite: string, output: ReadableStream<Uint8Array>): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  let reason = '';
+  let summed = false;
+  const look = (line: string): void => {
+    // Bun repeats all failures after the last test.
+    summed ||= / tests? failed:$/.test(line);
+    if (line.startsWith('error: ')) reason ||= line;
+    if (line.startsWith('(fail) ') && !summed) failures.push(`${suite}: ${line}${reason === '' ? '' : `\n  ${reason}`}`);
+    if (/^\((pass|fail|skip)\) /.test(line)) reason = '';
+  };
+  for await (const bytes of output) {
+    process.stdout.write(bytes);
+    const read = (rest + decoder.decode(bytes, { stream: true })).split('\n');
+    rest = read.pop() ?? '';
+    for (const line of read) look(line);
+  }
 }
 
 async function countsOf(report: string): Promise<Counts> {
@@ -99,6 +124,8 @@ async function countsOf(report: string): Promise<Counts> {
 async function compareWithBefore(): Promise<Counts> {
   const differences = compareMachines(before, await machineState());
   for (const line of differences) console.log(`the machine is not as before: ${line}`);
+  if (differences.length > 0)
+    failures.push(`machine: ${String(differences.length)} differences, such as ${differences.slice(0, 4).join('; ')}`);
   return differences.length === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
 }
 
