@@ -107,7 +107,8 @@ export class Dockerd implements AsyncDisposable {
       const all = (await this.docker(['ps', '-aq'])).stdout.split('\n').filter(Boolean);
       if (all.length > 0) await this.docker(['rm', '-fv', ...all]);
       // It may see hierarchies that have been unmounted elsewhere since it started: only in its own mounts are they in reach.
-      await run(['nsenter', `--mount=/proc/${String(this.pid)}/ns/mnt`, 'sh', '-c', `rmdir /sys/fs/cgroup/*/${this.#cgroup}`]);
+      const removeGroups = `find /sys/fs/cgroup/*/${this.#cgroup} -depth -type d -exec rmdir {} +`;
+      await run(['nsenter', `--mount=/proc/${String(this.pid)}/ns/mnt`, 'sh', '-c', removeGroups]);
       this.#child.kill('SIGTERM');
       await Promise.race([this.#child.exited, Bun.sleep(20_000)]);
       this.#child.kill('SIGKILL');
@@ -120,13 +121,19 @@ export class Dockerd implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 
+  /** Its own group and what it made below, such as the one of its builds, in every hierarchy. */
   #removeCgroups(): void {
-    for (const hierarchy of ['', ...readdirSync('/sys/fs/cgroup')]) {
-      try {
-        rmdirSync(join('/sys/fs/cgroup', hierarchy, this.#cgroup));
-      } catch {
-        // This hierarchy has no such group.
-      }
-    }
+    for (const hierarchy of ['', ...readdirSync('/sys/fs/cgroup')]) removeTree(join('/sys/fs/cgroup', hierarchy, this.#cgroup));
+  }
+}
+
+/** Removes a cgroup and those below it. One that is not there, or still in use, is left. */
+function removeTree(group: string): void {
+  if (!existsSync(group)) return;
+  for (const entry of readdirSync(group, { withFileTypes: true })) if (entry.isDirectory()) removeTree(join(group, entry.name));
+  try {
+    rmdirSync(group);
+  } catch {
+    // In use: the comparison of the machine names it.
   }
 }

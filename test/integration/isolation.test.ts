@@ -77,12 +77,13 @@ for name, number in ${JSON.stringify(Object.entries(calls))}:
     ctypes.set_errno(0)
     libc.syscall(*number, *([0] * (7 - len(number))))
     print(name, {1: 'EPERM', 38: 'ENOSYS'}.get(ctypes.get_errno(), 'allowed'))`;
-  const daemon = sharedDaemon({ comparesMachine: false });
   let docker: Dockerd;
   beforeAll(async () => {
     docker = await startDockerd();
   }, 60_000);
   afterAll(async () => await docker?.[Symbol.asyncDispose](), 60_000);
+  // After dockerd, which would put groups into the controllers that the daemon mounts, and so keep them mounted after it.
+  const daemon = sharedDaemon({ comparesMachine: false });
 
   test.each([[[]], [['--cap-add', 'SYS_ADMIN']], [['--cap-add', 'SYS_PTRACE']], [['-u', '1000']]])(
     'verdicts with %p are those of dockerd',
