@@ -79,52 +79,6 @@ export interface PullProgress {
   readonly total?: number;
 }
 
-/** Runs the processes of `RUN`. */
-export interface StepRunner {
-  /**
-   * Runs a process to its end; nothing of it stays but what it did in its root. When the signal aborts, the process is ended and this rejects with the
-   * signal's reason. Rejects with FailedPrecondition when it cannot start.
-   */
-  run(step: Step, onOutput: OnOutput, signal: AbortSignal): Promise<{ readonly exitCode: number; readonly oomKilled: boolean }>;
-  /** The numbers that `user[:group]` stands for in a mounted root. */
-  owner(rootPath: string, text: string): { readonly uid: number; readonly gid: number };
-}
-
-export type OnOutput = (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void | Promise<void>;
-
-export interface Step {
-  readonly id: string;
-  readonly rootPath: string;
-  readonly args: readonly string[];
-  readonly env: readonly string[];
-  readonly cwd: string;
-  readonly user: string;
-  readonly hostname: string;
-  readonly network: string;
-  readonly insecure: boolean;
-  readonly mounts: readonly StepMount[];
-  readonly limits: StepLimits;
-}
-
-export type StepMount =
-  | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readOnly: boolean }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number };
-
-/** 0 and empty texts: no limit of its own. */
-export interface StepLimits {
-  readonly memoryBytes: number;
-  readonly memorySwapBytes: number;
-  readonly cpuShares: number;
-  readonly cpuPeriod: number;
-  readonly cpuQuota: number;
-  readonly cpusetCpus: string;
-  readonly cpusetMems: string;
-  readonly cgroupParent: string;
-  readonly shmSizeBytes: number;
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
-  readonly extraHosts: readonly string[];
-}
-
 /** Brings things here that are neither files of the context nor images. */
 export interface RemoteSources {
   /**

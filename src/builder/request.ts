@@ -1,7 +1,8 @@
 import type { RegistryAuth } from '#core/registry.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
-import type { ClientSecrets, StepLimits } from './ports.ts';
+import type { BuildStepLimits } from '#core/build-steps.ts';
+import type { ClientSecrets } from './ports.ts';
 
 /** What is to be built. */
 export interface BuildRequest {
@@ -23,7 +24,7 @@ export interface BuildRequest {
   readonly pull: boolean;
   /** For steps that do not say: `default`, `none`, `host`, or a network. */
   readonly network: string;
-  readonly limits: StepLimits;
+  readonly limits: BuildStepLimits;
   readonly hostname: string;
   /** What steps may ask for. */
   readonly entitlements: ReadonlySet<Entitlement>;

@@ -14,7 +14,7 @@ import { parseDockerfile } from './dockerfile/parse.ts';
 import { planStages } from './dockerfile/stages.ts';
 import type { BuildObserver, BuildRequest } from './request.ts';
 import { Build, imageConfigOf } from './solver/build.ts';
-import { type BuilderContext, BuildSession } from './solver/session.ts';
+import { type BuilderContext, BuildSession, passableMode } from './solver/session.ts';
 
 export interface BuildServiceOptions extends Omit<BuilderContext, 'cacheMounts' | 'flights' | 'turns' | 'workDir' | 'secretsDir'> {
   readonly records: RecordStore;
@@ -106,11 +106,13 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     },
     async recover() {
       const known = new Set(context.cacheMounts.list().map(({ name }) => name));
-      await mkdir(cachesDir, { recursive: true, mode: 0o700 });
+      const mode = passableMode(context.steps.idMap);
+      await mkdir(cachesDir, { recursive: true, mode });
       const unknown = (await readdir(cachesDir)).filter(name => !known.has(name));
       for (const name of unknown) await rm(join(cachesDir, name), { recursive: true, force: true });
       await rm(options.secretsDir, { recursive: true, force: true });
-      await mkdir(options.secretsDir, { recursive: true, mode: 0o700 });
+      await mkdir(options.secretsDir, { recursive: true, mode });
+      await mkdir(workDir, { recursive: true, mode });
       const left = await context.files.clear(workDir);
       return left === 0 ? [] : [`removed the files of ${String(left)} unfinished builds`];
     },

@@ -1,4 +1,5 @@
 import type { ContentInfo } from './content.ts';
+import type { IdMap } from './id-map.ts';
 
 /** Files that an instruction takes from one tree: the build context, another stage, an image. */
 export interface FileSource {
@@ -30,6 +31,8 @@ export interface FileTarget {
 export interface LayerFiles {
   readonly upperDir: string;
   readonly lowerDirs: readonly string[];
+  /** How the owners in the upper directory are mapped; those below it are the container's own. */
+  readonly idMap?: IdMap | undefined;
   /** Where the tar goes. */
   readonly tarPath: string;
   /** Later times become this one (seconds since 1970). */
@@ -62,6 +65,8 @@ export interface BuildFiles {
   kindOf(root: string, path: string): 'directory' | 'other' | 'missing';
   /** Shows a directory in another place where it can be written to; what is written goes when it is disposed. */
   scratchOver(directory: string, workDir: string): Promise<ScratchCopy>;
+  /** Shows a directory or file of the host in another place, with its owners as steps with mapped ids have them; as they are where the kernel cannot. */
+  showMapped(source: string, workDir: string): Promise<ScratchCopy>;
   /** Unmounts and removes what is in a directory, and makes it where it is missing. Returns how many things that were. */
   clear(directory: string): Promise<number>;
   /** Bytes of the files in a directory. */

@@ -1,11 +1,15 @@
-/** Where the files of a container are to be found. */
-export type FilesView =
-  /** What the process itself sees: everything that is mounted for it, temporary file systems included. */
+import type { IdMap } from './id-map.ts';
+
+/** Where the files of a container are to be found. With a map of ids, archives speak of owners as the container sees them. */
+export type FilesView = {
+  readonly idMap?: IdMap | undefined;
+} /** What the process itself sees: everything that is mounted for it, temporary file systems included. */ & (
   | { readonly kind: 'running'; readonly containerId: string; readonly pid: number }
   /** A root with these mounts on it, which only the view has. */
   | { readonly kind: 'stopped'; readonly root: string; readonly mounts: readonly ViewMount[] }
   /** A root and nothing that is mounted on it. */
-  | { readonly kind: 'root'; readonly root: string };
+  | { readonly kind: 'root'; readonly root: string }
+);
 
 export interface ViewMount {
   /** A directory or file of the host. */
@@ -41,6 +45,8 @@ export interface ExtractOptions {
 /** A writable layer and what is below it. */
 export interface WritableLayer {
   readonly upperDir: string;
+  /** How the owners in the writable layer are mapped; those in the layers below are the container's own. */
+  readonly idMap?: IdMap | undefined;
   /** Uppermost first. */
   readonly lowerDirs: readonly string[];
 }

@@ -34,6 +34,8 @@ export interface BuilderParts {
   readonly containers: Pick<ContainerService, 'networkNamespaceOf'>;
   readonly host: HostFacts;
   readonly options: ContainerOptions;
+  /** A user namespace that maps ids as those of containers are. */
+  readonly userNamespaceFd: number | undefined;
   /** How much the cache may keep; see DaemonOptions. */
   keeps(): number | 'default' | 'all';
   readonly events: EventPublisher;
@@ -47,7 +49,7 @@ const fewestSteps = 4;
 export function openBuilder(parts: BuilderParts): BuildService & AsyncDisposable {
   const { dataRoot, execRoot, records, cache, images, snapshots, runtime, networks, containers, host, options, keeps, events, log } = parts;
   const dataDir = join(dataRoot, 'build');
-  const files = createBuildFiles(Math.max(2, cpus().length));
+  const files = createBuildFiles(Math.max(2, cpus().length), parts.userNamespaceFd);
   const builds = createBuildService({
     records,
     cache,

@@ -189,6 +189,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
       containers,
       host,
       options: settings,
+      userNamespaceFd: owners?.namespaceFd,
       keeps: () => options().buildCacheKeeps,
       events,
       log,

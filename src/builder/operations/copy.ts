@@ -11,6 +11,8 @@ import type { BuildSession } from '../solver/session.ts';
 /** The tree that an instruction takes files from. */
 export interface SourceTree {
   readonly root: string;
+  /** The chain of layers that it shows; undefined: it is a directory of the host. */
+  readonly chain?: ChainId | undefined;
   /** Files of the context belong to root, those of stages and images to whom they belonged there. */
   readonly keepOwners: boolean;
 }
@@ -40,6 +42,7 @@ export async function prepareCopy(
     },
     description: operation.title,
     isLinked: link,
+    isProcess: false,
     async perform({ rootPath }, _tell, signal) {
       const owner = ownerNow ?? (chown === undefined ? undefined : steps.owner(rootPath, chown));
       await files.copy(sources, { root: rootPath, path: destination, owner, mode: chmod }, signal);

@@ -2,12 +2,13 @@ import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { failedPrecondition, invalidArgument, notFound, permissionDenied } from '#base/errors.ts';
 import type { FileSource } from '#core/build-files.ts';
+import { hostOwner, rootOwner } from '#core/id-map.ts';
 import type { BindMount, CacheMount, Mount, SecretMount } from '../dockerfile/instructions.ts';
 import type { RunOperation } from '../dockerfile/operations.ts';
 import { proxyEnvironment } from '../dockerfile/platform-args.ts';
 import { StepFailed } from '../errors.ts';
-import type { StepMount } from '../ports.ts';
-import type { BuildSession } from '../solver/session.ts';
+import type { BuildStepMount } from '#core/build-steps.ts';
+import { type BuildSession, passableMode } from '../solver/session.ts';
 import type { PreparedWork } from '../solver/perform.ts';
 import type { SourceTree } from './copy.ts';
 
@@ -25,6 +26,7 @@ export async function prepareRun(session: BuildSession, operation: RunOperation,
     identity: { run: args, env, cwd, user, script: script ?? null, network, security, mounts, ulimits, shmSizeBytes, extraHosts },
     description: operation.title,
     isLinked: false,
+    isProcess: true,
     async perform({ id, rootPath }, tell, signal) {
       await using prepared = await prepareMounts(session, operation, id, treeOf, signal);
       tell({ kind: 'process', id });
@@ -67,14 +69,28 @@ async function identityOf(session: BuildSession, mount: Mount, treeOf: TreeOf): 
 }
 
 async function bindSource(mount: BindMount | CacheMount, treeOf: TreeOf): Promise<FileSource> {
+  return sourceIn(await existing(mount, treeOf), mount);
+}
+
+async function existing(mount: BindMount | CacheMount, treeOf: TreeOf): Promise<SourceTree> {
   const tree = await treeOf(mount.from);
   if (tree === undefined) throw invalidArgument(`cannot mount ${JSON.stringify(mount.source)}: there is no build context`);
+  return tree;
+}
+
+/** The same tree with the owners that steps have on the host. */
+async function mappedTree(session: BuildSession, tree: SourceTree): Promise<SourceTree> {
+  if (session.context.steps.idMap === undefined || tree.chain === undefined) return tree;
+  return { ...tree, root: await session.view(tree.chain, { mapped: true }) };
+}
+
+function sourceIn({ root }: SourceTree, mount: BindMount | CacheMount): FileSource {
   const pattern = mount.source.replace(/[*?[\\]/g, '\\$&');
-  return { ...tree, keepOwners: true, pattern, parents: false, excludes: [], unpack: false };
+  return { root, keepOwners: true, pattern, parents: false, excludes: [], unpack: false };
 }
 
 interface PreparedMounts extends AsyncDisposable {
-  readonly mounts: readonly StepMount[];
+  readonly mounts: readonly BuildStepMount[];
   readonly env: readonly string[];
 }
 
@@ -86,7 +102,7 @@ async function prepareMounts(
   signal: AbortSignal,
 ): Promise<PreparedMounts> {
   await using made = new AsyncDisposableStack();
-  const mounts: StepMount[] = [];
+  const mounts: BuildStepMount[] = [];
   const env: string[] = [];
   const secretsDir = join(session.context.secretsDir, id);
   made.defer(() => rm(secretsDir, { recursive: true, force: true }));
@@ -103,16 +119,20 @@ async function prepareMounts(
     made.defer(() => rm(dirname(source), { recursive: true, force: true }));
     await writeFile(source, content);
     await chmod(source, 0o755);
+    const { uid, gid } = rootOwner(session.context.steps.idMap);
+    await chown(source, uid, gid);
     mounts.push({ type: 'bind', source, target: path, readOnly: true });
   }
   const held = made.move();
   return { mounts, env, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
-async function bindMount(session: BuildSession, mount: BindMount, treeOf: TreeOf, made: AsyncDisposableStack): Promise<StepMount> {
-  const { files, workDir } = session.context;
-  const { root } = await bindSource(mount, treeOf);
-  const source = files.resolve(root, mount.source);
+async function bindMount(session: BuildSession, mount: BindMount, treeOf: TreeOf, made: AsyncDisposableStack): Promise<BuildStepMount> {
+  const { files, workDir, steps } = session.context;
+  const { root, chain } = await mappedTree(session, await existing(mount, treeOf));
+  const found = files.resolve(root, mount.source);
+  // Directories of the host have owners of the host.
+  const source = steps.idMap === undefined || chain !== undefined ? found : made.use(await files.showMapped(found, workDir)).path;
   if (mount.readOnly || files.kindOf(root, mount.source) !== 'directory')
     return { type: 'bind', source, target: mount.target, readOnly: mount.readOnly };
   const scratch = made.use(await files.scratchOver(source, workDir));
@@ -125,16 +145,17 @@ async function cacheMount(
   treeOf: TreeOf,
   made: AsyncDisposableStack,
   signal: AbortSignal,
-): Promise<StepMount> {
-  const { files, cacheMounts } = session.context;
+): Promise<BuildStepMount> {
+  const { files, cacheMounts, steps } = session.context;
   const namespace = session.request.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS') ?? '';
   const acquired = made.use(await cacheMounts.acquire(namespace === '' ? mount.id : `${namespace}/${mount.id}`, mount.sharing, signal));
-  const owner = { uid: mount.uid, gid: mount.gid };
+  // The directories of one daemon are for one way to map ids.
+  const owner = hostOwner(steps.idMap, { uid: mount.uid, gid: mount.gid });
   if (acquired.isNew) {
     await chmod(acquired.path, mount.mode);
-    await chown(acquired.path, mount.uid, mount.gid);
+    await chown(acquired.path, owner.uid, owner.gid);
     if (mount.from !== undefined) {
-      const source = await bindSource(mount, treeOf);
+      const source = sourceIn(await mappedTree(session, await existing(mount, treeOf)), mount);
       await files.copy([source], { root: acquired.path, path: '/', owner: undefined, mode: undefined }, signal);
     }
   }
@@ -147,7 +168,7 @@ async function secretMount(
   session: BuildSession,
   mount: SecretMount,
   directory: string,
-  into: { readonly mounts: StepMount[]; readonly env: string[] },
+  into: { readonly mounts: BuildStepMount[]; readonly env: string[] },
   signal: AbortSignal,
 ): Promise<void> {
   const value = await session.request.secrets.secret(mount.id, signal);
@@ -157,10 +178,12 @@ async function secretMount(
   }
   if (mount.env !== undefined) into.env.push(`${mount.env}=${new TextDecoder().decode(value)}`);
   if (mount.target === undefined) return;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const { idMap } = session.context.steps;
+  await mkdir(directory, { recursive: true, mode: passableMode(idMap) });
   const source = join(directory, String(into.mounts.length));
   await writeFile(source, value, { mode: 0o600 });
-  await chown(source, mount.uid, mount.gid);
+  const { uid, gid } = hostOwner(idMap, { uid: mount.uid, gid: mount.gid });
+  await chown(source, uid, gid);
   await chmod(source, mount.mode);
   into.mounts.push({ type: 'bind', source, target: mount.target, readOnly: true });
 }

@@ -9,6 +9,7 @@ export function prepareWorkdir(session: BuildSession, operation: WorkdirOperatio
     identity: { workdir: operation.path, user: operation.user },
     description: operation.title,
     isLinked: false,
+    isProcess: false,
     async perform({ rootPath }, _tell, signal) {
       if (files.kindOf(rootPath, operation.path) === 'directory') return;
       const owner = operation.user === '' ? undefined : steps.owner(rootPath, operation.user);

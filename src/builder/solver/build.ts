@@ -246,14 +246,19 @@ export class Build {
     if (source.kind === 'scratch') return { root: await this.#session.view(undefined), keepOwners: true };
     if (source.kind === 'stage') {
       const { layers } = await this.#stage(source.index);
-      return { root: await this.#session.view(layers.at(-1)?.chainId), keepOwners: true };
+      return await this.#treeOf(layers);
     }
     const context = source.kind === 'context' ? request.namedContexts.get(source.name) : undefined;
     if (context?.kind === 'directory') return { root: context.path, keepOwners: false };
     const [step] = this.#steps.get(planned.stage.index) ?? [];
     if (step === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
     const image = await this.#image(context?.reference ?? source.name, this.#session.platform, step);
-    return { root: await this.#session.view(image.layers.at(-1)?.chainId), keepOwners: true };
+    return await this.#treeOf(image.layers);
+  }
+
+  async #treeOf(layers: readonly Layer[]): Promise<SourceTree> {
+    const chain = layers.at(-1)?.chainId;
+    return { root: await this.#session.view(chain), chain, keepOwners: true };
   }
 
   #idOf(result: StageResult): string {

@@ -16,6 +16,8 @@ export interface PreparedWork {
   readonly description: string;
   /** Whether the work is done on an empty root and its layer then put on the others. */
   readonly isLinked: boolean;
+  /** Whether a process does the work: where ids of steps are mapped, its root shows owners as the host knows them. */
+  readonly isProcess: boolean;
   /** Does the work on a mounted root. `id` names it. */
   perform(work: { readonly id: string; readonly rootPath: string }, tell: (event: StepEvent) => void, signal: AbortSignal): Promise<void>;
 }
@@ -107,7 +109,8 @@ async function perform(
   const id = newId();
   await using undo = new AsyncDisposableStack();
   undo.defer(() => cleanUp(`root of build step ${id}`, log, () => snapshots.remove(id)));
-  await snapshots.prepare(id, below);
+  await snapshots.prepare(id, below, { mapped: work.isProcess && context.steps.idMap !== undefined });
+  const idMap = snapshots.idMapOf(id);
   const { upperDir, lowerDirs } = snapshots.paths(id);
   // On an empty root nothing has to be merged, and overlay would mark new directories as complete.
   const rootPath = work.isLinked ? upperDir : await snapshots.mount(id, { volatile: true });
@@ -116,13 +119,16 @@ async function perform(
   failpoint('build.step.performed');
   await using file = await workspace.file();
   const latestSeconds = session.epoch;
-  const packed = await files.pack({ upperDir, lowerDirs: work.isLinked ? [] : lowerDirs, tarPath: file.path, latestSeconds }, signal);
+  const packed = await files.pack(
+    { upperDir, lowerDirs: work.isLinked ? [] : lowerDirs, idMap, tarPath: file.path, latestSeconds },
+    signal,
+  );
   failpoint('build.step.packed');
   signal.throwIfAborted();
   const common = { description: work.description, parentChain: below ?? null, sizeBytes: packed.sizeBytes };
   if (packed.isEmpty) return cache.put(key, { ...common, layer: null, sizeBytes: 0 });
-  // What is on disk has to be what the tar says: with other times, or in another place, it is unpacked anew.
-  const isUnpacked = work.isLinked || latestSeconds !== undefined;
+  // What is on disk has to be what the tar says: with other times or owners, or in another place, it is unpacked anew.
+  const isUnpacked = work.isLinked || latestSeconds !== undefined || idMap !== undefined;
   const layer = isUnpacked
     ? await workspace.stack(file, packed.blob, parent, signal)
     : await workspace.commit({ writableKey: id, file, blob: packed.blob, sizeBytes: packed.sizeBytes }, parent);

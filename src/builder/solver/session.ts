@@ -6,19 +6,21 @@ import type { Logger } from '#base/log.ts';
 import type { Semaphore } from '#base/semaphore.ts';
 import type { SharedWork } from '#base/shared-work.ts';
 import type { BuildFiles } from '#core/build-files.ts';
+import type { BuildStepRunner } from '#core/build-steps.ts';
+import type { IdMap } from '#core/id-map.ts';
 import type { ChainId, Snapshotter } from '#core/snapshots.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { BuildCache, CacheRecord } from '../cache/build-cache.ts';
 import type { CacheMounts } from '../cache/cache-mounts.ts';
-import type { BuildImages, BuildWorkspace, RemoteSources, StepRunner } from '../ports.ts';
+import type { BuildImages, BuildWorkspace, RemoteSources } from '../ports.ts';
 import type { BuildRequest } from '../request.ts';
 
 /** What all builds share. */
 export interface BuilderContext {
   readonly images: BuildImages;
-  readonly snapshots: Pick<Snapshotter, 'prepare' | 'mount' | 'remove' | 'paths'>;
+  readonly snapshots: Pick<Snapshotter, 'prepare' | 'mount' | 'remove' | 'paths' | 'idMapOf'>;
   readonly files: BuildFiles;
-  readonly steps: StepRunner;
+  readonly steps: BuildStepRunner;
   readonly remotes: RemoteSources;
   readonly cache: BuildCache;
   readonly cacheMounts: CacheMounts;
@@ -38,6 +40,9 @@ export interface BuilderContext {
 export type StepEvent =
   | { readonly kind: 'process'; readonly id: string }
   | { readonly kind: 'output'; readonly stream: 'stdout' | 'stderr'; readonly chunk: Uint8Array };
+
+/** Root of a step whose ids are mapped passes through on its way to what it may read. The data root, above it, lets nobody else in. */
+export const passableMode = (idMap: IdMap | undefined): number => (idMap === undefined ? 0o700 : 0o711);
 
 /** One build under way: what it holds goes when it is disposed. */
 export class BuildSession implements AsyncDisposable {
@@ -67,19 +72,20 @@ export class BuildSession implements AsyncDisposable {
     this.#failed.abort(err);
   }
 
-  /** A directory of the host that shows a chain of layers; for reading only. */
-  view(chain: ChainId | undefined): Promise<string> {
-    const known = this.#views.get(chain ?? '');
+  /** A directory of the host that shows a chain of layers; for reading only. `mapped`: with the owners that steps have on the host. */
+  view(chain: ChainId | undefined, options: { readonly mapped: boolean } = { mapped: false }): Promise<string> {
+    const name = `${String(options.mapped)} ${chain ?? ''}`;
+    const known = this.#views.get(name);
     if (known !== undefined) return known;
-    const view = this.#mountView(chain);
-    this.#views.set(chain ?? '', view);
+    const view = this.#mountView(chain, options);
+    this.#views.set(name, view);
     return view;
   }
 
-  async #mountView(chain: ChainId | undefined): Promise<string> {
+  async #mountView(chain: ChainId | undefined, options: { readonly mapped: boolean }): Promise<string> {
     const key = newId();
     this.defer('view of a stage', () => this.context.snapshots.remove(key));
-    await this.context.snapshots.prepare(key, chain);
+    await this.context.snapshots.prepare(key, chain, options);
     return await this.context.snapshots.mount(key, { volatile: true });
   }
 
@@ -87,7 +93,7 @@ export class BuildSession implements AsyncDisposable {
   async directory(name: string): Promise<string> {
     const path = join(this.context.workDir, `${name}-${newId().slice(0, 16)}`);
     this.defer(`directory ${path}`, () => rm(path, { recursive: true, force: true }));
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await mkdir(path, { recursive: true, mode: passableMode(this.context.steps.idMap) });
     return path;
   }
 

@@ -3,54 +3,19 @@ import { cleanUp } from '#base/dispose.ts';
 import { failedPrecondition } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { Logger } from '#base/log.ts';
+import type { BuildStep, BuildStepMount, BuildStepRunner, OnStepOutput } from '#core/build-steps.ts';
+import { rootOwner, type UserNamespace } from '#core/id-map.ts';
 import type { Sandbox, SandboxNamespace } from '#core/network.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
-import type { Container, ContainerConfig, HostConfig, MountPoint, Ulimit } from './model.ts';
+import type { Container, ContainerConfig, HostConfig, MountPoint } from './model.ts';
 import { normalizeNetworkMode, parseNetworkMode, sandboxRequest } from './network-request.ts';
 import type { ContainerOptions } from './options.ts';
 import type { ContainerNetworks, HostFacts, RootFiles } from './ports.ts';
 import { buildSpec, systemPaths } from './spec.ts';
 import { toStartFailure } from './start-failure.ts';
 import { resolveUser } from './user.ts';
-
-/** A process of a build: it runs like a container, but nobody can name it and nothing of it stays. */
-export interface BuildStep {
-  /** Like a container's id. */
-  readonly id: string;
-  /** The mounted root. */
-  readonly rootPath: string;
-  readonly args: readonly string[];
-  readonly env: readonly string[];
-  readonly cwd: string;
-  readonly user: string;
-  readonly hostname: string;
-  /** `default`, `none`, `host`, `container:ID`, or the name of a network. */
-  readonly network: string;
-  /** With all capabilities and devices. */
-  readonly insecure: boolean;
-  readonly mounts: readonly BuildStepMount[];
-  readonly limits: BuildStepLimits;
-}
-
-export type BuildStepMount =
-  | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readOnly: boolean }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number };
-
-/** 0 and empty texts: no limit of its own. */
-export interface BuildStepLimits {
-  readonly memoryBytes: number;
-  readonly memorySwapBytes: number;
-  readonly cpuShares: number;
-  readonly cpuPeriod: number;
-  readonly cpuQuota: number;
-  readonly cpusetCpus: string;
-  readonly cpusetMems: string;
-  readonly cgroupParent: string;
-  readonly shmSizeBytes: number;
-  readonly ulimits: readonly Ulimit[];
-  readonly extraHosts: readonly string[];
-}
+import { checkUserNamespace, giveToRoot, letPass } from './user-namespace.ts';
 
 export interface BuildStepDependencies {
   readonly runtime: ContainerRuntime;
@@ -68,22 +33,11 @@ export interface BuildStepDependencies {
   readonly log: Logger;
 }
 
-export interface BuildStepRunner {
-  /**
-   * Runs a process to its end and takes every trace of it but what it did in its root. When the signal aborts, the process is ended and this rejects with
-   * the signal's reason. Rejects with FailedPrecondition when it cannot start.
-   */
-  run(step: BuildStep, onOutput: OnStepOutput, signal: AbortSignal): Promise<ExitStatus>;
-  /** The numbers that `user[:group]` stands for in a mounted root; a user alone means the group of the same number or the user's own. */
-  owner(rootPath: string, text: string): { readonly uid: number; readonly gid: number };
-}
-
-export type OnStepOutput = (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void | Promise<void>;
-
 const accountFileBytes = 4 * 1024 * 1024;
 
 export function createBuildStepRunner(dependencies: BuildStepDependencies): BuildStepRunner {
   return {
+    idMap: dependencies.options.idMap,
     run: (step, onOutput, signal) => runStep(dependencies, step, onOutput, signal),
     owner(rootPath, text) {
       const { uid, gid } = resolveUser(text, [], file => dependencies.files.readText(rootPath, file, accountFileBytes));
@@ -101,14 +55,25 @@ async function runStep(deps: BuildStepDependencies, step: BuildStep, onOutput: O
   signal.throwIfAborted();
   runtime.expectStart(50);
   const container = containerOf(step, deps);
+  const { idMap } = deps.options;
+  checkUserNamespace(container.hostConfig, deps.options);
   const directory = `${deps.workDir}/${id}`;
   defer('directory', () => rmSync(directory, { recursive: true, force: true }));
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+  letPass(idMap, directory);
   const specMade = prepareSpec(deps, step, container, { directory, defer }, signal);
   try {
     // The monitor gets ready while the network is made.
     const created = runtime.create(
-      { id, spec: specMade, runtime: runtimeOf(deps), io: processIo, logPath: undefined, endsWithDaemon: true },
+      {
+        id,
+        spec: specMade,
+        runtime: runtimeOf(deps),
+        io: processIo,
+        logPath: undefined,
+        endsWithDaemon: true,
+        hasUserNamespace: idMap !== undefined,
+      },
       signal,
     );
     const [spec, process] = await Promise.allSettled([specMade, created]);
@@ -139,15 +104,16 @@ async function prepareSpec(
 ): Promise<RuntimeSpec> {
   const { networks, files, host } = deps;
   const { id, rootPath } = step;
+  const { idMap } = deps.options;
+  const userNamespace = idMap === undefined ? undefined : { idMap };
   defer('network', () => networks.teardown(id));
-  const { namespace, files: networkFiles } = await joinNetwork(deps, container, directory, signal);
+  const { namespace, files: networkFiles } = await joinNetwork(deps, container, userNamespace, directory, signal);
   failpoint('build.step.network');
   const user = resolveUser(step.user, [], file => files.readText(rootPath, file, accountFileBytes));
-  if (step.cwd !== '' && step.cwd !== '/') files.ensureDirectory(rootPath, step.cwd, { uid: 0, gid: 0 });
+  if (step.cwd !== '' && step.cwd !== '/') files.ensureDirectory(rootPath, step.cwd, rootOwner(idMap));
   const spec = buildSpec({
     container,
-    // A step writes what becomes a layer, in which owners are those inside.
-    userNamespace: undefined,
+    userNamespace,
     rootPath,
     mountSources: new Map(),
     singleFiles: new Set(),
@@ -193,13 +159,16 @@ function runtimeOf({ options }: BuildStepDependencies) {
 async function joinNetwork(
   { networks, namespaceOf }: BuildStepDependencies,
   container: Container,
+  userNamespace: UserNamespace | undefined,
   directory: string,
   signal: AbortSignal,
 ): Promise<{ readonly namespace: SandboxNamespace; readonly files: ReadonlyMap<string, string> }> {
   const mode = parseNetworkMode(container.hostConfig.networkMode);
   if (mode.mode === 'container') return { namespace: namespaceOf(mode.container), files: new Map() };
-  const sandbox = await networks.setup(sandboxRequest(container, []), signal);
-  return { namespace: sandbox.namespace, files: writeNetworkFiles(directory, sandbox, container.config.hostname) };
+  const sandbox = await networks.setup(sandboxRequest(container, [], userNamespace), signal);
+  const files = writeNetworkFiles(directory, sandbox, container.config.hostname);
+  for (const file of files.values()) giveToRoot(userNamespace?.idMap, file);
+  return { namespace: sandbox.namespace, files };
 }
 
 function writeNetworkFiles(directory: string, { hosts, resolvConf }: Sandbox, hostname: string): ReadonlyMap<string, string> {

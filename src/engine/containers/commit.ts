@@ -1,6 +1,7 @@
 import { conflict } from '#base/errors.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
 import { type Context, publish } from './context.ts';
+import { writableLayer } from './files.ts';
 import type { Container, ContainerConfig } from './model.ts';
 import { whilePaused } from './pause.ts';
 import type { CommitRequest } from './service.ts';
@@ -12,7 +13,7 @@ export async function commitContainer(ctx: Context, ref: string, request: Commit
   refuseGoing(container);
   const own = toImageConfig(container.config);
   const gone = AbortSignal.any([signal, entry.filesGone.signal]);
-  const read = (): AsyncIterable<Uint8Array> => ctx.fileWork.layerTar(ctx.snapshots.paths(id), gone);
+  const read = (): AsyncIterable<Uint8Array> => ctx.fileWork.layerTar(writableLayer(ctx, id), gone);
   const image = await ctx.images.commit(
     {
       parentId: container.imageId,

@@ -1,6 +1,6 @@
 import { conflict, kindOf, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
-import type { ExtractOptions, FileChange, FilesSession, FilesView, PathStat } from '#core/files.ts';
+import type { ExtractOptions, FileChange, FilesSession, FilesView, PathStat, WritableLayer } from '#core/files.ts';
 import { type Context, containerDir, publish } from './context.ts';
 import type { Entry } from './entry.ts';
 import type { Container } from './model.ts';
@@ -65,8 +65,14 @@ async function* passing(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
 
 export async function listChanges(ctx: Context, ref: string, signal: AbortSignal): Promise<FileChange[]> {
   const entry = ctx.containers.find(ref);
-  return await ctx.fileWork.changes(ctx.snapshots.paths(entry.id), AbortSignal.any([signal, entry.filesGone.signal]));
+  return await ctx.fileWork.changes(writableLayer(ctx, entry.id), AbortSignal.any([signal, entry.filesGone.signal]));
 }
+
+/** A container's own layer, for work on it. */
+export const writableLayer = (ctx: Context, id: string): WritableLayer => ({
+  ...ctx.snapshots.paths(id),
+  idMap: ctx.snapshots.idMapOf(id),
+});
 
 /** What a run mounts besides is a place of its own as well. */
 const writableMounts = ({ mounts, hostConfig, state }: Container): ExtractOptions['mounts'] => [
@@ -152,10 +158,11 @@ async function viewOf(
 ): Promise<{ readonly view: FilesView; done(): Promise<void> }> {
   const nothing = (): Promise<void> => Promise.resolve();
   const { id, state } = container;
-  if (what === 'root') return { view: { kind: 'root', root }, done: nothing };
-  if (isRunning(state)) return { view: { kind: 'running', containerId: id, pid: state.pid }, done: nothing };
+  const idMap = ctx.snapshots.idMapOf(id);
+  if (what === 'root') return { view: { kind: 'root', root, idMap }, done: nothing };
+  if (isRunning(state)) return { view: { kind: 'running', containerId: id, pid: state.pid, idMap }, done: nothing };
   const { mounts, done } = await viewMounts(ctx, container);
-  return { view: { kind: 'stopped', root, mounts: [...networkFiles(ctx, container), ...mounts] }, done };
+  return { view: { kind: 'stopped', root, idMap, mounts: [...networkFiles(ctx, container), ...mounts] }, done };
 }
 
 /** Those that the last run had. */

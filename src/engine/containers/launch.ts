@@ -198,7 +198,10 @@ async function setUpNetwork(
 /** The namespace for whoever joins a running container's network. */
 export function networkNamespaceOf(ctx: Context, ref: string): SandboxNamespace {
   const { container, pid } = runningContainer(ctx, ref, 'network');
-  return container.hostConfig.networkMode === 'host' ? { kind: 'host' } : { kind: 'path', path: `/proc/${String(pid)}/ns/net` };
+  if (container.hostConfig.networkMode === 'host') return { kind: 'host' };
+  const isMapped = idMapOf(ctx.options, container.hostConfig) !== undefined;
+  const path = `/proc/${String(pid)}/ns`;
+  return { kind: 'path', path: `${path}/net`, ...(isMapped ? { userNamespace: `${path}/user` } : {}) };
 }
 
 function shareNetwork(ctx: Context, container: Container, ref: string): Network {

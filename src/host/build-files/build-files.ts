@@ -1,19 +1,20 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { kindOf } from '#base/errors.ts';
+import { internal, isErrno, kindOf } from '#base/errors.ts';
 import type { BuildFiles, FileSource, FileTarget, ScratchCopy } from '#core/build-files.ts';
 import { decompress } from '#host/compression/decompress.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { treeBytes } from '#host/snapshots/overlay/usage.ts';
 import { unpackInto } from '#host/snapshots/unpack/spawn.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
-import { mountOverlay, unmount } from '#host/sys/mount.ts';
+import { mountMapped } from '#host/sys/mapped-mount.ts';
+import { bindMount, mountOverlay, unmount } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
 import { blockBytes, parseHeader } from '#oci/tar/header.ts';
 import { FileWorkers } from './workers.ts';
 
-/** File work of builds; `limit` is how many processes do it at the same time. */
-export function createBuildFiles(limit: number): BuildFiles & Disposable {
+/** File work of builds; `limit` is how many processes do it at the same time. `userNamespaceFd`: a namespace that maps ids as those of steps are. */
+export function createBuildFiles(limit: number, userNamespaceFd?: number): BuildFiles & Disposable {
   const workers = new FileWorkers(limit);
   return {
     digest: (sources, signal) => workers.run({ kind: 'digest', sources }, signal),
@@ -23,6 +24,7 @@ export function createBuildFiles(limit: number): BuildFiles & Disposable {
     resolve: rootFiles.resolve,
     kindOf: rootFiles.kindOf,
     scratchOver,
+    showMapped: (source, workDir) => showMapped(source, workDir, userNamespaceFd),
     clear,
     usage: treeBytes,
     unpack: async (stream, directory, signal) => void (await unpackInto(directory, { stream }, signal, { plain: true })),
@@ -34,10 +36,37 @@ const rootFiles = createRootFiles();
 
 async function scratchOver(directory: string, workDir: string): Promise<ScratchCopy> {
   const base = await mkdtemp(join(workDir, 'scratch-'));
+  await chmod(base, 0o711);
   const path = join(base, 'merged');
   const overlay = { lowerDirs: [directory], upperDir: join(base, 'upper'), workDir: join(base, 'work'), volatile: true };
   for (const dir of [path, overlay.upperDir, overlay.workDir]) await mkdir(dir);
+  // The root of a mount shows the attributes of its uppermost directory.
+  const { uid, gid, mode } = await stat(directory);
+  await chown(overlay.upperDir, uid, gid);
+  await chmod(overlay.upperDir, mode & 0o7777);
   mountOverlay(overlay, path);
+  return {
+    path,
+    [Symbol.asyncDispose]: async () => {
+      unmount(path, { detach: true });
+      await rm(base, { recursive: true, force: true });
+    },
+  };
+}
+
+async function showMapped(source: string, workDir: string, userNamespaceFd: number | undefined): Promise<ScratchCopy> {
+  if (userNamespaceFd === undefined) throw internal('owners cannot be mapped without a user namespace');
+  const base = await mkdtemp(join(workDir, 'mapped-'));
+  await chmod(base, 0o711);
+  const path = join(base, 'source');
+  if ((await stat(source)).isDirectory()) await mkdir(path);
+  else await writeFile(path, '');
+  try {
+    mountMapped(source, path, userNamespaceFd);
+  } catch (err) {
+    if (!isErrno(err, 'EINVAL', 'ENOSYS', 'EPERM', 'EOPNOTSUPP')) throw err;
+    bindMount(source, path, { recursive: false });
+  }
   return {
     path,
     [Symbol.asyncDispose]: async () => {

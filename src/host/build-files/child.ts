@@ -53,13 +53,13 @@ function work(job: FileJob): FileJobResults[keyof FileJobResults] {
   }
 }
 
-function pack({ upperDir, lowerDirs, tarPath, latestSeconds }: LayerFiles): PackedLayer {
+function pack({ upperDir, lowerDirs, idMap, tarPath, latestSeconds }: LayerFiles): PackedLayer {
   const fd = openSync(tarPath, 'wx', 0o600);
   try {
     const hasher = new Bun.CryptoHasher('sha256');
     const totals: LayerTarTotals = { sizeBytes: 0, members: 0 };
     const output = new Output(fd);
-    for (const chunk of layerTar(upperDir, lowerDirs, totals, latestSeconds === undefined ? {} : { latestSeconds })) {
+    for (const chunk of layerTar(upperDir, lowerDirs, totals, { latestSeconds, idMap })) {
       hasher.update(chunk);
       output.write(chunk);
     }

@@ -1,5 +1,7 @@
 import { constants } from 'node:fs';
 import { isErrno } from '#base/errors.ts';
+import type { IdMap } from '#core/id-map.ts';
+import { inward, type OwnerTranslation } from '#host/rootfs/owner-translation.ts';
 import { enterDirectory, getXattr, listXattrs, openDirectory, openFile, readSome } from '#host/sys/fs.ts';
 import { type Inode, inodeAt, inodeIfThere, isKernelFileSystem, linkTargetAt, namesIn } from '#host/sys/inode.ts';
 import { ownedFd } from '#host/sys/rooted.ts';
@@ -18,12 +20,14 @@ export type Write = (chunk: Uint8Array) => void;
  */
 export class ArchiveWriter {
   readonly #write: Write;
+  readonly #owners: OwnerTranslation;
   readonly #buffer = new Uint8Array(readBytes);
   /** The first name of every inode that has several. */
   readonly #linked = new Map<string, string>();
 
-  constructor(write: Write) {
+  constructor(write: Write, idMap: IdMap | undefined) {
     this.#write = write;
+    this.#owners = inward(idMap);
   }
 
   /** A directory and everything below it, other file systems included unless told otherwise. */
@@ -56,7 +60,7 @@ export class ArchiveWriter {
     if (inode.type === 'socket') return;
     if (inode.type !== 'directory' && inode.links > 1) {
       const first = this.#linked.get(inode.identity);
-      if (first !== undefined) return this.#write(tarHeader({ ...attributesOf(inode), name, type: 'link', linkName: first }));
+      if (first !== undefined) return this.#write(tarHeader({ ...this.#attributesOf(inode), name, type: 'link', linkName: first }));
     }
     if (inode.type === 'file') return this.#file(directoryFd, base, name, inode);
     const linkName = inode.type === 'symlink' ? orNothing(() => linkTargetAt(directoryFd, base)) : '';
@@ -64,13 +68,13 @@ export class ArchiveWriter {
     this.#remember(inode, name);
     this.#write(
       tarHeader({
-        ...attributesOf(inode),
+        ...this.#attributesOf(inode),
         name,
         type: inode.type satisfies TarEntryType,
         linkName,
         devMajor: inode.deviceMajor,
         devMinor: inode.deviceMinor,
-        xattrs: xattrsOf(directoryFd, base),
+        xattrs: this.#xattrsOf(directoryFd, base),
       }),
     );
   }
@@ -95,7 +99,7 @@ export class ArchiveWriter {
     if (inode.type !== 'file' || inode.identity !== seen.identity) return;
     this.#remember(inode, name);
     const { sizeBytes } = inode;
-    this.#write(tarHeader({ ...attributesOf(inode), name, type: 'file', sizeBytes, xattrs: xattrsOf(directoryFd, base) }));
+    this.#write(tarHeader({ ...this.#attributesOf(inode), name, type: 'file', sizeBytes, xattrs: this.#xattrsOf(directoryFd, base) }));
     let left = sizeBytes;
     while (left > 0) {
       const count = readSome(file.fd, this.#buffer.subarray(0, Math.min(left, readBytes)));
@@ -110,15 +114,27 @@ export class ArchiveWriter {
   #remember(inode: Inode, name: string): void {
     if (inode.type !== 'directory' && inode.links > 1) this.#linked.set(inode.identity, name);
   }
-}
 
-/** Whole seconds: what older formats can say, so that an archive made twice is the same everywhere. */
-const attributesOf = ({ mode, uid, gid, mtime }: Inode): Omit<NewTarEntry, 'name'> => ({
-  mode,
-  uid,
-  gid,
-  mtime: { seconds: mtime.seconds, nanoseconds: 0 },
-});
+  /** Whole seconds: what older formats can say, so that an archive made twice is the same everywhere. */
+  #attributesOf(inode: Inode): Omit<NewTarEntry, 'name'> {
+    return {
+      mode: inode.mode,
+      ...this.#owners.owner({ uid: inode.uid, gid: inode.gid }),
+      mtime: { seconds: inode.mtime.seconds, nanoseconds: 0 },
+    };
+  }
+
+  #xattrsOf(directoryFd: number, base: string): Map<string, Uint8Array> {
+    const found = new Map<string, Uint8Array>();
+    enterDirectory(directoryFd);
+    const file = base === '' ? '.' : base;
+    for (const name of orNothing(() => listXattrs(file)) ?? []) {
+      const value = isPortable(name) ? orNothing(() => getXattr(file, name)) : undefined;
+      if (value !== undefined) found.set(name, this.#owners.attribute(name, value));
+    }
+    return found;
+  }
+}
 
 /** Undefined for what has just gone or changed its kind, and for files of others' FUSE mounts, which nobody may open. */
 function openIfThere(open: () => number): number | undefined {
@@ -142,14 +158,3 @@ function orNothing<T>(look: () => T): T | undefined {
 /** Overlay's own attributes steer a mount, labels of security modules belong to a machine. */
 const isPortable = (name: string): boolean =>
   /^(?:user\.|trusted\.|security\.capability$|system\.posix_acl_)/.test(name) && !/^(?:user|trusted)\.overlay\./.test(name);
-
-function xattrsOf(directoryFd: number, base: string): Map<string, Uint8Array> {
-  const found = new Map<string, Uint8Array>();
-  enterDirectory(directoryFd);
-  const file = base === '' ? '.' : base;
-  for (const name of orNothing(() => listXattrs(file)) ?? []) {
-    const value = isPortable(name) ? orNothing(() => getXattr(file, name)) : undefined;
-    if (value !== undefined) found.set(name, value);
-  }
-  return found;
-}

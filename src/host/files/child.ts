@@ -2,8 +2,10 @@ import { closeSync, constants, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { EngineError, failedPrecondition, internal, invalidArgument, isErrno, kindOf, messageOf, resourceExhausted } from '#base/errors.ts';
 import type { ExtractOptions, PathStat, ViewMount } from '#core/files.ts';
+import { type IdMap, type Owner, rootOwner } from '#core/id-map.ts';
+import { strictlyOutward } from '#host/rootfs/owner-translation.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
-import { enterDirectory, enterRoot, readSome, writeFully } from '#host/sys/fs.ts';
+import { changeOwnerOf, enterDirectory, enterRoot, readSome, writeFully } from '#host/sys/fs.ts';
 import { bindMount, makePrivate, makeReadOnly } from '#host/sys/mount.ts';
 import { enterMountNamespace, leaveMountNamespace } from '#host/sys/mount-namespace.ts';
 import { endWithParent } from '#host/sys/parent.ts';
@@ -36,7 +38,7 @@ export function filesChild(parentPid: number): void {
     const rootFd = enter(view);
     answer({ ok: true, value: undefined });
     const job = readLine<Job>();
-    if (job !== undefined) work(job, rootFd);
+    if (job !== undefined) work(job, rootFd, view.kind === 'layer' ? undefined : view.idMap);
   } catch (err) {
     writeFully(output, encodeLine(refusal(err)));
     process.exitCode = 1;
@@ -56,7 +58,7 @@ function enter(view: Entering): number {
     case 'stopped':
       leaveMountNamespace();
       makePrivate('/');
-      if (view.kind === 'stopped') for (const mount of view.mounts) mountInView(view.root, mount);
+      if (view.kind === 'stopped') for (const mount of view.mounts) mountInView(view.root, mount, rootOwner(view.idMap));
       enterRoot(view.root);
       break;
   }
@@ -66,12 +68,12 @@ function enter(view: Entering): number {
 }
 
 /** Makes the mount point where it is missing, as the container's start would. */
-function mountInView(root: string, { source, destination, readOnly }: ViewMount): void {
+function mountInView(root: string, { source, destination, readOnly }: ViewMount, owner: Owner): void {
   const files = createRootFiles();
   const stats = statSync(source, { throwIfNoEntry: false });
   if (stats === undefined) return;
-  if (stats.isDirectory()) files.ensureDirectory(root, destination, { uid: 0, gid: 0 });
-  else if (files.kindOf(root, destination) === 'missing') makeFile(root, destination);
+  if (stats.isDirectory()) files.ensureDirectory(root, destination, owner);
+  else if (files.kindOf(root, destination) === 'missing') makeFile(root, destination, owner);
   using rootFd = ownedFd(openRoot(root));
   using place = ownedFd(openInRoot(rootFd.fd, destination, pathOnly));
   bindMount(source, `/proc/self/fd/${String(place.fd)}`, { recursive: true });
@@ -81,15 +83,16 @@ function mountInView(root: string, { source, destination, readOnly }: ViewMount)
   makeReadOnly(`/proc/self/fd/${String(mounted.fd)}`);
 }
 
-function makeFile(root: string, path: string): void {
+function makeFile(root: string, path: string, owner: Owner): void {
   const files = createRootFiles();
-  files.ensureDirectory(root, dirname(path), { uid: 0, gid: 0 });
+  files.ensureDirectory(root, dirname(path), owner);
   using rootFd = ownedFd(openRoot(root));
   using directory = ownedFd(openInRoot(rootFd.fd, dirname(path), constants.O_RDONLY | constants.O_DIRECTORY));
-  closeSync(openSync(`/proc/self/fd/${String(directory.fd)}/${path.slice(path.lastIndexOf('/') + 1)}`, 'wx', 0o644));
+  using file = ownedFd(openSync(`/proc/self/fd/${String(directory.fd)}/${path.slice(path.lastIndexOf('/') + 1)}`, 'wx', 0o644));
+  changeOwnerOf(file.fd, owner.uid, owner.gid);
 }
 
-function work(job: Job, rootFd: number): void {
+function work(job: Job, rootFd: number, idMap: IdMap | undefined): void {
   switch (job.do) {
     case 'stat': {
       using place = locate(rootFd, job.path);
@@ -98,18 +101,18 @@ function work(job: Job, rootFd: number): void {
     case 'archive': {
       using place = locate(rootFd, job.path);
       answer({ ok: true, value: statOf(rootFd, place) });
-      return streaming(() => writeArchive(place));
+      return streaming(() => writeArchive(place, idMap));
     }
     case 'root':
       answer({ ok: true, value: undefined });
       return streaming(() => {
         using root = ownedFd(openInRoot(rootFd, '/', constants.O_RDONLY | constants.O_DIRECTORY));
-        const archive = new ArchiveWriter(chunk => buffered(chunk));
+        const archive = new ArchiveWriter(chunk => buffered(chunk), idMap);
         archive.below(root.fd, '', inodeAt(root.fd, ''), { sameDevice: true });
         archive.end();
       });
     case 'extract':
-      extract(rootFd, job.path, job.options);
+      extract(rootFd, job.path, job.options, idMap);
       return answer({ ok: true, value: undefined });
     case 'changes':
       return answer({ ok: true, value: changesOf(job) });
@@ -124,8 +127,8 @@ function statOf(rootFd: number, { path, name, inode }: Place): PathStat {
   return { name, type, mode, sizeBytes, mtime, linkTarget: type === 'symlink' ? evaluate(rootFd, path) : '' };
 }
 
-function writeArchive({ directoryFd, base, name, inode }: Place): void {
-  const archive = new ArchiveWriter(chunk => buffered(chunk));
+function writeArchive({ directoryFd, base, name, inode }: Place, idMap: IdMap | undefined): void {
+  const archive = new ArchiveWriter(chunk => buffered(chunk), idMap);
   if (inode.type !== 'directory') {
     archive.member(directoryFd, base, name, inode);
   } else {
@@ -136,12 +139,12 @@ function writeArchive({ directoryFd, base, name, inode }: Place): void {
   archive.end();
 }
 
-function extract(rootFd: number, path: string, { readOnlyRoot, mounts, ...options }: ExtractOptions): void {
+function extract(rootFd: number, path: string, { readOnlyRoot, mounts, ...options }: ExtractOptions, idMap: IdMap | undefined): void {
   const target = evaluate(rootFd, path);
   using place = locate(rootFd, target);
   if (place.inode.type !== 'directory') throw invalidArgument('extraction point is not a directory');
   requireWritable(target, readOnlyRoot, mounts);
-  const extractor = new RootExtractor(rootFd, target, options);
+  const extractor = new RootExtractor(rootFd, target, options, strictlyOutward(idMap));
   const parser = new TarParser(extractor);
   const buffer = new Uint8Array(readBytes);
   try {

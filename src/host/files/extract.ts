@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { invalidArgument, isErrno } from '#base/errors.ts';
 import type { ExtractOptions } from '#core/files.ts';
+import type { OwnerTranslation } from '#host/rootfs/owner-translation.ts';
 import {
   changeModeOf,
   changeOwner,
@@ -41,6 +42,7 @@ export class RootExtractor implements TarSink {
   readonly #target: string;
   readonly #keepsKinds: boolean;
   readonly #owner: Owner;
+  readonly #owners: OwnerTranslation;
   /** The directory of the last member: neighbours follow each other. */
   #parent: (Disposable & { readonly fd: number }) | undefined;
   #parentPath: string | undefined;
@@ -48,11 +50,12 @@ export class RootExtractor implements TarSink {
   /** Their times change while something is put into them. */
   readonly #directories = new Map<string, TarEntry>();
 
-  constructor(rootFd: number, target: string, options: Pick<ExtractOptions, 'keepsKinds' | 'owner'>) {
+  constructor(rootFd: number, target: string, options: Pick<ExtractOptions, 'keepsKinds' | 'owner'>, owners: OwnerTranslation) {
     this.#rootFd = rootFd;
     this.#target = target;
     this.#keepsKinds = options.keepsKinds;
     this.#owner = options.owner;
+    this.#owners = owners;
   }
 
   entry(entry: TarEntry): void {
@@ -83,7 +86,7 @@ export class RootExtractor implements TarSink {
     const { uid, gid } = this.#ownerOf(entry);
     changeOwnerOf(file.fd, uid, gid);
     changeModeOf(file.fd, entry.mode);
-    for (const [name, value] of xattrsOf(entry)) tolerateUnsupported(() => setXattrOf(file.fd, name, value));
+    for (const [name, value] of this.#xattrsOf(entry)) tolerateUnsupported(() => setXattrOf(file.fd, name, value));
     changeTimesOf(file.fd, entry.mtime.seconds, entry.mtime.nanoseconds);
   }
 
@@ -101,11 +104,18 @@ export class RootExtractor implements TarSink {
     }
   }
 
-  #ownerOf(entry: TarEntry): NonNullable<Owner> {
-    return this.#owner ?? entry;
+  *#xattrsOf(entry: TarEntry): Generator<readonly [string, Uint8Array]> {
+    for (const [name, value] of entry.xattrs) {
+      if (!/^(?:trusted|user)\.overlay\./.test(name)) yield [name, this.#owners.attribute(name, value)];
+    }
+  }
+
+  #ownerOf({ uid, gid }: { readonly uid: number; readonly gid: number }): NonNullable<Owner> {
+    return this.#owners.owner(this.#owner ?? { uid, gid });
   }
 
   #make(parent: number, directory: string, base: string, entry: TarEntry): void {
+    const { uid, gid } = this.#ownerOf(entry);
     const there = inodeIfThere(parent, base);
     if (there !== undefined && !(there.type === 'directory' && entry.type === 'directory')) this.#makeRoom(parent, base, there, entry);
     const { mode } = entry;
@@ -128,12 +138,11 @@ export class RootExtractor implements TarSink {
         makeNode(parent, base, fileTypes[entry.type] | mode, entry.devMajor, entry.devMinor);
         break;
     }
-    const { uid, gid } = this.#ownerOf(entry);
     if (entry.type === 'directory') {
       using made = ownedFd(openDirectory(parent, base));
       changeOwnerOf(made.fd, uid, gid);
       changeModeOf(made.fd, mode);
-      for (const [name, value] of xattrsOf(entry)) tolerateUnsupported(() => setXattrOf(made.fd, name, value));
+      for (const [name, value] of this.#xattrsOf(entry)) tolerateUnsupported(() => setXattrOf(made.fd, name, value));
       return;
     }
     changeOwner(parent, base, uid, gid);
@@ -168,7 +177,7 @@ export class RootExtractor implements TarSink {
   #setXattrs(parent: number, base: string, entry: TarEntry): void {
     if (entry.xattrs.size === 0) return;
     enterDirectory(parent);
-    for (const [name, value] of xattrsOf(entry)) tolerateUnsupported(() => setXattr(base, name, value));
+    for (const [name, value] of this.#xattrsOf(entry)) tolerateUnsupported(() => setXattr(base, name, value));
   }
 
   /** Opens a member's directory; what is missing of it is made. */
@@ -191,7 +200,8 @@ export class RootExtractor implements TarSink {
     const slash = path.lastIndexOf('/');
     using parent = ownedFd(this.#openOrMake(slash === 0 ? '/' : path.slice(0, slash)));
     makeDirectory(parent.fd, path.slice(slash + 1), 0o755);
-    if (this.#owner !== undefined) changeOwner(parent.fd, path.slice(slash + 1), this.#owner.uid, this.#owner.gid);
+    const { uid, gid } = this.#ownerOf({ uid: 0, gid: 0 });
+    changeOwner(parent.fd, path.slice(slash + 1), uid, gid);
     return openDirectory(parent.fd, path.slice(slash + 1));
   }
 }
@@ -220,10 +230,6 @@ export function removeTree(parent: number, base: string, inode: Inode): void {
     if (child !== undefined) removeTree(opened.fd, name, child);
   }
   removeEmptyDirectory(parent, base);
-}
-
-function* xattrsOf(entry: TarEntry): Generator<readonly [string, Uint8Array]> {
-  for (const pair of entry.xattrs) if (!/^(?:trusted|user)\.overlay\./.test(pair[0])) yield pair;
 }
 
 /** An attribute that this file system or kernel does not know is no reason to refuse a file. */

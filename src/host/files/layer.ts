@@ -1,5 +1,6 @@
 import { isErrno } from '#base/errors.ts';
 import type { FileChange, WritableLayer } from '#core/files.ts';
+import { hostOwner, type IdMap } from '#core/id-map.ts';
 import { atCwd, getXattr, getXattrOf, openDirectory } from '#host/sys/fs.ts';
 import { type Inode, inodeIfThere, namesIn } from '#host/sys/inode.ts';
 import { ownedFd } from '#host/sys/rooted.ts';
@@ -27,7 +28,7 @@ const mountPoints: ReadonlySet<string> = new Set([
 const mountParents: ReadonlySet<string> = new Set(['dev', 'etc']);
 
 /** Walks a writable layer in order of names, each directory before what is in it. */
-function walkLayer({ upperDir, lowerDirs }: WritableLayer, visit: (member: Member) => void): void {
+function walkLayer({ upperDir, lowerDirs, idMap }: WritableLayer, visit: (member: Member) => void): void {
   /** Directories that count only when there is something in them. */
   const pending: Member[] = [];
   const walk = (directoryFd: number, directory: string, lowers: readonly string[]): void => {
@@ -36,7 +37,7 @@ function walkLayer({ upperDir, lowerDirs }: WritableLayer, visit: (member: Membe
       if (inode === undefined) continue;
       const path = directory === '' ? base : `${directory}/${base}`;
       const below = visibleBelow(lowers, base);
-      const member = { directoryFd, base, path, inode, lower: below.inode, isOpaque: false };
+      const member = { directoryFd, base, path, inode, lower: asMapped(below.inode, idMap), isOpaque: false };
       if (inode.type !== 'directory') {
         if (!(below.inode === undefined && isMountPoint(member))) take(member);
         continue;
@@ -58,6 +59,10 @@ function walkLayer({ upperDir, lowerDirs }: WritableLayer, visit: (member: Membe
   using root = ownedFd(openDirectory(atCwd, upperDir));
   walk(root.fd, '', lowerDirs);
 }
+
+/** With the owner that it has when it is copied up. */
+const asMapped = (inode: Inode | undefined, idMap: IdMap | undefined): Inode | undefined =>
+  inode === undefined || idMap === undefined ? inode : { ...inode, ...hostOwner(idMap, inode) };
 
 const isMountPoint = ({ path, inode }: Member): boolean => mountPoints.has(path) && inode.sizeBytes === 0 && !isWhiteout(inode);
 
@@ -133,7 +138,7 @@ const isTouched = (inode: Inode, lower: Inode): boolean =>
 
 /** Writes the layer as images have it: whiteouts where something is gone, no member for the root. */
 export function writeLayer(layer: WritableLayer, write: Write): void {
-  const archive = new ArchiveWriter(write);
+  const archive = new ArchiveWriter(write, layer.idMap);
   walkLayer(layer, ({ directoryFd, base, path, inode, lower, isOpaque }) => {
     if (!isWhiteout(inode)) archive.member(directoryFd, base, path, inode);
     else if (lower !== undefined) archive.marker(`${path.slice(0, path.length - base.length)}.wh.${base}`);

@@ -23,6 +23,7 @@ import {
 import { ownedFd } from '#host/sys/rooted.ts';
 import type { Owner } from '#core/id-map.ts';
 import { decodeName, encodeName } from '#oci/tar/names.ts';
+import { type OwnerTranslation, outward } from './owner-translation.ts';
 
 /** How much is copied before others get a turn. */
 const stepBytes = 1024 * 1024;
@@ -30,17 +31,22 @@ const stepFiles = 64;
 
 interface Progress {
   readonly signal: AbortSignal;
-  readonly mapOwner: ((owner: Owner) => Owner) | undefined;
+  readonly translation: OwnerTranslation;
   readonly buffer: Uint8Array;
   files: number;
 }
 
 /**
  * Copies what is in a directory into another one, and the directory's own owner, mode, times and attributes. Both are descriptors, and every name is looked
- * up relative to one, never through a link: somebody else may be writing in the target. `mapOwner` says whom the copies belong to.
+ * up relative to one, never through a link: somebody else may be writing in the target. `translation` says whom the copies belong to.
  */
-export async function copyTree(sourceFd: number, targetFd: number, signal: AbortSignal, mapOwner?: (owner: Owner) => Owner): Promise<void> {
-  await copyDirectory(sourceFd, targetFd, { signal, mapOwner, buffer: new Uint8Array(stepBytes), files: 0 });
+export async function copyTree(
+  sourceFd: number,
+  targetFd: number,
+  signal: AbortSignal,
+  translation: OwnerTranslation = outward(undefined),
+): Promise<void> {
+  await copyDirectory(sourceFd, targetFd, { signal, translation, buffer: new Uint8Array(stepBytes), files: 0 });
 }
 
 export const isEmptyDirectory = (fd: number): boolean => readdirSync(fdPath(fd)).length === 0;
@@ -93,33 +99,13 @@ function copyMetadata(source: string, targetFd: number, stats: BigIntStats, prog
   const path = followsLink ? readlinkSync(source) : source;
   for (const attribute of listXattrs(path)) {
     const value = getXattr(path, attribute);
-    if (value !== undefined) setXattrOf(targetFd, attribute, attribute === capabilities ? mapCapabilities(value, progress) : value);
+    if (value !== undefined) setXattrOf(targetFd, attribute, progress.translation.attribute(attribute, value));
   }
   changeTimesOf(targetFd, ...mtimeOf(stats));
 }
 
-const ownerOf = (stats: BigIntStats, { mapOwner }: Progress): Owner => {
-  const owner = { uid: Number(stats.uid), gid: Number(stats.gid) };
-  return mapOwner === undefined ? owner : mapOwner(owner);
-};
-
-const capabilities = 'security.capability';
-// struct vfs_cap_data: revision and flags, four words; version 3 adds whose root they are good for (capabilities(7)).
-const revision2 = 0x02000000;
-const revision3 = 0x03000000;
-
-/** Capabilities of a file that say nothing of a user namespace hold in the first one only. */
-function mapCapabilities(value: Uint8Array, { mapOwner }: Progress): Uint8Array {
-  const old = new DataView(value.buffer, value.byteOffset, value.byteLength);
-  const revision = old.getUint32(0, true);
-  if (mapOwner === undefined || (revision & 0xff000000) !== revision2) return value;
-  const mapped = new Uint8Array(24);
-  mapped.set(value.subarray(0, 20));
-  const view = new DataView(mapped.buffer);
-  view.setUint32(0, revision3 | (revision & 0xffffff), true);
-  view.setUint32(20, mapOwner({ uid: 0, gid: 0 }).uid, true);
-  return mapped;
-}
+const ownerOf = (stats: BigIntStats, { translation }: Progress): Owner =>
+  translation.owner({ uid: Number(stats.uid), gid: Number(stats.gid) });
 
 function copySpecial(targetDir: number, name: string, path: Buffer, stats: BigIntStats, progress: Progress): void {
   if (stats.isSymbolicLink()) makeSymlink(decodeName(readlinkSync(path, { encoding: 'buffer' })), targetDir, name);

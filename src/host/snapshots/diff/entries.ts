@@ -1,5 +1,6 @@
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { isErrno } from '#base/errors.ts';
+import { inward, type OwnerTranslation } from '#host/rootfs/owner-translation.ts';
 import { getXattr, listXattrs } from '#host/sys/fs.ts';
 import { decodeName, encodeName } from '#oci/tar/names.ts';
 
@@ -20,22 +21,30 @@ const whiteoutDevice = 0n;
  * What is in an upper directory, parents before children, sorted by the bytes of the names. A directory that only carries the attributes of the lower one
  * (overlay makes such a copy before it puts something into it) is left out when nothing in it differs.
  */
-export function* diffEntries(upper: string, lowerDirs: readonly string[]): Generator<DiffEntry, void, undefined> {
-  yield* directoryEntries({ name: '', path: Buffer.from(upper), stats: lstatSync(upper, { bigint: true }) }, lowerDirs);
+export function* diffEntries(
+  upper: string,
+  lowerDirs: readonly string[],
+  owners: OwnerTranslation = inward(undefined),
+): Generator<DiffEntry, void, undefined> {
+  yield* directoryEntries({ name: '', path: Buffer.from(upper), stats: lstatSync(upper, { bigint: true }) }, lowerDirs, owners);
 }
 
 type Directory = Pick<DiffEntry, 'name' | 'path' | 'stats'>;
 
-function* directoryEntries(directory: Directory, lowerDirs: readonly string[]): Generator<DiffEntry, void, undefined> {
+function* directoryEntries(
+  directory: Directory,
+  lowerDirs: readonly string[],
+  owners: OwnerTranslation,
+): Generator<DiffEntry, void, undefined> {
   let isTold = false;
   const own = function* (): Generator<DiffEntry, void, undefined> {
     if (isTold) return;
     isTold = true;
     // A layer does not speak of its root unless the root itself differs.
-    if (directory.name !== '' || differsFromLower(directory, lowerDirs)) yield { ...directory, kind: 'present' };
+    if (directory.name !== '' || differsFromLower(directory, lowerDirs, owners)) yield { ...directory, kind: 'present' };
   };
   const isOpaque = isOpaqueDirectory(directory.path);
-  if (isOpaque || directory.name === '' || differsFromLower(directory, lowerDirs)) yield* own();
+  if (isOpaque || directory.name === '' || differsFromLower(directory, lowerDirs, owners)) yield* own();
   if (isOpaque) yield { ...directory, kind: 'opaque' };
   const below = isOpaque ? [] : lowerDirs;
   const names = readdirSync(directory.path, { encoding: 'buffer' }).sort(Buffer.compare);
@@ -44,7 +53,7 @@ function* directoryEntries(directory: Directory, lowerDirs: readonly string[]): 
     const path = Buffer.concat([directory.path, slash, bytes]);
     const stats = lstatSync(path, { bigint: true });
     if (stats.isDirectory()) {
-      for (const entry of directoryEntries({ name, path, stats }, below)) {
+      for (const entry of directoryEntries({ name, path, stats }, below, owners)) {
         yield* own();
         yield entry;
       }
@@ -60,14 +69,15 @@ const slash = Buffer.from('/');
 
 const isOpaqueDirectory = (path: Buffer): boolean => getXattr(decodeName(path), 'trusted.overlay.opaque')?.[0] === 'y'.charCodeAt(0);
 
-function differsFromLower({ name, path, stats }: Directory, lowerDirs: readonly string[]): boolean {
+function differsFromLower({ name, path, stats }: Directory, lowerDirs: readonly string[], owners: OwnerTranslation): boolean {
   const lower = findBelow(lowerDirs, name);
   if (lower?.stats.isDirectory() !== true) return name !== '';
   const other = lower.stats;
-  if (stats.mode !== other.mode || stats.uid !== other.uid || stats.gid !== other.gid) return true;
+  const { uid, gid } = owners.owner({ uid: Number(stats.uid), gid: Number(stats.gid) });
+  if (stats.mode !== other.mode || uid !== Number(other.uid) || gid !== Number(other.gid)) return true;
   // The root of every writable layer is made anew: its time says nothing.
   if (name !== '' && stats.mtimeNs !== other.mtimeNs) return true;
-  const own = xattrsOf(path);
+  const own = xattrsOf(path, owners);
   const below = xattrsOf(lower.path);
   if (own.size !== below.size) return true;
   return [...own].some(([key, value]) => Buffer.compare(value, below.get(key) ?? Buffer.alloc(0)) !== 0 || !below.has(key));
@@ -100,12 +110,12 @@ export function findBelow(lowerDirs: readonly string[], name: string): { readonl
 }
 
 /** Attributes of a file, without those by which overlay steers itself, sorted by name. */
-export function xattrsOf(path: Buffer): Map<string, Uint8Array> {
+export function xattrsOf(path: Buffer, owners: OwnerTranslation = inward(undefined)): Map<string, Uint8Array> {
   const file = decodeName(path);
   const found = new Map<string, Uint8Array>();
   for (const name of listXattrs(file).sort()) {
     const value = /^(?:trusted|user)\.overlay\./.test(name) ? undefined : getXattr(file, name);
-    if (value !== undefined) found.set(name, value);
+    if (value !== undefined) found.set(name, owners.attribute(name, value));
   }
   return found;
 }

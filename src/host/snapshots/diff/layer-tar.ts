@@ -1,13 +1,17 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dataLoss } from '#base/errors.ts';
+import type { IdMap } from '#core/id-map.ts';
 import { deviceOf } from '#host/rootfs/copy-tree.ts';
+import { inward, type OwnerTranslation } from '#host/rootfs/owner-translation.ts';
 import type { TarEntryType, TarTime } from '#oci/tar/entry.ts';
 import { type NewTarEntry, tarHeader, tarPadding, tarTrailer } from '#oci/tar/writer.ts';
 import { type DiffEntry, diffEntries, linkTargetOf, xattrsOf } from './entries.ts';
 
 export interface LayerTarOptions {
   /** Later times become this one (seconds since 1970). */
-  readonly latestSeconds?: number;
+  readonly latestSeconds?: number | undefined;
+  /** How the owners in the upper directory are mapped; the tar names those inside. */
+  readonly idMap?: IdMap | undefined;
 }
 
 export interface LayerTarTotals {
@@ -31,7 +35,8 @@ export function* layerTar(
 ): Generator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(chunkBytes);
   const links = new Map<string, string>();
-  for (const entry of diffEntries(upper, lowerDirs)) {
+  const owners = inward(options.idMap);
+  for (const entry of diffEntries(upper, lowerDirs, owners)) {
     // A socket means nothing without the process that listens on it.
     if (entry.stats.isSocket()) continue;
     totals.members += 1;
@@ -39,7 +44,7 @@ export function* layerTar(
       yield tarHeader({ name: markerOf(entry), mode: 0o600 });
       continue;
     }
-    const header = headerOf(entry, links, options);
+    const header = headerOf(entry, links, options, owners);
     yield tarHeader(header);
     if (header.type !== 'file') continue;
     const sizeBytes = Number(entry.stats.size);
@@ -57,12 +62,16 @@ function markerOf({ name, kind }: DiffEntry): string {
   return `${name.slice(0, at)}.wh.${name.slice(at)}`;
 }
 
-function headerOf({ name, path, stats }: DiffEntry, links: Map<string, string>, options: LayerTarOptions): NewTarEntry {
+function headerOf(
+  { name, path, stats }: DiffEntry,
+  links: Map<string, string>,
+  options: LayerTarOptions,
+  owners: OwnerTranslation,
+): NewTarEntry {
   const common = {
     name: name === '' ? '.' : name,
     mode: Number(stats.mode & 0o7777n),
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
+    ...owners.owner({ uid: Number(stats.uid), gid: Number(stats.gid) }),
     mtime: timeOf(stats.mtimeNs, options.latestSeconds),
   };
   const type = typeOf(stats);
@@ -72,7 +81,7 @@ function headerOf({ name, path, stats }: DiffEntry, links: Map<string, string>, 
     if (first !== undefined) return { ...common, type: 'link', linkName: first };
     links.set(inode, name);
   }
-  const xattrs = xattrsOf(path);
+  const xattrs = xattrsOf(path, owners);
   const [devMajor, devMinor] = type === 'char' || type === 'block' ? deviceOf(stats.rdev) : [0, 0];
   return {
     ...common,

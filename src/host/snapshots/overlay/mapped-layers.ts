@@ -4,8 +4,9 @@ import { messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
-import { hostOwner, type IdMap, type Owner, rootOwner } from '#core/id-map.ts';
+import { type IdMap, rootOwner } from '#core/id-map.ts';
 import { copyTree } from '#host/rootfs/copy-tree.ts';
+import { outward } from '#host/rootfs/owner-translation.ts';
 import { openDirectory, atCwd } from '#host/sys/fs.ts';
 import { mountMapped } from '#host/sys/mapped-mount.ts';
 import { mountOverlay, type Overlay, unmount } from '#host/sys/mount.ts';
@@ -100,7 +101,7 @@ async function mappedCopy(layer: string, map: IdMap): Promise<string> {
   mkdirSync(unfinished, 0o700);
   using source = ownedFd(openDirectory(atCwd, layer));
   using target = ownedFd(openDirectory(atCwd, unfinished));
-  await copyTree(source.fd, target.fd, AbortSignal.timeout(copyMs), (owner: Owner) => hostOwner(map, owner));
+  await copyTree(source.fd, target.fd, AbortSignal.timeout(copyMs), outward(map));
   renameSync(unfinished, copy);
   return copy;
 }
