@@ -134,6 +134,54 @@ export function contentStoreContract(name: string, make: () => Promise<ContentPl
       await writer[Symbol.asyncDispose]();
     });
 
+    test('an interrupted ingest is gone on with, by another process too', async () => {
+      const digest = sha256('hello world');
+      {
+        await using first = await store.writer({ resume: digest });
+        await first.write(bytes('hello '));
+      }
+      store = await place.open();
+      await using second = await store.writer({ resume: digest });
+      expect(second.sizeBytes).toBe(6);
+      expect((await second.growing.grown[Symbol.asyncIterator]().next()).value).toBe(6);
+      // Somebody else at the same time gets one of its own.
+      await using beside = await store.writer({ resume: digest });
+      expect(beside.sizeBytes).toBe(0);
+      await second.write(bytes('world'));
+      expect(await second.commit({ digest, sizeBytes: 11 })).toEqual({ digest, sizeBytes: 11 });
+      await using third = await store.writer({ resume: digest });
+      expect(third.sizeBytes).toBe(0);
+    });
+
+    test('an interrupted ingest that turns out wrong, or is discarded, is not gone on with', async () => {
+      const digest = sha256('right');
+      await using first = await store.writer({ resume: digest });
+      await first.write(bytes('wrong'));
+      expect(await failure(first.commit({ digest }))).toBe('DataLoss');
+      await using second = await store.writer({ resume: digest });
+      expect(second.sizeBytes).toBe(0);
+      await second.write(bytes('rig'));
+      await second.discard();
+      await using third = await store.writer({ resume: digest });
+      expect(third.sizeBytes).toBe(0);
+    });
+
+    test('removeUnfinished() takes what is old enough and not being written', async () => {
+      const [old, busy] = [sha256('old'), sha256('busy')];
+      {
+        await using left = await store.writer({ resume: old });
+        await left.write(bytes('ol'));
+      }
+      await using writing = await store.writer({ resume: busy });
+      await writing.write(bytes('bu'));
+      expect(await store.removeUnfinished(60_000)).toBe(0);
+      expect(await store.removeUnfinished(0)).toBe(2);
+      await using again = await store.writer({ resume: old });
+      expect(again.sizeBytes).toBe(0);
+      await writing.write(bytes('sy'));
+      expect((await writing.commit({ digest: busy })).sizeBytes).toBe(4);
+    });
+
     test('commit() rejects with DataLoss when digest or size differ, and stores nothing', async () => {
       expect(await failure(write(['a'], { digest: sha256('b') }))).toBe('DataLoss');
       expect(await failure(write(['a'], { sizeBytes: 2 }))).toBe('DataLoss');

@@ -13,8 +13,11 @@ export interface ContentStore {
   read(digest: Digest): Promise<Uint8Array>;
   /** A file with the blob's bytes, for readers that stream or hand it to another process. Rejects with NotFound. */
   path(digest: Digest): Promise<string>;
-  /** Starts an ingest. Nothing is visible until `commit`. */
-  writer(): Promise<ContentWriter>;
+  /**
+   * Starts an ingest. Nothing is visible until `commit`. With `resume` it goes on where an earlier one for that blob was interrupted, in this process
+   * or one before: `sizeBytes` says how much is there.
+   */
+  writer(options?: { readonly resume?: Digest }): Promise<ContentWriter>;
   /** A file for another process to fill and hash. Nothing is visible until `commit`. */
   file(): Promise<ContentFile>;
   /** Stores a small blob. Already there is fine. */
@@ -22,6 +25,11 @@ export interface ContentStore {
   /** Removes a blob; false when there was none. */
   remove(digest: Digest): Promise<boolean>;
   list(): AsyncIterable<ContentInfo>;
+  /**
+   * Removes what interrupted ingests (of these blobs; undefined: of all) left that nobody went on with for this long, and that nobody writes now.
+   * Returns the bytes that became free.
+   */
+  removeUnfinished(olderThanMs: number, only?: ReadonlySet<Digest>): Promise<number>;
 }
 
 /** Disposing it without `commit` removes the file; after `commit` that does nothing. */
@@ -38,7 +46,10 @@ export interface GrowingFile {
   readonly grown: AsyncIterable<number>;
 }
 
-/** Disposing an uncommitted writer removes what it wrote. Closing twice is fine; disposing after commit does nothing. */
+/**
+ * Disposing an uncommitted writer removes what it wrote; one that can be resumed keeps it, unless it could not be written or was not what it should have
+ * been. Closing twice is fine; disposing after commit does nothing.
+ */
 export interface ContentWriter extends AsyncDisposable {
   readonly sizeBytes: number;
   /** What is written, for one reader alongside; it may read on after the commit. */
@@ -50,4 +61,6 @@ export interface ContentWriter extends AsyncDisposable {
    * the written copy is dropped.
    */
   commit(expected?: { readonly digest?: Digest; readonly sizeBytes?: number }): Promise<ContentInfo>;
+  /** Closes the writer and removes what it wrote, also what was there before: it is of no use. */
+  discard(): Promise<void>;
 }

@@ -17,11 +17,14 @@ export interface RegistryAuth {
 /** What a registry refused, in its own words: `code` is one of the distribution API (`MANIFEST_UNKNOWN`, `DENIED`, …). */
 export class RegistryError extends EngineError {
   readonly code: string;
+  /** How long it wants to be left alone. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(kind: ErrorKind, code: string, message: string, options: ErrorOptions = {}) {
+  constructor(kind: ErrorKind, code: string, message: string, options: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {}) {
     super(kind, message, options);
     this.name = 'RegistryError';
     this.code = code;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 

@@ -59,6 +59,8 @@ export interface DaemonOptions {
   readonly maxConcurrentDownloads: number;
   readonly maxConcurrentUploads: number;
   readonly maxDownloadAttempts: number;
+  /** Uncompressed; undefined: layers of any size are taken. */
+  readonly maxLayerBytes: number | undefined;
   readonly logDriver: string;
   readonly logOpts: Readonly<Record<string, string>>;
   readonly labels: readonly string[];
@@ -140,6 +142,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
     maxConcurrentUploads: int('max-concurrent-uploads', 5, 1),
     maxDownloadAttempts: int('max-download-attempts', 5, 1),
+    maxLayerBytes: parseSize('--max-layer-size', text('max-layer-size') ?? '0') || undefined,
     logDriver: text('log-driver') ?? 'json-file',
     logOpts: Object.fromEntries(values('log-opt').map(pair => splitPair('--log-opt', pair))),
     labels: values('label').map(label => (splitPair('--label', label), label)),

@@ -126,6 +126,12 @@ export const settings: readonly Setting[] = [
     type: 'int',
     help: 'Layers uploaded at once per push (default 5)',
   },
+  {
+    flag: 'max-layer-size',
+    key: 'max-layer-size',
+    type: 'bytes',
+    help: 'Refuse layers that unpack to more than this; 0: take layers of any size (default 0)',
+  },
   { flag: 'max-download-attempts', key: 'max-download-attempts', type: 'int', help: 'Attempts per download (default 5)' },
   {
     flag: 'log-driver',

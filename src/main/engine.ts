@@ -82,7 +82,13 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
   const runtimes = rememberedRuntimes(() => options().runtimes);
   const [content, snapshots, runtime] = await Promise.all([
     openContentStore({ dir: join(dataRoot, 'content'), log }),
-    openOverlaySnapshotter({ dir: join(dataRoot, 'layers'), records, log, ...(owners === undefined ? {} : { owners }) }),
+    openOverlaySnapshotter({
+      dir: join(dataRoot, 'layers'),
+      records,
+      log,
+      maxLayerBytes: options().maxLayerBytes,
+      ...(owners === undefined ? {} : { owners }),
+    }),
     openRuntime({
       execRoot,
       cgroupParent,

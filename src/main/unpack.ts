@@ -2,11 +2,13 @@ import { writeSync } from 'node:fs';
 import type { LayerCompression } from '#core/snapshots.ts';
 import { unpackChild } from '#host/snapshots/unpack/child.ts';
 
-/** `internal-unpack <directory> <compression> <parent pid> [unhashed] [growing] [plain] [owner=<uid>:<gid>]`: see unpackChild. */
+/** `internal-unpack <directory> <compression> <parent pid> [unhashed] [growing] [plain] [max=<bytes>] [owner=<uid>:<gid>]`: see unpackChild. */
 export async function main(argv: readonly string[]): Promise<void> {
   const [directory, compression, parentPid, ...flags] = argv;
   if (directory === undefined || compression === undefined || parentPid === undefined) {
-    throw new Error('usage: internal-unpack <directory> <compression> <parent pid> [unhashed] [growing] [plain] [owner=<uid>:<gid>]');
+    throw new Error(
+      'usage: internal-unpack <directory> <compression> <parent pid> [unhashed] [growing] [plain] [max=<bytes>] [owner=<uid>:<gid>]',
+    );
   }
   const result = await unpackChild({
     directory,
@@ -14,6 +16,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     parentPid: Number(parentPid),
     isHashed: !flags.includes('unhashed'),
     isGrowing: flags.includes('growing'),
+    maxBytes: Number(/^max=(\d+)$/.exec(flags.find(flag => flag.startsWith('max=')) ?? '')?.[1] ?? Infinity),
     extract: { isPlain: flags.includes('plain'), owner: ownerIn(flags) },
   });
   writeSync(1, `${JSON.stringify(result)}\n`);

@@ -56,11 +56,11 @@ export interface ImageIndex {
 export function parseManifest(bytes: Uint8Array, contentType?: string): ImageManifest | ImageIndex {
   const announced = contentType?.split(';')[0]?.trim();
   const json = parseObject(bytes, announced);
-  const own = typeof json.mediaType === 'string' && json.mediaType !== '' ? json.mediaType : undefined;
-  const mediaType = own ?? (announced !== undefined && manifestMediaTypes.includes(announced) ? announced : guessMediaType(json));
   if (json.schemaVersion === 1) {
     throw dataLoss('the image manifest has the withdrawn schema version 1: push the image again with a current tool');
   }
+  const own = typeof json.mediaType === 'string' && json.mediaType !== '' ? json.mediaType : undefined;
+  const mediaType = own ?? (announced !== undefined && manifestMediaTypes.includes(announced) ? announced : guessMediaType(json));
   if (announced !== undefined && own !== undefined && manifestMediaTypes.includes(announced) && announced !== own) {
     throw dataLoss(`invalid manifest: announced as ${announced}, but it says ${own}`);
   }

@@ -12,6 +12,10 @@ export interface FakeRegistry extends RegistryClient {
   readonly manifests: Map<string, Uint8Array>;
   /** Waits before a blob's bytes flow. */
   gate: ((digest: Digest, signal: AbortSignal) => Promise<void>) | undefined;
+  /** Told before each piece of a blob. */
+  pace: ((digest: Digest, offset: number) => void) | undefined;
+  /** By digest: the byte that the latest reading began with. */
+  readonly starts: Map<string, number>;
   /** Puts an image there; returns its manifest. */
   add(name: string, image: MadeImage): Uint8Array;
 }
@@ -28,6 +32,8 @@ export function fakeRegistry(): FakeRegistry {
     manifests,
     reads,
     gate: undefined,
+    pace: undefined,
+    starts: new Map(),
     add(name, image) {
       const describe = (data: Uint8Array, mediaType: string): object => {
         blobs.set(sha256(data), data);
@@ -68,7 +74,12 @@ export function fakeRegistry(): FakeRegistry {
       signal.throwIfAborted();
       const data = blobs.get(blob.digest);
       if (data === undefined) throw notFound(`blob unknown: ${blob.digest}`);
-      for (let at = from; at < data.length; at += 1000) yield data.slice(at, at + 1000);
+      registry.starts.set(blob.digest, from);
+      for (let at = from; at < data.length; at += 1000) {
+        registry.pace?.(blob.digest, at);
+        signal.throwIfAborted();
+        yield data.slice(at, at + 1000);
+      }
     },
     hasBlob: digest => Promise.resolve(blobs.has(digest)),
     mountBlob: () => Promise.resolve(false),

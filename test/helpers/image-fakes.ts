@@ -11,9 +11,12 @@ import type { ChainId, PendingLayer, Snapshotter } from '#core/snapshots.ts';
 import { type Digest, sha256 } from '#oci/digest.ts';
 
 /** A content store in memory that writes a file only when somebody asks for its path. */
-export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { readonly blobs: Map<Digest, Uint8Array> }> {
+export async function fakeContent(): Promise<
+  ContentStore & AsyncDisposable & { readonly blobs: Map<Digest, Uint8Array>; readonly partial: Map<Digest, Uint8Array[]> }
+> {
   const dir = await mkdtemp(join(tmpdir(), 'berth-content-'));
   const blobs = new Map<Digest, Uint8Array>();
+  const partial = new Map<Digest, Uint8Array[]>();
   let ingests = 0;
   const store = (data: Uint8Array): ContentInfo => {
     const digest = sha256(data);
@@ -26,6 +29,7 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
   };
   return {
     blobs,
+    partial,
     file: () => Promise.reject(new Error('not part of this fake')),
     info: digest => Promise.resolve(infoOf(digest)),
     read(digest) {
@@ -39,11 +43,18 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
       await Bun.write(path, data);
       return path;
     },
-    writer() {
-      const parts: Uint8Array[] = [];
+    writer(options: { readonly resume?: Digest } = {}) {
+      const parts: Uint8Array[] = [...(partial.get(options.resume ?? ('' as Digest)) ?? [])];
+      let keeps = options.resume !== undefined;
       const grown = new Latest<number>();
       const path = join(dir, `ingest-${String((ingests += 1))}`);
-      let sizeBytes = 0;
+      let sizeBytes = parts.reduce((bytes, part) => bytes + part.length, 0);
+      const close = async (): Promise<void> => {
+        grown.fail(new Error('closed without a commit'));
+        if (options.resume !== undefined && keeps && sizeBytes > 0) partial.set(options.resume, parts);
+        if (options.resume !== undefined && !keeps) partial.delete(options.resume);
+        return await Promise.resolve();
+      };
       return Promise.resolve({
         growing: { path, grown },
         get sizeBytes() {
@@ -56,6 +67,7 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
         },
         async commit(expected?: { readonly digest?: Digest; readonly sizeBytes?: number }) {
           const data = Buffer.concat(parts);
+          keeps = false;
           if (expected?.sizeBytes !== undefined && expected.sizeBytes !== data.length) {
             throw dataLoss(`expected ${expected.sizeBytes} bytes, got ${data.length}`);
           }
@@ -66,11 +78,18 @@ export async function fakeContent(): Promise<ContentStore & AsyncDisposable & { 
           grown.end();
           return store(data);
         },
-        [Symbol.asyncDispose]() {
-          grown.fail(new Error('closed without a commit'));
-          return Promise.resolve();
+        discard() {
+          keeps = false;
+          return close();
         },
+        [Symbol.asyncDispose]: close,
       });
+    },
+    removeUnfinished(olderThanMs, only) {
+      const gone = olderThanMs > 0 ? [] : [...partial.keys()].filter(digest => only?.has(digest) ?? true);
+      const freed = gone.flatMap(digest => partial.get(digest) ?? []).reduce((bytes, part) => bytes + part.length, 0);
+      for (const digest of gone) partial.delete(digest);
+      return Promise.resolve(freed);
     },
     put: data => Promise.resolve(store(data)),
     remove: digest => Promise.resolve(blobs.delete(digest)),

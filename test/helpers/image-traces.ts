@@ -12,6 +12,7 @@ export function imageTraces(daemon: TestDaemon): string[] {
   return [
     ...readdirSync(join(daemon.dataRoot, 'content/blobs')).flatMap(algorithm => list(`content/blobs/${algorithm}`)),
     ...list('content/ingest'),
+    ...list('content/partial'),
     ...list('layers', name => /^\d+$/.test(name)),
     ...list('layers/trash'),
     ...list('tmp'),

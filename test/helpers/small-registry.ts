@@ -75,9 +75,7 @@ export function startSmallRegistry(): SmallRegistry {
     }
     const blob = registry.blobs.get(id);
     if (blob === undefined) return failure(404, 'BLOB_UNKNOWN', 'blob unknown to registry');
-    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.get('range') ?? '')?.[1] ?? 0);
-    if (from === 0) return new Response(blob);
-    return new Response(blob.slice(from), { status: 206, headers: { 'Content-Range': `bytes ${from}-${blob.length - 1}/${blob.length}` } });
+    return blobAnswer(request, blob, bytes => bytes);
   };
 
   const takeUpload = async (request: Request, url: URL, id: string): Promise<Response> => {
@@ -108,6 +106,35 @@ export function startSmallRegistry(): SmallRegistry {
     address: `127.0.0.1:${server.port}`,
     [Symbol.asyncDispose]: async () => {
       await server.stop(true);
+    },
+  });
+}
+
+/** A blob or the part of it that was asked for; `body` makes of its bytes what is sent. */
+export function blobAnswer(
+  request: Request,
+  blob: Uint8Array,
+  body: (bytes: Uint8Array) => Uint8Array | ReadableStream<Uint8Array>,
+): Response {
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get('range') ?? '');
+  const headers = { 'Accept-Ranges': 'bytes' };
+  if (range === null) return new Response(body(blob), { headers: { ...headers, 'Content-Length': String(blob.length) } });
+  const [from, last] = [Number(range[1]), range[2] === '' ? blob.length - 1 : Number(range[2])];
+  return new Response(body(blob.slice(from, last + 1)), {
+    status: 206,
+    headers: { ...headers, 'Content-Range': `bytes ${from}-${last}/${blob.length}`, 'Content-Length': String(last + 1 - from) },
+  });
+}
+
+/** The bytes in pieces with pauses between them: a connection with a limit. */
+export function slowly(bytes: Uint8Array, pieceBytes: number, pauseMs: number): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream<Uint8Array>({
+    async pull(out) {
+      await Bun.sleep(pauseMs);
+      if (at >= bytes.length) return out.close();
+      out.enqueue(bytes.slice(at, at + pieceBytes));
+      at += pieceBytes;
     },
   });
 }

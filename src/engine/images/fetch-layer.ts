@@ -1,6 +1,7 @@
-import { dataLoss, kindOf } from '#base/errors.ts';
+import { dataLoss, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { shortId } from '#base/id.ts';
+import type { ContentWriter } from '#core/content.ts';
 import type { RegistryRepository } from '#core/registry.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
 import type { Descriptor } from '#oci/manifest.ts';
@@ -37,7 +38,10 @@ export async function fetchLayer(
   return await unpacking.layer;
 }
 
-/** Resolves when the blob is stored; unpacking may still go on then. */
+/** Unfinished downloads that nobody goes on with are of no use after this long: what they are of has moved on. */
+export const unfinishedLifetimeMs = 24 * 3_600_000;
+
+/** Resolves when the blob is stored; unpacking may still go on then. Goes on where an earlier download was interrupted. */
 async function download(
   context: RegistryContext,
   lease: Lease,
@@ -46,26 +50,54 @@ async function download(
   tell: Report,
   signal: AbortSignal,
 ): Promise<{ readonly layer: Promise<PendingLayer> }> {
+  await context.content.removeUnfinished(unfinishedLifetimeMs);
+  await using writer = await context.content.writer({ resume: blob.digest });
+  const from = writer.sizeBytes;
+  if (from <= blob.size) {
+    try {
+      return await receive(context, lease, repository, blob, writer, tell, signal);
+    } catch (err) {
+      if (from === 0 || kindOf(err) !== 'DataLoss') throw err;
+      // What was there before may be what is wrong: a power cut can leave anything.
+      context.log.warn('an interrupted download was not what it should be: it begins anew', { blob: blob.digest, error: err });
+    }
+  }
+  await writer.discard();
+  await using fresh = await context.content.writer({ resume: blob.digest });
+  return await receive(context, lease, repository, blob, fresh, tell, signal);
+}
+
+async function receive(
+  context: RegistryContext,
+  lease: Lease,
+  repository: RegistryRepository,
+  blob: Descriptor,
+  writer: ContentWriter,
+  tell: Report,
+  signal: AbortSignal,
+): Promise<{ readonly layer: Promise<PendingLayer> }> {
   const id = shortId(blob.digest);
-  await using writer = await context.content.writer();
   const layer = context.snapshots.unpack({ growing: writer.growing }, { signal });
   layer.catch(() => undefined);
   try {
-    for await (const chunk of repository.blob(blob, signal)) {
-      await writer.write(chunk);
-      tell({ id, status: 'Downloading', current: writer.sizeBytes, total: blob.size });
+    if (writer.sizeBytes < blob.size || blob.size === 0) {
+      for await (const chunk of repository.blob(blob, signal, writer.sizeBytes)) {
+        await writer.write(chunk);
+        failpoint('image.pull.received');
+        tell({ id, status: 'Downloading', current: writer.sizeBytes, total: blob.size });
+      }
     }
     tell({ id, status: 'Verifying Checksum' });
     await lease.commit(writer, { digest: blob.digest, sizeBytes: blob.size }).catch((cause: unknown) => {
       if (kindOf(cause) !== 'DataLoss') throw cause;
-      throw dataLoss(`filesystem layer verification failed for digest ${blob.digest}`, { cause });
+      throw dataLoss(`filesystem layer verification failed for digest ${blob.digest}: ${messageOf(cause)}`, { cause });
     });
     failpoint('image.pull.downloaded');
     tell({ id, status: 'Download complete' });
     return { layer };
   } catch (err) {
-    // Closing the writer ends the unpacking.
-    await writer[Symbol.asyncDispose]();
+    // Closing the writer ends the unpacking. What a registry lied about is of no use to a later pull.
+    await (kindOf(err) === 'DataLoss' ? writer.discard() : writer[Symbol.asyncDispose]());
     await layer.then(
       pending => pending[Symbol.asyncDispose](),
       () => undefined,

@@ -39,7 +39,9 @@ export class ImagePruner {
   async #prune(filters: Filters, onlyDangling: boolean, until: Date | undefined, signal: AbortSignal): Promise<PruneReport> {
     const context = this.#context;
     const removed: RemovedItem[] = [];
-    let reclaimedBytes = 0;
+    // Interrupted downloads have no labels and no date to be chosen by.
+    const isFiltered = until !== undefined || (filters.label ?? []).length > 0 || (filters['label!'] ?? []).length > 0;
+    let reclaimedBytes = isFiltered ? 0 : await context.content.removeUnfinished(0);
     for (const { id } of context.store.all()) {
       signal.throwIfAborted();
       if (context.store.get(id) === undefined) continue;

@@ -165,6 +165,48 @@ describe('pull', () => {
     expect(images.count()).toBe(2);
   });
 
+  describe('interrupted', () => {
+    const image = makeImage(['base', 'a long text '.repeat(2000)], { compress: false });
+    const top = image.layers[1] as Uint8Array;
+    const interrupt = async (): Promise<void> => {
+      registry.add('docker.io/library/app:latest', image);
+      const leaving = new AbortController();
+      registry.pace = (digest, offset) => {
+        if (digest === sha256(top) && offset >= 3000) leaving.abort(new Error('gone'));
+      };
+      expect(await pull('app', { stop: leaving.signal }).catch(messageOf)).toBe('gone');
+      registry.pace = undefined;
+      registry.reads.length = 0;
+    };
+
+    test('goes on where it was, also after a restart', async () => {
+      await interrupt();
+      expect(content.blobs.size).toBe(0);
+      images = createImages();
+      await images.recover();
+      await pull('app');
+      expect(registry.starts.get(sha256(top))).toBeGreaterThanOrEqual(3000);
+      expect(content.blobs.has(sha256(top))).toBe(true);
+      expect(content.partial.size).toBe(0);
+    });
+
+    test('begins anew when what was left is damaged', async () => {
+      await interrupt();
+      content.partial.set(sha256(top), [new Uint8Array(3000).fill(1)]);
+      await pull('app');
+      expect(registry.starts.get(sha256(top))).toBe(0);
+      expect(content.blobs.has(sha256(top))).toBe(true);
+    });
+
+    test('is forgotten by a prune', async () => {
+      await interrupt();
+      const left = content.partial.get(sha256(top))?.reduce((bytes, part) => bytes + part.length, 0) ?? 0;
+      expect(left).toBeGreaterThanOrEqual(3000);
+      expect((await images.prune({}, signal)).reclaimedBytes).toBeGreaterThanOrEqual(left);
+      expect(content.partial.size).toBe(0);
+    });
+  });
+
   describe('leaves nothing behind', () => {
     const image = makeImage(['base', 'top'], { compress: true });
     const [base, top] = image.layers as [Uint8Array, Uint8Array];
@@ -172,13 +214,14 @@ describe('pull', () => {
       expect(content.blobs.size).toBe(0);
       expect(snapshots.layers.size).toBe(0);
       expect(images.count()).toBe(0);
+      expect(content.partial.size).toBe(0);
     };
 
     test('when a layer is not what its digest says', async () => {
       registry.add('docker.io/library/app:latest', image);
       registry.blobs.set(sha256(top), base);
       const err = await pull('app').catch((reason: unknown) => reason);
-      expect(messageOf(err)).toBe(`filesystem layer verification failed for digest ${sha256(top)}`);
+      expect(messageOf(err)).toStartWith(`filesystem layer verification failed for digest ${sha256(top)}: `);
       expect(kindOf(err)).toBe('DataLoss');
       expectNothing();
     });

@@ -1,10 +1,11 @@
-import { dataLoss, internal, invalidArgument, notFound } from '#base/errors.ts';
+import { cleanUp } from '#base/dispose.ts';
+import { dataLoss, internal, invalidArgument, kindOf, notFound } from '#base/errors.ts';
 import { shortId } from '#base/id.ts';
 import { type RegistryAuth, RegistryError, type RegistryRepository, type RemoteManifest } from '#core/registry.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
 import { chainIds, type Digest, sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
-import { type Descriptor, type ImageManifest, parseManifest, selectManifest } from '#oci/manifest.ts';
+import { type Descriptor, type ImageManifest, mediaTypes, parseManifest, selectManifest } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
 import { familiarName, familiarString, type Reference, repositoryOf, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
 import { addImage, diffIdsOf } from './add-image.ts';
@@ -52,12 +53,23 @@ async function pullOne(
   const name = reference.digest === undefined ? reference : withDigest(reference, reference.digest);
   const before = context.store.byReference(name);
   const target = { manifest, bytes, name: familiarString(name), platform: options.platform };
-  const image = await fetchImage(context, repository, target, [name, withDigest(reference, remote.digest)], report, signal);
+  const image = await fetchImage(context, repository, target, [name, withDigest(reference, remote.digest)], report, signal).catch(
+    async (err: unknown) => {
+      // Only what was interrupted can be gone on with; what failed for good keeps no part of its layers.
+      if (!signal.aborted && kindOf(err) !== 'Unavailable') await dropUnfinished(context, manifest);
+      throw err;
+    },
+  );
   for (const layer of image.layers) context.sources.note(layer.diffId, layer, repositoryOf(reference));
   const isNew = before?.id !== image.id;
   report({ status: `Digest: ${remote.digest}` });
   report({ status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${familiarString(name)}` });
   await publishImageEvent(context, 'pull', image.id, { actorId: familiarString(name), name: familiarName(name) });
+}
+
+async function dropUnfinished(context: RegistryContext, manifest: ImageManifest): Promise<void> {
+  const blobs = new Set(manifest.layers.map(layer => layer.digest));
+  await cleanUp('unfinished downloads', context.log, () => context.content.removeUnfinished(0, blobs));
 }
 
 /** The manifest for the platform; from an index, the best of its entries. */
@@ -71,7 +83,10 @@ async function choosePlatform(
   let current = remote;
   for (let depth = 0; depth < 4; depth += 1) {
     const parsed = parseManifest(current.bytes, current.mediaType);
-    if (parsed.kind === 'manifest') return { manifest: parsed, bytes: current.bytes };
+    if (parsed.kind === 'manifest') {
+      checkKinds(parsed);
+      return { manifest: parsed, bytes: current.bytes };
+    }
     const wanted = platform ?? context.platform;
     const entry = selectManifest(parsed, wanted);
     if (entry === undefined) throw notFound(`no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`);
@@ -81,6 +96,34 @@ async function choosePlatform(
     }
   }
   throw dataLoss(`the manifest list ${remote.digest} is nested too deeply`);
+}
+
+/** What registries have called the configuration of an image; the wrong ones are old mistakes of registries. */
+const configTypes: readonly string[] = [
+  mediaTypes.ociConfig,
+  mediaTypes.dockerConfig,
+  'application/octet-stream',
+  'application/json',
+  'text/html',
+  '',
+];
+const layerType =
+  /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.(foreign\.)?diff\.tar)([.+](gzip|zstd))?$/;
+
+/** Registries keep other things than images: charts, signatures, plugins. Rejects with DataLoss before anything of them is fetched. */
+function checkKinds({ config, layers }: ImageManifest): void {
+  if (!configTypes.includes(config.mediaType)) {
+    throw dataLoss(
+      `this is not an image: its manifest has a config of the type ${JSON.stringify(config.mediaType)}, expected ${mediaTypes.ociConfig}`,
+    );
+  }
+  const strange = layers.find(
+    layer => layer.mediaType !== '' && layer.mediaType !== 'application/octet-stream' && !layerType.test(layer.mediaType),
+  );
+  if (strange === undefined) return;
+  throw dataLoss(
+    `layer ${strange.digest} has the unsupported type ${JSON.stringify(strange.mediaType)}, expected ${mediaTypes.ociLayer}, with gzip or zstd`,
+  );
 }
 
 interface Wanted {

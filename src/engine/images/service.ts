@@ -14,6 +14,7 @@ import { BlobSources } from './blob-sources.ts';
 import { commitImage, type CommitRequest } from './commit.ts';
 import type { RegistryContext } from './context.ts';
 import type { Filters } from './filters.ts';
+import { unfinishedLifetimeMs } from './fetch-layer.ts';
 import { ImageStore } from './image-store.ts';
 import { type HistoryEntry, type ImageDetails, imageHistory, inspectImage } from './inspect.ts';
 import { type ImportOptions, importImage } from './import.ts';
@@ -143,6 +144,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     count: () => store.all().length,
     async recover() {
       context.sources.keepOnly(new Set(store.all().flatMap(image => image.layers.map(layer => layer.diffId))));
+      await options.content.removeUnfinished(unfinishedLifetimeMs);
       const { blobs, freedBytes } = await retention.sweep();
       return blobs === 0 && freedBytes === 0 ? [] : [`removed ${blobs} blobs and layers of unfinished work, ${freedBytes} bytes`];
     },

@@ -32,7 +32,12 @@ export class AuthorizedRequests {
     if (challenge !== undefined) this.#challenges.set(origin, challenge);
     const second = challenge === undefined ? undefined : await this.#authorization(origin, identity, first, request.signal);
     const canRepeat = request.body === undefined || typeof request.body === 'string' || request.body instanceof Uint8Array;
-    if (second === undefined || second === first || !canRepeat) {
+    if (second !== undefined && second !== first && !canRepeat) {
+      await response.body?.cancel();
+      // Whoever sends a stream begins anew, with what is known by then.
+      throw new RegistryError('Unavailable', 'UNAUTHORIZED', `unauthorized: the authorization for ${origin} ended during an upload`);
+    }
+    if (second === undefined || second === first) {
       const err = await errorOf(request.method, request.url, response);
       if (challenge?.scheme === 'basic' && basicHeader(identity.auth) === undefined) {
         const method = request.method[0] + request.method.slice(1).toLowerCase();

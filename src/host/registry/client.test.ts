@@ -6,7 +6,7 @@ import type { RegistryAuth, RegistryRepository } from '#core/registry.ts';
 import { sha256 } from '#oci/digest.ts';
 import { mediaTypes } from '#oci/manifest.ts';
 import { parseReference } from '#oci/reference.ts';
-import { failure, type SmallRegistry, startSmallRegistry } from '#test/helpers/small-registry.ts';
+import { blobAnswer, failure, slowly, type SmallRegistry, startSmallRegistry } from '#test/helpers/small-registry.ts';
 import { createRegistryClient } from './client.ts';
 
 let registry: SmallRegistry;
@@ -27,7 +27,8 @@ const client = (options: { mirrors?: string[]; log?: typeof silentLogger } = {})
     insecureRegistries: [],
     userAgent: 'berth/test',
     log: options.log ?? silentLogger,
-    retry: { attempts: 5, firstPauseMs: 1 },
+    retry: { attempts: 5, firstPauseMs: 1, longestPauseMs: 2_000 },
+    ranges: { sampleMs: 20, patienceMs: 20, connections: 3, partBytes: 50_000 },
     answerTimeoutMs: 500,
     stallTimeoutMs: 500,
   });
@@ -120,6 +121,48 @@ describe('blob()', () => {
     const err = await failing(read(open().blob(blob, signal)));
     expect(kindOf(err)).toBe('Unavailable');
     expect(registry.requests.length).toBe(5);
+  });
+
+  test('waits as long as a registry with too many requests asks for', async () => {
+    let refusals = 0;
+    registry.intercept = () => {
+      refusals += 1;
+      return refusals > 1 ? undefined : new Response(null, { status: 429, headers: { 'Retry-After': '1' } });
+    };
+    const begun = performance.now();
+    expect(Buffer.compare(await read(open().blob(blob, signal)), bytes)).toBe(0);
+    expect(performance.now() - begun).toBeGreaterThan(950);
+  });
+
+  test('does not wait for an hour', async () => {
+    registry.intercept = () => new Response(null, { status: 429, headers: { 'Retry-After': '3600' } });
+    const err = await failing(read(open().blob(blob, signal)));
+    expect([kindOf(err), err.message, registry.requests.length]).toEqual(['ResourceExhausted', 'toomanyrequests: too many requests', 1]);
+  });
+
+  describe('over a slow connection', () => {
+    const ranges = (): string[] => registry.requests.map(({ headers }) => headers.get('range') ?? 'all');
+
+    test('takes the rest over several connections', async () => {
+      registry.intercept = request => blobAnswer(request, bytes, part => slowly(part, 5_000, 5));
+      expect(Buffer.compare(await read(open().blob(blob, signal)), bytes)).toBe(0);
+      expect(ranges().length).toBeGreaterThan(4);
+      expect(ranges().slice(1)).not.toContain('all');
+    });
+
+    test('reads on when one part breaks off', async () => {
+      registry.intercept = request =>
+        blobAnswer(request, bytes, part => slowly(registry.requests.length === 3 ? part.slice(0, 5_000) : part, 5_000, 5));
+      expect(Buffer.compare(await read(open().blob(blob, signal)), bytes)).toBe(0);
+    });
+
+    test('stays with one connection where ranges are promised but not served', async () => {
+      registry.intercept = () => {
+        const body = slowly(bytes, 10_000, 5);
+        return new Response(body, { headers: { 'Accept-Ranges': 'bytes', 'Content-Length': String(bytes.length) } });
+      };
+      expect(Buffer.compare(await read(open().blob(blob, signal)), bytes)).toBe(0);
+    });
   });
 
   test('does not forward credentials to another host', async () => {

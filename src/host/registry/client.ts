@@ -4,6 +4,7 @@ import type { RegistryClient } from '#core/registry.ts';
 import { AuthorizedRequests } from './authorized-requests.ts';
 import { parseChallenge } from './challenge.ts';
 import { type EndpointRules, endpointsOf, parseMirror } from './endpoints.ts';
+import { defaultRanges, type RangePolicy } from './read-blob.ts';
 import { errorOf } from './registry-errors.ts';
 import { HttpRepository } from './repository.ts';
 import { defaultRetry, type RetryPolicy } from './retry.ts';
@@ -16,6 +17,7 @@ export interface RegistryClientOptions extends EndpointRules {
   /** `<dir>/<host:port>/*.crt`, `*.cert`, `*.key`. */
   readonly certificatesDir?: string;
   readonly retry?: RetryPolicy;
+  readonly ranges?: RangePolicy;
   /** How long a registry may take to begin an answer, and to send nothing in the middle of one. */
   readonly answerTimeoutMs?: number;
   readonly stallTimeoutMs?: number;
@@ -41,6 +43,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         requests,
         retry: options.retry ?? defaultRetry,
         stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
+        ranges: options.ranges ?? defaultRanges,
         log: options.log,
       }),
     async login(auth, signal) {

@@ -40,29 +40,36 @@ const maxErrorBytes = 64 * 1024;
 export async function errorOf(method: string, url: string, response: Response): Promise<RegistryError> {
   const text = await readStart(response);
   const listed = parseErrors(text);
-  const where = `${goMethod(method)} "${withoutQuery(url)}"`;
+  const { status } = response;
+  const options = { retryAfterMs: parseRetryAfter(response.headers.get('retry-after'), Date.now()) };
   if (listed !== undefined) {
     const { code, message } = listed;
     const words = message === '' ? (defaultMessages[code] ?? code.toLowerCase()) : message;
-    return new RegistryError(kinds[code] ?? kindOfStatus(response.status), code, `${code.toLowerCase().replaceAll('_', ' ')}: ${words}`);
+    const kind = kinds[code] ?? kindOfStatus(status);
+    return new RegistryError(kind, code, `${code.toLowerCase().replaceAll('_', ' ')}: ${words}`, options);
   }
-  const code = codesByStatus[response.status];
-  if (code !== undefined) {
-    const words = defaultMessages[code] ?? '';
-    return new RegistryError(kinds[code] ?? 'Internal', code, `${code.toLowerCase()}: ${words}`);
-  }
+  const code = codesByStatus[status];
+  if (code !== undefined)
+    return new RegistryError(kinds[code] ?? 'Internal', code, `${code.toLowerCase()}: ${defaultMessages[code] ?? ''}`, options);
   const what = /^\s*</.test(text) ? 'an HTML page instead of a registry answer' : text.trim().slice(0, 200);
-  return new RegistryError(
-    kindOfStatus(response.status),
-    'UNKNOWN',
-    `${where}: unexpected status ${`${response.status} ${response.statusText}`.trim()}${what === '' ? '' : `: ${what}`}`,
-  );
+  const where = `${goMethod(method)} "${withoutQuery(url)}"`;
+  const words = `${where}: unexpected status ${`${status} ${response.statusText}`.trim()}${what === '' ? '' : `: ${what}`}`;
+  return new RegistryError(kindOfStatus(status), 'UNKNOWN', words, options);
 }
 
 function kindOfStatus(status: number): ErrorKind {
   if (status === 404) return 'NotFound';
-  if (status >= 500) return 'Unavailable';
+  if (status === 429) return 'ResourceExhausted';
+  if (status >= 500 || status === 408) return 'Unavailable';
   return status >= 400 ? 'FailedPrecondition' : 'DataLoss';
+}
+
+/** Seconds or a date (RFC 9110, section 10.2.3) as milliseconds from now; undefined for anything else. */
+export function parseRetryAfter(header: string | null, now: number): number | undefined {
+  if (header === null) return undefined;
+  if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max(date - now, 0);
 }
 
 function parseErrors(text: string): { readonly code: string; readonly message: string } | undefined {

@@ -12,7 +12,7 @@ import { type Digest, sha256, tryParseDigest } from '#oci/digest.ts';
 import { type Descriptor, manifestMediaTypes } from '#oci/manifest.ts';
 import type { AuthorizedRequests, Identity } from './authorized-requests.ts';
 import type { Endpoint } from './endpoints.ts';
-import { readBlob } from './read-blob.ts';
+import { type RangePolicy, readBlob } from './read-blob.ts';
 import { ConnectionError, errorOf } from './registry-errors.ts';
 import { type RetryPolicy, retry } from './retry.ts';
 import type { HttpRequest } from './transport.ts';
@@ -26,6 +26,7 @@ export interface RepositoryOptions {
   readonly requests: AuthorizedRequests;
   readonly retry: RetryPolicy;
   readonly stallTimeoutMs: number;
+  readonly ranges: RangePolicy;
   readonly log: Logger;
 }
 
@@ -76,16 +77,18 @@ export class HttpRepository implements RegistryRepository {
 
   async *blob(blob: Pick<Descriptor, 'digest' | 'size'>, signal: AbortSignal, from = 0): AsyncGenerator<Uint8Array, void, undefined> {
     const { retry: policy, stallTimeoutMs } = this.#options;
-    const open = (offset: number): Promise<Response> =>
+    const open = (offset: number, end: number | undefined, stop: AbortSignal): Promise<Response> =>
       this.#anywhere(
-        signal,
+        stop,
         async endpoint => {
           const url = `${this.#base(endpoint)}/blobs/${blob.digest}`;
-          return await this.#ok(endpoint, { method: 'GET', url, headers: offset === 0 ? {} : { Range: `bytes=${offset}-` }, signal });
+          const part: Record<string, string> =
+            offset === 0 && end === undefined ? {} : { Range: `bytes=${offset}-${end === undefined ? '' : end - 1}` };
+          return await this.#ok(endpoint, { method: 'GET', url, headers: part, signal: stop });
         },
         { attempts: 1, firstPauseMs: 0 },
       );
-    yield* readBlob(blob, open, { retry: policy, stallTimeoutMs, signal, from });
+    yield* readBlob(blob, open, { retry: policy, stallTimeoutMs, signal, from, ranges: this.#options.ranges });
   }
 
   async hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean> {

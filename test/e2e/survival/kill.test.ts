@@ -234,6 +234,7 @@ async function removeTraces({ api }: TestDaemon): Promise<void> {
 /** With nothing left but one image, its folders hold nothing else. */
 async function checkFolders(daemon: TestDaemon): Promise<void> {
   await daemon.api.expect('DELETE', '/images/busybox:latest');
+  await daemon.api.expect('POST', '/images/prune');
   const folders = [
     'data/containers',
     'data/volumes',
@@ -243,6 +244,7 @@ async function checkFolders(daemon: TestDaemon): Promise<void> {
     'data/build/caches',
     'run/build-secrets',
     'data/content/ingest',
+    'data/content/partial',
     'data/content/blobs/sha256',
     'run/containers',
     'run/netns',

@@ -116,6 +116,7 @@ describe('layers', () => {
         await saved.arrayBuffer();
         await daemon().api.expect('DELETE', `/images/${Id}?force=1`);
       }
+      await daemon().api.expect('POST', '/images/prune');
       const more = imageTraces(daemon());
       if (more.length > 0) throw new Error(`there is more: ${more.join(' ')}`);
       return true;

@@ -29,6 +29,8 @@ export async function openOverlaySnapshotter(options: {
   readonly log: Logger;
   /** For containers with a user namespace. */
   readonly owners?: MappedOwners;
+  /** Layers with more uncompressed bytes are refused; undefined: layers of any size. */
+  readonly maxLayerBytes?: number | undefined;
 }): Promise<Snapshotter & { settled(): Promise<void> }> {
   const { dir, log } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -53,7 +55,14 @@ export async function openOverlaySnapshotter(options: {
   const used = new Set([...layers, ...writables].map(({ value }) => value.id));
   const { owners } = options;
   const directories = new LayerDirectories(dir, used, log, owners !== undefined);
-  return new OverlaySnapshotter(directories, records, mounted, log, owners && openMappedLayers(directories, owners, log));
+  return new OverlaySnapshotter(
+    directories,
+    records,
+    mounted,
+    log,
+    owners && openMappedLayers(directories, owners, log),
+    options.maxLayerBytes,
+  );
 }
 
 class OverlaySnapshotter implements Snapshotter {
@@ -67,6 +76,7 @@ class OverlaySnapshotter implements Snapshotter {
   readonly #locks = new KeyedLock();
   readonly #log: Logger;
   readonly #mappedLayers: MappedLayers | undefined;
+  readonly #maxLayerBytes: number | undefined;
 
   constructor(
     directories: LayerDirectories,
@@ -74,12 +84,14 @@ class OverlaySnapshotter implements Snapshotter {
     mounted: Set<string>,
     log: Logger,
     mappedLayers: MappedLayers | undefined,
+    maxLayerBytes: number | undefined,
   ) {
     this.#directories = directories;
     this.#records = records;
     this.#mounted = mounted;
     this.#log = log;
     this.#mappedLayers = mappedLayers;
+    this.#maxLayerBytes = maxLayerBytes;
   }
 
   has(chainId: ChainId): boolean {
@@ -97,7 +109,7 @@ class OverlaySnapshotter implements Snapshotter {
   async unpack(tar: LayerInput, options: { readonly signal: AbortSignal }): Promise<PendingLayer> {
     const id = this.#directories.create(['diff']);
     try {
-      const report = await unpackInto(this.#directories.path(id, 'diff'), tar, options.signal);
+      const report = await unpackInto(this.#directories.path(id, 'diff'), tar, options.signal, { maxBytes: this.#maxLayerBytes });
       return this.#pending(id, report);
     } catch (err) {
       this.#directories.discard(id);

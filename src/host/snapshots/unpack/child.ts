@@ -21,6 +21,8 @@ export interface UnpackJob {
   readonly isHashed: boolean;
   /** The layer is the file with descriptor 3, and stdin says how much of it is there (see GrowingReader). */
   readonly isGrowing: boolean;
+  /** A tar of more uncompressed bytes is refused. */
+  readonly maxBytes: number;
   readonly extract: ExtractOptions;
 }
 
@@ -52,7 +54,7 @@ export async function unpackChild(job: UnpackJob): Promise<UnpackResult> {
     const compression = job.compression === 'detect' ? detectCompression(growing?.peek(sniffBytes) ?? new Uint8Array()) : job.compression;
     const tar = await decompress(compression, source);
     enterRoot(directory);
-    return { ok: true, ...(await extract(tar, isHashed, job.extract)) };
+    return { ok: true, ...(await extract(tar, isHashed, job)) };
   } catch (err) {
     const explained = explain(err);
     return { ok: false, kind: kindOf(explained), message: messageOf(explained) };
@@ -62,12 +64,17 @@ export async function unpackChild(job: UnpackJob): Promise<UnpackResult> {
 async function extract(
   tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   isHashed: boolean,
-  options: ExtractOptions,
+  job: Pick<UnpackJob, 'extract' | 'maxBytes'>,
 ): Promise<UnpackReport> {
-  const extractor = new Extractor(options);
+  const extractor = new Extractor(job.extract);
   const parser = new TarParser(extractor);
   const hasher = new Bun.CryptoHasher('sha256');
+  let bytes = 0;
   const take = (chunk: Uint8Array): void => {
+    bytes += chunk.length;
+    if (bytes > job.maxBytes) {
+      throw resourceExhausted(`refused to unpack the layer: it is larger than ${String(job.maxBytes)} bytes, the daemon's max-layer-size`);
+    }
     if (isHashed) hasher.update(chunk);
     parser.push(chunk);
   };

@@ -14,6 +14,8 @@ export interface UnpackOptions {
   readonly plain?: boolean;
   /** Whom everything belongs to, whatever the archive says. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** A tar of more uncompressed bytes is refused with ResourceExhausted; undefined: any size. */
+  readonly maxBytes?: number | undefined;
 }
 
 /** Unpacks a layer tar into an empty directory, in a process of its own. The caller removes the directory when this rejects. */
@@ -25,7 +27,9 @@ export async function unpackInto(
 ): Promise<UnpackReport> {
   signal.throwIfAborted();
   if ('path' in input) return await unpackFile(directory, input, signal, options);
-  return 'growing' in input ? await unpackGrowing(directory, input, signal) : await unpackStream(directory, input, signal, options);
+  return 'growing' in input
+    ? await unpackGrowing(directory, input, signal, options)
+    : await unpackStream(directory, input, signal, options);
 }
 
 async function unpackFile(
@@ -51,6 +55,7 @@ async function unpackGrowing(
   directory: string,
   input: Extract<LayerInput, { growing: unknown }>,
   signal: AbortSignal,
+  options: UnpackOptions,
 ): Promise<UnpackReport> {
   // Before the first await: its name may change then.
   const file = openLayer(input.growing.path);
@@ -58,7 +63,7 @@ async function unpackGrowing(
     const compression = input.compression ?? 'detect';
     const diffId = compression === 'none' ? input.diffId : undefined;
     diffId?.catch(() => undefined);
-    const child = start({ directory, compression, stdin: 'pipe', file, signal, isHashed: diffId === undefined });
+    const child = start({ directory, compression, stdin: 'pipe', file, signal, isHashed: diffId === undefined, options });
     const result = resultOf(child, signal);
     await feed(child, result, announced(input.growing.grown), signal);
     const report = await result;
@@ -143,6 +148,7 @@ function start({ directory, compression, stdin, file, signal, isHashed = true, o
     ...(file === undefined ? [] : ['growing']),
     ...(options.plain === true ? ['plain'] : []),
   ];
+  if (options.maxBytes !== undefined) flags.push(`max=${String(options.maxBytes)}`);
   if (options.owner !== undefined) flags.push(`owner=${String(options.owner.uid)}:${String(options.owner.gid)}`);
   return Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid), ...flags), {
     stdio: file === undefined ? [stdin, 'pipe', 'pipe'] : [stdin, 'pipe', 'pipe', file],
