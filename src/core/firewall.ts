@@ -26,9 +26,18 @@ export interface PortRule {
   readonly port: number;
 }
 
+/** What one container may begin with another on a bridge whose containers may not talk to each other. IPv4 addresses. */
+export interface LinkRule {
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+}
+
 export interface FirewallState {
   readonly bridges: readonly BridgeRules[];
   readonly ports: readonly PortRule[];
+  readonly links: readonly LinkRule[];
 }
 
 /**
@@ -43,6 +52,8 @@ export interface Firewall {
   publish(ports: readonly PortRule[]): void;
   /** Unknown ones are fine. Flows that a removed port had opened for a connectionless protocol are forgotten. */
   unpublish(ports: readonly PortRule[]): void;
+  /** Lets exactly these pass, and no others that were let before. */
+  setLinks(links: readonly LinkRule[]): void;
   /** Makes the rules exactly these, changing nothing that is right; existing flows go on. Returns what was not as it should be, in words. */
   reconcile(state: FirewallState): string[];
   /** What rules of others do to a bridge that ours cannot undo, in words that say what the operator can do about it. */

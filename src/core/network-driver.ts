@@ -7,6 +7,8 @@ export interface BridgeLink {
   readonly mtu: number;
   /** With prefix length: `172.17.0.1/16`. */
   readonly addresses: readonly string[];
+  /** Sends what its isolated interfaces have for each other through the host, where packet rules decide. */
+  readonly routesNeighbours: boolean;
 }
 
 /** One interface of a container, with its other end on a bridge. */

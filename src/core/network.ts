@@ -64,6 +64,8 @@ export interface SandboxRequest {
   readonly dnsSearch: readonly string[];
   /** `name:address`; the address may be `host-gateway`. */
   readonly extraHosts: readonly string[];
+  /** Ids of containers on the default bridge whose exposed ports this one may reach whatever the bridge allows. */
+  readonly linkedContainers?: readonly string[];
   /** Of the container, to own its network namespace. Undefined: the host's. */
   readonly userNamespace?: UserNamespace;
 }

@@ -25,8 +25,8 @@ const lanLink = `vl${suffix}`;
 export class NetworkStack {
   readonly dir: string;
   readonly events: Omit<EngineEvent, 'timeNano'>[] = [];
-  readonly table = `berth_t${suffix}`;
-  readonly bridge = `bt${suffix}`;
+  readonly table: string;
+  readonly bridge: string;
   readonly lanBridge = `bl${suffix}`;
   readonly #records: RecordStore;
   readonly driver: ReturnType<typeof createNetworkDriver>;
@@ -37,6 +37,8 @@ export class NetworkStack {
 
   constructor(options: Partial<NetworkOptions> = {}, dir = mkdtempSync(join(tmpdir(), 'berth-net-'))) {
     this.dir = dir;
+    this.bridge = options.bridgeName ?? `bt${suffix}`;
+    this.table = `berth_${this.bridge.replaceAll('-', '_')}`;
     this.#records = openSqliteRecords(join(dir, 'berth.db'));
     const driver = createNetworkDriver({ namespaceDir: join(dir, 'netns'), userNamespaceDir: join(dir, 'userns') });
     this.driver = driver;
@@ -112,7 +114,13 @@ export class NetworkStack {
   }
 
   async #makeLan(): Promise<string> {
-    this.#outside.putBridge({ name: this.lanBridge, mac: '02:00:00:00:0f:01', mtu: 1500, addresses: ['10.214.0.1/24'] });
+    this.#outside.putBridge({
+      name: this.lanBridge,
+      mac: '02:00:00:00:0f:01',
+      mtu: 1500,
+      addresses: ['10.214.0.1/24'],
+      routesNeighbours: false,
+    });
     // An interface that the daemon did not make has the kernel's default.
     writeFileSync(`/proc/sys/net/ipv4/conf/${this.lanBridge}/route_localnet`, '0');
     const link = { hostName: lanLink, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };

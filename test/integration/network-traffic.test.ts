@@ -214,6 +214,43 @@ describe('a network service', () => {
     expect(hostSettings()).toEqual(settings);
   });
 
+  test('on a default bridge without icc a link opens what the other container exposes, and nothing else', async () => {
+    let apart = new NetworkStack({ icc: false, bridgeName: 'bl-links' });
+    await apart.service.recover(new Map());
+    const ids: string[] = [];
+    const reached = async (from: Member, to: Member, port: number): Promise<boolean> =>
+      (await fetchTcp(from.path, to.address, port)).startsWith(`${to.request.containerName} `);
+    const isBarred = async (from: Member, to: Member, port: number): Promise<boolean> =>
+      (await fetchTcp(from.path, to.address, port, 150)) === 'timeout';
+    try {
+      const db = await apart.start('db', { exposedPorts: ['80/tcp', '81/tcp'] });
+      const web = await apart.start('web', { exposedPorts: ['80/tcp'], linkedContainers: [db.request.containerId] });
+      const other = await apart.start('other');
+      ids.push(...[db, web, other].map(({ request }) => request.containerId));
+      for (const each of [80, 81, 82]) db.serve(each);
+      web.serve(80);
+      expect([await reached(web, db, 80), await reached(web, db, 81), await isBarred(web, db, 82)]).toEqual([true, true, true]);
+      expect([await isBarred(db, web, 80), await isBarred(other, db, 80)]).toEqual([true, true]);
+      // The next daemon knows it too.
+      apart = apart.restarted({ icc: false, bridgeName: 'bl-links' });
+      await apart.service.recover(new Map(ids.map(id => [id, ['bridge']])));
+      expect([await reached(web, db, 80), await isBarred(web, db, 82)]).toEqual([true, true]);
+      apart.service.relink(web.request.containerId, []);
+      expect(await isBarred(web, db, 80)).toBe(true);
+      apart.service.relink(web.request.containerId, [db.request.containerId]);
+      expect(await reached(web, db, 80)).toBe(true);
+      await apart.service.teardown(db.request.containerId);
+      const again = await apart.start('db', { containerId: db.request.containerId, exposedPorts: ['80/tcp'] });
+      again.serve(80);
+      // Until the interface of the first has gone, packets may still be sent to it.
+      await eventually('the container that came back is reached', async () => await reached(web, again, 80));
+      for (const member of [db, web, again]) member.stop();
+    } finally {
+      for (const id of ids) await apart.service.teardown(id);
+      await apart.close();
+    }
+  });
+
   test('lets go of thousands of ports at once', async () => {
     const stack = new NetworkStack();
     await stack.service.recover(new Map());

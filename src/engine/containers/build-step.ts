@@ -9,7 +9,7 @@ import type { Sandbox, SandboxNamespace } from '#core/network.ts';
 import type { ContainerRuntime, ExitStatus } from '#core/runtime.ts';
 import type { RuntimeSpec } from '#oci/runtime-spec.ts';
 import type { Container, ContainerConfig, HostConfig, MountPoint } from './model.ts';
-import { normalizeNetworkMode, parseNetworkMode, sandboxRequest } from './network-request.ts';
+import { noLinks, normalizeNetworkMode, parseNetworkMode, sandboxRequest } from './network-request.ts';
 import type { ContainerOptions } from './options.ts';
 import type { ContainerNetworks, HostFacts, RootFiles } from './ports.ts';
 import { buildSpec, systemPaths } from './spec.ts';
@@ -165,7 +165,7 @@ async function joinNetwork(
 ): Promise<{ readonly namespace: SandboxNamespace; readonly files: ReadonlyMap<string, string> }> {
   const mode = parseNetworkMode(container.hostConfig.networkMode);
   if (mode.mode === 'container') return { namespace: namespaceOf(mode.container), files: new Map() };
-  const sandbox = await networks.setup(sandboxRequest(container, [], userNamespace), signal);
+  const sandbox = await networks.setup(sandboxRequest(container, noLinks, userNamespace), signal);
   const files = writeNetworkFiles(directory, sandbox, container.config.hostname);
   for (const file of files.values()) giveToRoot(userNamespace?.idMap, file);
   return { namespace: sandbox.namespace, files };

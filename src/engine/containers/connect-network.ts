@@ -4,7 +4,7 @@ import { failpoint } from '#base/failpoint.ts';
 import type { EndpointConfig, Sandbox } from '#core/network.ts';
 import { type Context, containerDir, withContainer } from './context.ts';
 import type { Entry } from './entry.ts';
-import { linkedHosts } from './links.ts';
+import { linkedContainers } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { isActive, isRunning } from './state.ts';
 
@@ -45,7 +45,7 @@ export async function connectNetwork(
       applySandbox(
         ctx,
         entry,
-        await ctx.networks.connect(sandboxRequest({ ...container, endpoints }, linkedHosts(ctx, container)), found.name, signal),
+        await ctx.networks.connect(sandboxRequest({ ...container, endpoints }, linkedContainers(ctx, container)), found.name, signal),
       );
     }
     failpoint('container.connect.joined');

@@ -15,7 +15,7 @@ import { prepareIpc, releaseIpc } from './ipc.ts';
 import { closeLog, openLog } from './logs.ts';
 import type { Container } from './model.ts';
 import { mountSources, unmountSources } from './mounts.ts';
-import { linkedEnvironment, linkedHosts, refreshLinksTo } from './links.ts';
+import { linkedEnvironment, linkedContainers, refreshLinksTo } from './links.ts';
 import { parseNetworkMode, sandboxRequest } from './network-request.ts';
 import { watchMemory } from './out-of-memory.ts';
 import { errorOf, isRunning, noRun } from './state.ts';
@@ -189,7 +189,7 @@ async function setUpNetwork(
   signal: AbortSignal,
 ): Promise<Sandbox> {
   try {
-    return await ctx.networks.setup(sandboxRequest(container, linkedHosts(ctx, container), userNamespace), signal);
+    return await ctx.networks.setup(sandboxRequest(container, linkedContainers(ctx, container), userNamespace), signal);
   } catch (err) {
     throw new EngineError(kindOf(err), `failed to set up container networking: ${messageOf(err)}`, { cause: err });
   }

@@ -3,7 +3,7 @@ import { failedPrecondition, invalidArgument, kindOf, messageOf, notFound } from
 import { type Context, containerDir } from './context.ts';
 import type { Entry } from './entry.ts';
 import type { Container } from './model.ts';
-import { defaultNetwork } from './network-request.ts';
+import { defaultNetwork, type LinkedContainers } from './network-request.ts';
 import { isRunning } from './state.ts';
 
 /** Links of the default bridge, which resolves no names: the other container gets its names in the hosts file. Elsewhere the resolver knows them. */
@@ -20,9 +20,10 @@ export function checkLinks(ctx: Context, container: Pick<Container, 'hostConfig'
   for (const [target] of linksOf(container)) linked(ctx, target);
 }
 
-/** `names:address` of every linked container, as extra hosts are given. Rejects with FailedPrecondition when one does not run. */
-export function linkedHosts(ctx: Context, container: Container): string[] {
-  return linksOf(container).flatMap(([target, alias]) => {
+/** What the links lead to now: `names:address` of each, and their ids. Rejects with FailedPrecondition when one does not run. */
+export function linkedContainers(ctx: Context, container: Container): LinkedContainers {
+  const links = linksOf(container);
+  const hosts = links.flatMap(([target, alias]) => {
     const { container: other } = linked(ctx, target);
     if (!isRunning(other.state)) {
       throw failedPrecondition(`Cannot link to a non running container: /${other.name} AS /${container.name}/${alias}`);
@@ -31,6 +32,7 @@ export function linkedHosts(ctx: Context, container: Container): string[] {
     const names = [...new Set([alias, other.config.hostname, other.name])].join(' ');
     return address === '' ? [] : [`${names}:${address}`];
   });
+  return { hosts, ids: links.map(([target]) => linked(ctx, target).id) };
 }
 
 /** The variables that tell a container what its links lead to: `DB_PORT`, `DB_PORT_5432_TCP_ADDR`, `DB_ENV_USER`, … Links that lead nowhere tell nothing. */
@@ -88,7 +90,12 @@ export function removeLink(ctx: Context, ref: string): void {
   if (at < 0) throw notFound(`No such container: ${ref}`);
   container.hostConfig = { ...container.hostConfig, links: container.hostConfig.links.toSpliced(at, 1) };
   ctx.containers.save(parent);
-  if (isRunning(container.state)) rewriteHosts(ctx, parent.id, alias, () => []);
+  if (!isRunning(container.state)) return;
+  rewriteHosts(ctx, parent.id, alias, () => []);
+  ctx.networks.relink(
+    parent.id,
+    linksOf(container).flatMap(([target]) => find(ctx, target)?.id ?? []),
+  );
 }
 
 /** Tells running containers that are linked to this one, which has just started, where it is now. */

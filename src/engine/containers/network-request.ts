@@ -33,9 +33,18 @@ export function requestedEndpoints(
 }
 
 /** `linked`: hosts that links add. */
+/** What a container's links on the default bridge come to. */
+export interface LinkedContainers {
+  /** As extra hosts are given. */
+  readonly hosts: readonly string[];
+  readonly ids: readonly string[];
+}
+
+export const noLinks: LinkedContainers = { hosts: [], ids: [] };
+
 export function sandboxRequest(
   { id, name, config, hostConfig, endpoints }: Container,
-  linked: readonly string[],
+  linked: LinkedContainers,
   userNamespace?: UserNamespace,
 ): SandboxRequest {
   return {
@@ -51,7 +60,8 @@ export function sandboxRequest(
     dns: hostConfig.dns,
     dnsOptions: hostConfig.dnsOptions,
     dnsSearch: hostConfig.dnsSearch,
-    extraHosts: linked.length === 0 ? hostConfig.extraHosts : [...hostConfig.extraHosts, ...linked],
+    extraHosts: linked.hosts.length === 0 ? hostConfig.extraHosts : [...hostConfig.extraHosts, ...linked.hosts],
+    ...(linked.ids.length === 0 ? {} : { linkedContainers: linked.ids }),
     ...(userNamespace === undefined ? {} : { userNamespace }),
   };
 }

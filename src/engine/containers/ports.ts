@@ -71,6 +71,8 @@ export interface ContainerNetworks {
   disconnect(containerId: string, network: string): Promise<Sandbox | undefined>;
   /** The names by which a container's own networks know it changed. */
   renamed(containerId: string, name: string): void;
+  /** Which containers a running one is linked to, by their ids, has changed. */
+  relink(containerId: string, linkedContainers: readonly string[]): void;
   /**
    * After a daemon restart: keeps the sandboxes of these running containers on the networks that their records name, removes every other trace.
    */

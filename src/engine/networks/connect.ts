@@ -4,6 +4,7 @@ import type { Sandbox, SandboxRequest } from '#core/network.ts';
 import { attach, byPriority, checkStatic, dnsNamesOf, gatewaysOf, interfaceOf, publishesPorts, releaseAttachment } from './attachments.ts';
 import { usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
+import { applyLinks } from './links.ts';
 import type { Attachment, Network, SandboxRecord } from './model.ts';
 import { movePorts, planPortMove, type PortMove, reverseMove } from './move-ports.ts';
 import { networkError } from './network-error.ts';
@@ -41,6 +42,7 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   failpoint('network.connect.published');
   const path = ctx.driver.sandboxPath(request.containerId);
   if (usesInternalResolver(ctx, record.attachments)) await ctx.nameServer.serve(request.containerId, path);
+  applyLinks(ctx);
   undo.move();
   publish(ctx, network, 'connect', { container: request.containerId });
   return sandboxOf(ctx, record, { kind: 'path', path });
@@ -70,6 +72,7 @@ export async function disconnect(ctx: Context, containerId: string, ref: string)
   }
   failpoint('network.disconnect.detached');
   ctx.sandboxes.put(record);
+  applyLinks(ctx);
   releaseAttachment(ctx, attachment);
   if (!usesInternalResolver(ctx, record.attachments)) ctx.nameServer.stop(containerId);
   publish(ctx, network, 'disconnect', { container: containerId });

@@ -12,7 +12,9 @@ export function bridgeLinkOf(network: Network): BridgeLink | undefined {
     const length = parseCidr(pool.subnet)?.prefix.length;
     return pool.gateway === '' || length === undefined || bridge.gatewayMode === 'isolated' ? [] : [`${pool.gateway}/${String(length)}`];
   });
-  return { name: bridge.name, mac: bridge.mac, mtu: bridge.mtu, addresses };
+  // On the default bridge a link opens what containers may not reach otherwise.
+  const routesNeighbours = network.predefined && !bridge.icc;
+  return { name: bridge.name, mac: bridge.mac, mtu: bridge.mtu, addresses, routesNeighbours };
 }
 
 export function bridgeRulesOf(network: Network): BridgeRules | undefined {

@@ -128,7 +128,7 @@ function bindingsOf(request: SandboxRequest): PortMap {
   return map;
 }
 
-function parsePortKey(key: string): { readonly protocol: Protocol; readonly port: number } {
+export function parsePortKey(key: string): { readonly protocol: Protocol; readonly port: number } {
   const match = /^(\d{1,5})\/(tcp|udp|sctp)$/.exec(key);
   if (match === null) throw invalidArgument(`invalid container port: ${key}`);
   return { port: Number(match[1]), protocol: match[2] as Protocol };

@@ -6,6 +6,7 @@ import { usesInternalResolver } from './container-files.ts';
 import type { Context } from './context.ts';
 import type { SandboxRecord } from './model.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
+import { linkRules } from './links.ts';
 import { disconnect } from './connect.ts';
 import { putBridge, warnOfObstacles } from './create.ts';
 import { retireDefaultBridge } from './predefined.ts';
@@ -85,7 +86,7 @@ function reconcileRules(ctx: Context): string[] {
     const link = publishingAttachment(ctx, attachments)?.link;
     return link === undefined ? [] : portRulesOf(ports, link);
   });
-  return ctx.firewall.reconcile({ bridges, ports });
+  return ctx.firewall.reconcile({ bridges, ports, links: linkRules(ctx) });
 }
 
 const listenersOf =

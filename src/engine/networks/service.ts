@@ -8,6 +8,7 @@ import { listMatching, type NetworkFilters, prunable } from './filters.ts';
 import type { Network } from './model.ts';
 import { lookupIn } from './names.ts';
 import { ensurePredefined } from './predefined.ts';
+import { relink } from './links.ts';
 import { type Recovered, recover } from './recover.ts';
 import { removeNetwork, takeFromKernel } from './remove.ts';
 import { setup, wantedNetworks } from './setup.ts';
@@ -41,6 +42,7 @@ export interface NetworkService {
   connect(request: SandboxRequest, network: string, signal: AbortSignal): Promise<Sandbox>;
   disconnect(containerId: string, network: string): Promise<Sandbox | undefined>;
   renamed(containerId: string, name: string): void;
+  relink(containerId: string, linkedContainers: readonly string[]): void;
   /** To be called once, before anything else but `inspect` and `list`. */
   recover(running: ReadonlyMap<string, readonly string[]>): Promise<Recovered>;
 
@@ -84,6 +86,7 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
     connect: (request, network, signal) => ctx.locks.run(request.containerId, () => connect(ctx, request, network, signal)),
     disconnect: (containerId, network) => ctx.locks.run(containerId, () => disconnect(ctx, containerId, network)),
     renamed: (containerId, name) => renamed(ctx, containerId, name),
+    relink: (containerId, linkedContainers) => relink(ctx, containerId, linkedContainers),
     recover: running => recover(ctx, running),
     async close() {
       ctx.nameServer.close();

@@ -13,6 +13,7 @@ import {
 } from './attachments.ts';
 import { containerFiles, usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
+import { applyLinks } from './links.ts';
 import type { Attachment, Network, PublishedPort, SandboxRecord } from './model.ts';
 import { HeldPorts, portMapOf, portRulesOf, takePorts } from './publish-ports.ts';
 import { networkError } from './network-error.ts';
@@ -83,6 +84,8 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
     const namespace = await makeNamespace(ctx, undo, record);
     failpoint('network.setup.attached');
     publishPorts(ctx, undo, record);
+    undo.defer(() => applyLinks(ctx));
+    applyLinks(ctx);
     failpoint('network.setup.published');
     if (namespace.kind === 'path' && usesInternalResolver(ctx, attachments)) {
       await ctx.nameServer.serve(containerId, namespace.path);

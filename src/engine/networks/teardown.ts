@@ -2,6 +2,7 @@ import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { publishingAttachment, releaseAttachment } from './attachments.ts';
 import { type Context, publish } from './context.ts';
+import { applyLinks } from './links.ts';
 import { portRulesOf, releasePorts } from './publish-ports.ts';
 
 /**
@@ -24,6 +25,7 @@ export async function teardown(ctx: Context, containerId: string): Promise<void>
   failpoint('network.teardown.detached');
   for (const attachment of attachments) releaseAttachment(ctx, attachment);
   ctx.sandboxes.delete(containerId);
+  await cleanUp(`links of ${containerId}`, ctx.log, () => applyLinks(ctx));
   failpoint('network.teardown.done');
   ctx.lingering.removeLater(attachments.flatMap(({ link }) => link?.hostName ?? []));
   for (const { networkId } of attachments) {

@@ -64,6 +64,11 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       putAddresses(host, link.index, bridge.addresses);
       // Lets what this host sends from 127.0.0.1 to a published port go out to the container.
       putSysctl(`net/ipv4/conf/${bridge.name}/route_localnet`, '1');
+      // The host answers for the neighbours, at once, and does not tell them of the shorter way that they cannot take.
+      putSysctl(`net/ipv4/conf/${bridge.name}/proxy_arp_pvlan`, bridge.routesNeighbours ? '1' : '0');
+      if (!bridge.routesNeighbours) return;
+      putSysctl(`net/ipv4/neigh/${bridge.name}/proxy_delay`, '0');
+      putSysctl(`net/ipv4/conf/${bridge.name}/send_redirects`, '0');
     },
     async removeBridge(name) {
       const link = findLink(host, name);

@@ -1,4 +1,4 @@
-import type { BridgeRules, Firewall, FirewallState, PortRule } from '#core/firewall.ts';
+import type { BridgeRules, Firewall, FirewallState, LinkRule, PortRule } from '#core/firewall.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
 import { findObstacles } from './obstacles.ts';
 import { createRuleset, signatureSet } from './ruleset.ts';
@@ -15,9 +15,10 @@ export function createFirewall(options: {
   const ruleset = createRuleset(table);
   const bridges = new Map<string, BridgeRules>();
   const ports = new Map<string, PortRule>();
+  const links = new Map<string, LinkRule>();
   let present = false;
 
-  const state = (): FirewallState => ({ bridges: [...bridges.values()], ports: [...ports.values()] });
+  const state = (): FirewallState => ({ bridges: [...bridges.values()], ports: [...ports.values()], links: [...links.values()] });
   /** The first change makes the table, replacing whatever was there by that name. */
   const run = (commands: () => string): void => {
     nftables.run(present ? commands() : ruleset.whole(state()));
@@ -79,11 +80,22 @@ export function createFirewall(options: {
       run(() => ruleset.removePorts(known));
       options.forgetFlows(known);
     },
+    setLinks(wanted) {
+      const next = new Map(wanted.map(link => [linkKeyOf(link), link]));
+      const gone = [...links].filter(([key]) => !next.has(key)).map(([, link]) => link);
+      const fresh = [...next].filter(([key]) => !links.has(key)).map(([, link]) => link);
+      if (gone.length + fresh.length === 0) return;
+      links.clear();
+      for (const [key, link] of next) links.set(key, link);
+      run(() => ruleset.removeLinks(gone) + ruleset.addLinks(fresh));
+    },
     reconcile(wanted) {
       bridges.clear();
       ports.clear();
+      links.clear();
       for (const rules of wanted.bridges) bridges.set(rules.bridge, rules);
       for (const port of wanted.ports) ports.set(keyOf(port), port);
+      for (const link of wanted.links) links.set(linkKeyOf(link), link);
       const found = readTable(nftables, table);
       if (found !== undefined && isSigned(found)) {
         present = true;
@@ -100,6 +112,7 @@ export function createFirewall(options: {
     remove() {
       bridges.clear();
       ports.clear();
+      links.clear();
       present = false;
       nftables.run(ruleset.removeTable);
     },
@@ -107,5 +120,7 @@ export function createFirewall(options: {
 }
 
 const keyOf = ({ protocol, hostAddress, hostPort }: PortRule): string => `${protocol} ${hostAddress} ${String(hostPort)}`;
+
+const linkKeyOf = ({ from, to, protocol, port }: LinkRule): string => `${from} ${to} ${protocol} ${String(port)}`;
 
 const sameRules = (a: BridgeRules, b: BridgeRules): boolean => Bun.deepEquals(a, b);

@@ -1,4 +1,4 @@
-import type { BridgeRules, FirewallState, PortRule } from '#core/firewall.ts';
+import type { BridgeRules, FirewallState, LinkRule, PortRule } from '#core/firewall.ts';
 
 /**
  * The rules as text for one transaction. The chains never change: what differs between hosts with ten and with a thousand containers is the
@@ -11,6 +11,8 @@ export interface Ruleset {
   readonly removeBridge: (rules: BridgeRules) => string;
   readonly addPorts: (ports: readonly PortRule[]) => string;
   readonly removePorts: (ports: readonly PortRule[]) => string;
+  readonly addLinks: (links: readonly LinkRule[]) => string;
+  readonly removeLinks: (links: readonly LinkRule[]) => string;
   readonly whole: (state: FirewallState) => string;
   /** Every set with what it must hold. */
   readonly contents: (state: FirewallState) => ReadonlyMap<string, readonly string[]>;
@@ -29,7 +31,7 @@ export function createRuleset(table: string): Ruleset {
   const removeTable = `add table ${name}\ndelete table ${name}\n`;
   const contents = (state: FirewallState): ReadonlyMap<string, readonly string[]> => {
     const all = new Elements();
-    for (const bySet of [...state.bridges.map(bridgeElements), portElements(state.ports, true)]) {
+    for (const bySet of [...state.bridges.map(bridgeElements), portElements(state.ports, true), linkElements(state.links)]) {
       for (const [set, members] of bySet) for (const member of members) all.add(set, member);
     }
     return all.bySet;
@@ -40,7 +42,12 @@ export function createRuleset(table: string): Ruleset {
     removeBridge: rules => elements('delete', bridgeElements(rules)),
     addPorts: ports => elements('add', portElements(ports, true)),
     removePorts: ports => elements('delete', portElements(ports, false)),
-    whole: state => [removeTable, skeleton, ...state.bridges.map(ruleset.addBridge), ruleset.addPorts(state.ports)].join(''),
+    addLinks: links => elements('add', linkElements(links)),
+    removeLinks: links => elements('delete', linkElements(links)),
+    whole: state =>
+      [removeTable, skeleton, ...state.bridges.map(ruleset.addBridge), ruleset.addPorts(state.ports), ruleset.addLinks(state.links)].join(
+        '',
+      ),
     contents,
     changeElements: elements,
     sign: fingerprint => `add element ${name} ${signatureSet} { "${fingerprint}" }\n`,
@@ -64,6 +71,7 @@ const sets = `
   set masquerade6 { type ipv6_addr; flags interval; }
   set guarded4 { type ipv4_addr; flags interval; }
   set guarded6 { type ipv6_addr; flags interval; }
+  set links { type ipv4_addr . ipv4_addr . inet_proto . inet_service; }
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
   map addresses4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -112,6 +120,7 @@ const chains = `
     iifname @internal drop
     ct status dnat accept
     oifname @open accept
+    ip saddr . ip daddr . meta l4proto . th dport @links accept
     drop
   }
   chain postrouting {
@@ -167,5 +176,11 @@ export function portElements(ports: readonly PortRule[], withTarget: boolean): R
     const key = `${everywhere ? '' : `${port.hostAddress} . `}${port.protocol} . ${String(port.hostPort)}`;
     elements.add(set, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
   }
+  return elements.bySet;
+}
+
+export function linkElements(links: readonly LinkRule[]): ReadonlyMap<string, readonly string[]> {
+  const elements = new Elements();
+  for (const { from, to, protocol, port } of links) elements.add('links', `${from} . ${to} . ${protocol} . ${String(port)}`);
   return elements.bySet;
 }
