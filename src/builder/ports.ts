@@ -60,8 +60,8 @@ export interface Layer {
 
 export interface MadeLayer {
   readonly writableKey: string;
-  readonly file: ContentFile;
-  readonly blob: ContentInfo;
+  /** The tar that its recipe gives. */
+  readonly tar: ContentInfo;
   readonly sizeBytes: number;
 }
 

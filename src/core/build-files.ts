@@ -33,8 +33,10 @@ export interface LayerFiles {
   readonly lowerDirs: readonly string[];
   /** How the owners in the upper directory are mapped; those below it are the container's own. */
   readonly idMap?: IdMap | undefined;
-  /** Where the tar goes. */
-  readonly tarPath: string;
+  /** Where the tar goes; undefined: nowhere, only its digest is wanted. */
+  readonly tarPath: string | undefined;
+  /** Where to write how the tar is made again of the upper directory's files; undefined: nowhere. */
+  readonly recipePath?: string | undefined;
   /** Later times become this one (seconds since 1970). */
   readonly latestSeconds: number | undefined;
 }

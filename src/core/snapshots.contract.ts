@@ -332,20 +332,20 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       await writeFile(join(root, 'new'), 'made here');
       await rm(join(root, 'gone'));
       const chain = sha256('made');
-      await snapshots.commit('box', chain, 9);
+      await snapshots.commit('box', chain, { sizeBytes: 9 });
       expect([snapshots.keys(), place.mounts(), snapshots.layerSize(chain)]).toEqual([[], [], 9]);
       snapshots = await place.open();
       const above = await mounted('other', chain);
       expect((await readdir(above)).sort()).toEqual(['kept', 'new']);
       await snapshots.remove('other');
       expect(await snapshots.collect(new Set([chain]))).toBe(0);
-      expect(await failure(snapshots.commit('box', sha256('again'), 0))).toBe('NotFound');
+      expect(await failure(snapshots.commit('box', sha256('again'), { sizeBytes: 0 }))).toBe('NotFound');
     });
 
     test('commit() of a layer that is there already drops the copy', async () => {
       const [base] = await stack([file('a', '1')]);
       await mounted('box', undefined);
-      await snapshots.commit('box', base as ChainId, 0);
+      await snapshots.commit('box', base as ChainId, { sizeBytes: 0 });
       await place.settled();
       expect([await place.layerCount(), place.mounts()]).toEqual([1, []]);
       expect(await readdir(await mounted('other', base))).toEqual(['a']);

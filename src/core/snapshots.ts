@@ -24,6 +24,19 @@ export interface PendingLayer extends AsyncDisposable {
    * that the tar did not name. When the chain id is there already this copy is dropped. Rejects with NotFound when the parent is not there.
    */
   commit(chainId: ChainId, parent: ChainId | undefined): Promise<void>;
+  /**
+   * Takes the place of a layer that is there and damaged. What is mounted on the old one keeps it until it is unmounted; the keys of those writable layers
+   * are returned. Rejects with NotFound.
+   */
+  replace(chainId: ChainId): Promise<readonly string[]>;
+}
+
+/** Something in a layer's directory that is not as the layer's tar has it. */
+export interface LayerDamage {
+  /** Without a leading slash; empty for the layer as a whole. */
+  readonly path: string;
+  /** Goes on after the path: `is not there`. */
+  readonly what: string;
 }
 
 /** Read-only image layers and the writable layers of containers on top. */
@@ -33,6 +46,18 @@ export interface Snapshotter {
   has(chainId: ChainId): boolean;
   /** Bytes of one layer alone; undefined when it is not there. */
   layerSize(chainId: ChainId): number | undefined;
+  /** Bytes of the tar that a layer came from, when it can be made again of the layer's files, byte for byte; else undefined. */
+  tarSize(chainId: ChainId): number | undefined;
+  /** That tar. Rejects with NotFound, and with DataLoss when the files are not what they were. */
+  tar(chainId: ChainId, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array>;
+  /**
+   * Compares a layer's files with its tar: the one that can be made again, or `tar`, uncompressed, where it cannot. Returns the tar's digest as well: when it is
+   * not the layer's, there is damage without a name. Rejects with NotFound, and with DataLoss when there is no telling.
+   */
+  check(
+    chainId: ChainId,
+    options: { readonly tar?: AsyncIterable<Uint8Array>; readonly signal: AbortSignal },
+  ): Promise<{ readonly diffId: Digest; readonly damage: readonly LayerDamage[] }>;
   /** Directories of a layer and those below it, uppermost first. Rejects with NotFound. */
   layerDirs(chainId: ChainId): readonly string[];
   /**
@@ -62,9 +87,9 @@ export interface Snapshotter {
   remove(key: string): Promise<boolean>;
   /**
    * Makes what a writable layer holds a layer on top of the one it stands on, without copying; the writable layer is unmounted and gone then. When the
-   * chain id is there already, its files are dropped. Rejects with NotFound.
+   * chain id is there already, its files are dropped. Rejects with NotFound. `tarBytes`: the tar can be made again, its recipe is in `paths().recipe`.
    */
-  commit(key: string, chainId: ChainId, sizeBytes: number): Promise<void>;
+  commit(key: string, chainId: ChainId, made: { readonly sizeBytes: number; readonly tarBytes?: number | undefined }): Promise<void>;
   /** Keys of all writable layers. */
   keys(): string[];
   /** Where the parts of a writable layer are (Engine API: GraphDriver.Data). */
@@ -84,6 +109,8 @@ export interface SnapshotPaths {
   readonly upperDir: string;
   readonly workDir: string;
   readonly mergedDir: string;
+  /** For the recipe of its tar, when one is packed. */
+  readonly recipe: string;
 }
 
 /** A file (which another process may read), one that still grows, or a stream of bytes. */

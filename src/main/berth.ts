@@ -13,6 +13,8 @@ async function main(argv: readonly string[]): Promise<void> {
       return (await import('./registry.ts')).main(rest);
     case 'internal-unpack':
       return (await import('./unpack.ts')).main(rest);
+    case 'internal-layer':
+      return (await import('./layer.ts')).main(rest);
     case 'internal-file-work':
       return (await import('./file-work.ts')).main(rest);
     case 'internal-files':

@@ -129,6 +129,11 @@ export function fakeSnapshots(): FakeSnapshots {
     layerSize: chain => layers.get(chain)?.sizeBytes,
     idMapOf: () => undefined,
     layerDirs: chain => [`/layers/${chain}`],
+    tarSize: () => undefined,
+    tar: () => {
+      throw new Error('not part of this fake');
+    },
+    check: nothing,
     async unpack(tar) {
       snapshots.unpacks += 1;
       const parts: Uint8Array[] = [];
@@ -148,6 +153,7 @@ export function fakeSnapshots(): FakeSnapshots {
           pending.delete(layer);
           return Promise.resolve();
         },
+        replace: nothing,
         [Symbol.asyncDispose]() {
           pending.delete(layer);
           return Promise.resolve();
@@ -176,7 +182,7 @@ export function fakeSnapshots(): FakeSnapshots {
     remove: nothing,
     commit: nothing,
     keys: () => [],
-    paths: () => ({ lowerDirs: [], upperDir: '', workDir: '', mergedDir: '' }),
+    paths: () => ({ lowerDirs: [], upperDir: '', workDir: '', mergedDir: '', recipe: '' }),
     hold: nothing,
     usage: nothing,
   };

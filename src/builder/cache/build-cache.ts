@@ -103,8 +103,7 @@ export class BuildCache {
   }
 
   /** What has to stay for the records to be of use. */
-  needs(): { readonly blobs: Iterable<Digest>; readonly chains: Iterable<ChainId> } {
-    const layers = [...this.#records.values()].flatMap(({ layer }) => (layer === null ? [] : [layer]));
-    return { blobs: layers.map(layer => layer.digest), chains: layers.map(layer => layer.chainId) };
+  layers(): Layer[] {
+    return [...this.#records.values()].flatMap(({ layer }) => (layer === null ? [] : [layer]));
   }
 }

@@ -111,28 +111,35 @@ async function perform(
   undo.defer(() => cleanUp(`root of build step ${id}`, log, () => snapshots.remove(id)));
   await snapshots.prepare(id, below, { mapped: work.isProcess && context.steps.idMap !== undefined });
   const idMap = snapshots.idMapOf(id);
-  const { upperDir, lowerDirs } = snapshots.paths(id);
+  const { upperDir, lowerDirs, recipe } = snapshots.paths(id);
   // On an empty root nothing has to be merged, and overlay would mark new directories as complete.
   const rootPath = work.isLinked ? upperDir : await snapshots.mount(id, { volatile: true });
   failpoint('build.step.mounted');
   await work.perform({ id, rootPath }, tell, signal);
   failpoint('build.step.performed');
-  await using file = await workspace.file();
   const latestSeconds = session.epoch;
+  // What is on disk has to be what the tar says: with other times or owners, or in another place, it is unpacked anew.
+  await using file = work.isLinked || latestSeconds !== undefined || idMap !== undefined ? await workspace.file() : undefined;
   const packed = await files.pack(
-    { upperDir, lowerDirs: work.isLinked ? [] : lowerDirs, idMap, tarPath: file.path, latestSeconds },
+    {
+      upperDir,
+      lowerDirs: work.isLinked ? [] : lowerDirs,
+      idMap,
+      tarPath: file?.path,
+      recipePath: file === undefined ? recipe : undefined,
+      latestSeconds,
+    },
     signal,
   );
   failpoint('build.step.packed');
   signal.throwIfAborted();
   const common = { description: work.description, parentChain: below ?? null, sizeBytes: packed.sizeBytes };
   if (packed.isEmpty) return cache.put(key, { ...common, layer: null, sizeBytes: 0 });
-  // What is on disk has to be what the tar says: with other times or owners, or in another place, it is unpacked anew.
-  const isUnpacked = work.isLinked || latestSeconds !== undefined || idMap !== undefined;
-  const layer = isUnpacked
-    ? await workspace.stack(file, packed.blob, parent, signal)
-    : await workspace.commit({ writableKey: id, file, blob: packed.blob, sizeBytes: packed.sizeBytes }, parent);
-  if (!isUnpacked) undo.move();
+  const layer =
+    file === undefined
+      ? await workspace.commit({ writableKey: id, tar: packed.blob, sizeBytes: packed.sizeBytes }, parent)
+      : await workspace.stack(file, packed.blob, parent, signal);
+  if (file === undefined) undo.move();
   const record = cache.put(key, { ...common, layer });
   failpoint('build.step.recorded');
   return record;

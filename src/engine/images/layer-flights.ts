@@ -60,7 +60,8 @@ interface Flight {
   last: ImageProgress | undefined;
 }
 
-const shared = (layer: PendingLayer): Pick<PendingLayer, 'unpacked' | 'commit'> => ({
+const shared = (layer: PendingLayer): Pick<PendingLayer, 'unpacked' | 'commit' | 'replace'> => ({
   unpacked: layer.unpacked,
   commit: (chainId, parent) => layer.commit(chainId, parent),
+  replace: chainId => layer.replace(chainId),
 });

@@ -12,7 +12,14 @@ export interface ImageUser {
   readonly running: boolean;
 }
 
-/** Who else needs blobs and layers than images do: a cache of builds. */
+/** Who else needs layers than images do: a cache of builds. */
 export interface ContentUser {
-  needs(): { readonly blobs: Iterable<Digest>; readonly chains: Iterable<ChainId> };
+  layers(): Iterable<NeededLayer>;
+}
+
+export interface NeededLayer {
+  readonly chainId: ChainId;
+  readonly diffId: Digest;
+  /** The blob it came in. */
+  readonly digest: Digest;
 }

@@ -205,7 +205,9 @@ async function startLayers(
   const tickets: (LayerTicket | undefined)[] = [];
   const isHere: boolean[] = [];
   for (const [index, blob] of blobs.entries()) {
-    isHere.push(context.snapshots.has(chain[index] as Digest) && (await context.content.info(blob.digest)) !== undefined);
+    const chainId = chain[index] as Digest;
+    const hasBytes = context.snapshots.tarSize(chainId) !== undefined || (await context.content.info(blob.digest)) !== undefined;
+    isHere.push(context.snapshots.has(chainId) && hasBytes);
     report({ id: shortId(blob.digest), status: isHere[index] === true ? 'Already exists' : 'Pulling fs layer' });
   }
   for (const [index, blob] of blobs.entries()) {

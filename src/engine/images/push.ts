@@ -5,8 +5,8 @@ import { type Digest, sha256, tryParseDigest } from '#oci/digest.ts';
 import { type Descriptor, encodeManifest, mediaTypes, parseManifest } from '#oci/manifest.ts';
 import { familiarName, familiarString, parseReference, type Reference, repositoryOf, withDigest } from '#oci/reference.ts';
 import type { RegistryContext } from './context.ts';
-import { readFileChunks } from './file-chunks.ts';
 import { publishImageEvent } from './image-events.ts';
+import { type LayerSource, layerSource, readLayer } from './layer-tar.ts';
 import type { ImageLayer, ImageRecord, Report } from './model.ts';
 import { progressMeter } from './progress.ts';
 
@@ -49,7 +49,10 @@ async function pushOne(
 ): Promise<void> {
   await using lease = context.retention.lease();
   // The image may be removed meanwhile; its bytes stay until they are sent.
-  await lease.hold([image.id, image.manifest, ...image.layers.map(layer => layer.digest)], []);
+  await lease.hold(
+    [image.id, image.manifest, ...image.layers.map(layer => layer.digest)],
+    image.layers.map(layer => layer.chainId),
+  );
   for (const layer of image.layers) report({ id: shortId(layer.diffId), status: 'Preparing' });
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -113,9 +116,10 @@ async function pushLayer(
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const id = shortId(layer.diffId);
-  const isAsStored = isTransportable(layer.mediaType);
+  const source = await layerSource(context, layer);
+  const isTransportable = /gzip$|zstd$/.test(layer.mediaType);
   const known = context.sources.find(layer.diffId);
-  const offered: Descriptor | undefined = isAsStored
+  const offered: Descriptor | undefined = isTransportable
     ? { digest: layer.digest, size: layer.sizeBytes, mediaType: layer.mediaType }
     : known && { digest: known.digest, size: known.sizeBytes, mediaType: known.mediaType };
   if (offered !== undefined) {
@@ -131,14 +135,13 @@ async function pushLayer(
       return offered;
     }
   }
-  const sent = await upload(context, repository, layer, isAsStored, tell, signal);
+  // Registries keep these as they are; the rest is sent with gzip: plain tars, and what registries have no name for.
+  const isAsStored = isTransportable && source.kind === 'blob';
+  const sent = await upload(context, repository, { layer, source, isAsStored }, tell, signal);
   tell({ id, status: 'Pushed' });
   note(context, layer, sent, ref);
   return sent;
 }
-
-/** Registries keep these as they are; uncompressed layers, and those in formats registries have no name for, are sent with gzip. */
-const isTransportable = (mediaType: string): boolean => /gzip$|zstd$/.test(mediaType);
 
 function note(context: RegistryContext, layer: ImageLayer, blob: Descriptor, ref: Reference): void {
   context.sources.note(layer.diffId, { digest: blob.digest, sizeBytes: blob.size, mediaType: blob.mediaType }, repositoryOf(ref));
@@ -163,22 +166,20 @@ async function mountFrom(
 async function upload(
   context: RegistryContext,
   repository: RegistryRepository,
-  layer: ImageLayer,
-  isAsStored: boolean,
+  { layer, source, isAsStored }: { readonly layer: ImageLayer; readonly source: LayerSource; readonly isAsStored: boolean },
   tell: Report,
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const id = shortId(layer.diffId);
-  const path = await context.content.path(layer.digest);
   let sent = { digest: layer.digest, size: layer.sizeBytes, mediaType: layer.mediaType };
   const open = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     let read = 0;
     const hash = new Bun.CryptoHasher('sha256');
     let size = 0;
     const counted = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      for await (const chunk of readFileChunks(path, signal)) {
+      for await (const chunk of readLayer(source, signal)) {
         read += chunk.length;
-        tell({ id, status: 'Pushing', current: read, total: layer.sizeBytes });
+        tell({ id, status: 'Pushing', current: read, total: source.sizeBytes });
         yield chunk;
       }
     };

@@ -6,7 +6,7 @@ import type { ContentFile, ContentInfo, ContentStore, ContentWriter } from '#cor
 import type { ChainId, PendingLayer, Snapshotter } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { ImageStore } from './image-store.ts';
-import type { ContentUser } from './ports.ts';
+import type { ContentUser, NeededLayer } from './ports.ts';
 
 /**
  * Decides what may go. A blob or a layer stays while an image needs it or an operation in progress holds a lease on it. Committing and removing
@@ -80,18 +80,16 @@ export class Retention {
   #needed(): { readonly blobs: Set<Digest>; readonly chains: Set<ChainId> } {
     const blobs = new Set<Digest>();
     const chains = new Set<ChainId>();
+    const addLayer = ({ chainId, diffId, digest }: NeededLayer): void => {
+      chains.add(chainId);
+      // The tar itself is no use beside the files it can be made of.
+      if (digest !== diffId || this.#snapshots.tarSize(chainId) === undefined) blobs.add(digest);
+    };
     for (const image of this.#store.all()) {
       blobs.add(image.id).add(image.manifest);
-      for (const layer of image.layers) {
-        blobs.add(layer.digest);
-        chains.add(layer.chainId);
-      }
+      for (const layer of image.layers) addLayer(layer);
     }
-    for (const user of this.#others) {
-      const needed = user.needs();
-      for (const digest of needed.blobs) blobs.add(digest);
-      for (const chain of needed.chains) chains.add(chain);
-    }
+    for (const user of this.#others) for (const layer of user.layers()) addLayer(layer);
     for (const lease of this.#leases) {
       for (const digest of lease.blobs) blobs.add(digest);
       for (const chain of lease.chains) chains.add(chain);
@@ -135,10 +133,10 @@ export class Lease implements AsyncDisposable {
   }
 
   /** Makes a writable layer a layer of images and keeps it. */
-  async commitWritable(key: string, chainId: ChainId, sizeBytes: number): Promise<void> {
+  async commitWritable(key: string, chainId: ChainId, made: { readonly sizeBytes: number; readonly tarBytes: number }): Promise<void> {
     await this.#lock.run('content', async () => {
       this.chains.add(chainId);
-      await this.#snapshots.commit(key, chainId, sizeBytes);
+      await this.#snapshots.commit(key, chainId, made);
     });
   }
 

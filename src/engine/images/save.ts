@@ -1,22 +1,28 @@
 import { notFound } from '#base/errors.ts';
-import { type Digest, encodedOf } from '#oci/digest.ts';
-import { mediaTypes, parseManifest } from '#oci/manifest.ts';
+import { type Digest, encodedOf, sha256 } from '#oci/digest.ts';
+import { type Descriptor, encodeManifest, mediaTypes, parseManifest } from '#oci/manifest.ts';
 import { canonicalString, familiarName, familiarString, type Reference, repositoryOf, tryParseReference } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import type { ImageContext } from './context.ts';
-import { readFileChunks } from './file-chunks.ts';
 import { publishImageEvent } from './image-events.ts';
+import { type LayerSource, layerSource, readLayer } from './layer-tar.ts';
 import type { ImageRecord } from './model.ts';
 import type { Lease } from './retention.ts';
 
-interface SavedImage {
+interface NamedImage {
   readonly image: ImageRecord;
   readonly names: Reference[];
 }
 
+/** An image as it goes into the archive. */
+interface SavedImage extends NamedImage {
+  readonly layers: readonly { readonly diffId: Digest; readonly blob: Descriptor; readonly source: LayerSource }[];
+  readonly manifest: { readonly bytes: Uint8Array; readonly digest: Digest };
+}
+
 /**
  * An archive with these images, which every Docker since version 1.10, skopeo and others load: an OCI layout and Docker's manifest.json beside
- * it, all layers as they are stored. A name without a tag stands for all its tags, an id for the image without a name. Rejects with NotFound
+ * it, all layers as they are stored; those of which only the files are here as plain tars. A name without a tag stands for all its tags, an id for the image without a name. Rejects with NotFound
  * before the first byte. The images cannot be removed until the archive was read or dropped.
  */
 export async function saveImages(
@@ -24,14 +30,51 @@ export async function saveImages(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<AsyncGenerator<Uint8Array, void, undefined>> {
-  const saved = collectImages(context, names);
-  const lease = context.retention.lease();
-  for (const { image } of saved) await lease.hold([image.id, image.manifest, ...image.layers.map(layer => layer.digest)], []);
+  const named = collectImages(context, names);
+  await using undo = new AsyncDisposableStack();
+  const lease = undo.use(context.retention.lease());
+  const saved: SavedImage[] = [];
+  for (const each of named) {
+    const { id, manifest, layers } = each.image;
+    await lease.hold(
+      [id, manifest, ...layers.map(layer => layer.digest)],
+      layers.map(layer => layer.chainId),
+    );
+    saved.push(await prepare(context, each));
+  }
+  undo.move();
   return writeArchive(context, lease, saved, signal);
 }
 
-function collectImages(context: ImageContext, names: readonly string[]): SavedImage[] {
-  const saved = new Map<Digest, SavedImage>();
+async function prepare(context: ImageContext, { image, names }: NamedImage): Promise<SavedImage> {
+  const layers = await Promise.all(
+    image.layers.map(async layer => {
+      const source = await layerSource(context, layer);
+      const { diffId, digest, mediaType } = layer;
+      const size = source.sizeBytes;
+      return {
+        diffId,
+        source,
+        blob: source.kind === 'blob' ? { mediaType, digest, size } : { mediaType: plainTypeOf(mediaType), digest: diffId, size },
+      };
+    }),
+  );
+  const isAsItCame = layers.every(({ blob }, index) => blob.digest === image.layers[index]?.digest);
+  const config = await context.content.info(image.id);
+  const bytes = isAsItCame
+    ? await context.content.read(image.manifest)
+    : encodeManifest(
+        { digest: image.id, size: config?.sizeBytes ?? 0 },
+        layers.map(({ blob }) => blob),
+      );
+  return { image, names, layers, manifest: { bytes, digest: sha256(bytes) } };
+}
+
+const plainTypeOf = (mediaType: string): string =>
+  mediaType.startsWith('application/vnd.oci.') ? mediaTypes.ociLayer : mediaTypes.dockerLayer;
+
+function collectImages(context: ImageContext, names: readonly string[]): NamedImage[] {
+  const saved = new Map<Digest, NamedImage>();
   const add = (image: ImageRecord, refs: readonly Reference[]): void => {
     const known = saved.get(image.id) ?? { image, names: [] };
     saved.set(image.id, known);
@@ -75,16 +118,14 @@ async function* membersOf(
   yield { entry: { name: 'blobs', type: 'directory' } };
   yield { entry: { name: 'blobs/sha256', type: 'directory' } };
   const written = new Set<Digest>();
-  for (const { image } of saved) {
-    for (const digest of [...image.layers.map(layer => layer.digest), image.id, image.manifest]) {
-      if (written.has(digest)) continue;
-      written.add(digest);
-      const path = await context.content.path(digest);
-      const info = await context.content.info(digest);
-      yield { entry: { name: blobPath(digest), sizeBytes: info?.sizeBytes ?? 0 }, content: readFileChunks(path, signal) };
-    }
+  const isNew = (digest: Digest): boolean => !written.has(digest) && written.add(digest).has(digest);
+  for (const { image, layers, manifest } of saved) {
+    for (const { blob, source } of layers)
+      if (isNew(blob.digest)) yield { entry: { name: blobPath(blob.digest), sizeBytes: blob.size }, content: readLayer(source, signal) };
+    if (isNew(image.id)) yield { entry: { name: blobPath(image.id) }, content: await context.content.read(image.id) };
+    if (isNew(manifest.digest)) yield { entry: { name: blobPath(manifest.digest) }, content: manifest.bytes };
   }
-  yield jsonFile('index.json', await indexOf(context, saved));
+  yield jsonFile('index.json', indexOf(saved));
   yield jsonFile('manifest.json', saved.map(savedItem));
   yield jsonFile('oci-layout', { imageLayoutVersion: '1.0.0' });
   const repositories = repositoriesOf(saved);
@@ -98,12 +139,14 @@ const jsonFile = (name: string, value: unknown): NewTarFile => ({
   content: new TextEncoder().encode(JSON.stringify(value)),
 });
 
-async function indexOf(context: ImageContext, saved: readonly SavedImage[]): Promise<object> {
+function indexOf(saved: readonly SavedImage[]): object {
   const manifests: object[] = [];
-  for (const { image, names } of saved) {
-    const bytes = await context.content.read(image.manifest);
+  for (const {
+    names,
+    manifest: { bytes, digest },
+  } of saved) {
     const { mediaType } = parseManifest(bytes);
-    const descriptor = { mediaType, digest: image.manifest, size: bytes.length };
+    const descriptor = { mediaType, digest, size: bytes.length };
     if (names.length === 0) manifests.push(descriptor);
     for (const ref of names) {
       const annotations = { 'io.containerd.image.name': canonicalString(ref), 'org.opencontainers.image.ref.name': ref.tag ?? '' };
@@ -113,23 +156,22 @@ async function indexOf(context: ImageContext, saved: readonly SavedImage[]): Pro
   return { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
 }
 
-function savedItem({ image, names }: SavedImage): object {
-  const sources = image.layers.map(layer => [layer.diffId, { mediaType: layer.mediaType, size: layer.sizeBytes, digest: layer.digest }]);
+function savedItem({ image, names, layers }: SavedImage): object {
   return {
     Config: blobPath(image.id),
     RepoTags: names.length === 0 ? null : names.map(familiarString),
-    Layers: image.layers.map(layer => blobPath(layer.digest)),
-    LayerSources: Object.fromEntries(sources) as object,
+    Layers: layers.map(({ blob }) => blobPath(blob.digest)),
+    LayerSources: Object.fromEntries(layers.map(({ diffId, blob }) => [diffId, blob])) as object,
   };
 }
 
 /** What Docker before version 1.10 looked for; it names the topmost layer. */
 function repositoriesOf(saved: readonly SavedImage[]): Record<string, Record<string, string>> {
   const repositories: Record<string, Record<string, string>> = {};
-  for (const { image, names } of saved) {
-    const top = image.layers.at(-1);
+  for (const { names, layers } of saved) {
+    const top = layers.at(-1);
     if (top === undefined) continue;
-    for (const ref of names) (repositories[familiarName(ref)] ??= {})[ref.tag ?? 'latest'] = encodedOf(top.digest);
+    for (const ref of names) (repositories[familiarName(ref)] ??= {})[ref.tag ?? 'latest'] = encodedOf(top.blob.digest);
   }
   return repositories;
 }

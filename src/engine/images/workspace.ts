@@ -12,6 +12,7 @@ import { addImage, checkDiffId } from './add-image.ts';
 import type { RegistryContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import { parseConfig } from './image-store.ts';
+import { hasTar, layerInput } from './layer-tar.ts';
 import type { ImageLayer, ImageRecord, Report } from './model.ts';
 import { pullImages } from './pull.ts';
 import type { Lease } from './retention.ts';
@@ -23,11 +24,11 @@ export interface BaseImage {
   readonly layers: readonly ImageLayer[];
 }
 
-/** A layer that was made here: its files are in a writable layer, its tar in a file of the content store. */
+/** A layer that was made here: its files are in a writable layer, with the recipe of its tar beside them. */
 export interface MadeLayer {
   readonly writableKey: string;
-  readonly file: ContentFile;
-  readonly blob: ContentInfo;
+  /** The tar that its recipe gives. */
+  readonly tar: ContentInfo;
   readonly sizeBytes: number;
 }
 
@@ -45,7 +46,7 @@ export interface ImageWorkspace extends AsyncDisposable {
   find(nameOrId: string, platform: Platform): Promise<BaseImage | undefined>;
   /** Brings an image here, or brings it up to date. Rejects with NotFound, and with what registries answer. */
   pull(reference: Reference, platform: Platform, auth: RegistryAuth | undefined, report: Report, signal: AbortSignal): Promise<BaseImage>;
-  /** Holds a layer and its blob; false when one of them is gone. */
+  /** Holds a layer; false when it is gone, or its tar is. */
   hold(layer: ImageLayer): Promise<boolean>;
   /** A file for the tar of a layer. */
   file(): Promise<ContentFile>;
@@ -73,16 +74,14 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
       return image;
     },
     async hold(layer) {
-      return (await lease.keepLayer(layer.chainId)) && (await lease.keep(layer.digest)) !== undefined;
+      return (await lease.keepLayer(layer.chainId)) && (await hasTar(context, lease, layer));
     },
     file: () => context.content.file(),
-    async commit({ writableKey, file, blob, sizeBytes }, parent) {
-      const { digest } = await lease.commitFile(file, blob);
-      failpoint('build.layer.stored');
+    async commit({ writableKey, tar: { digest, sizeBytes: tarBytes }, sizeBytes }, parent) {
       const chainId = chainOf(digest, parent);
-      await lease.commitWritable(writableKey, chainId, sizeBytes);
+      await lease.commitWritable(writableKey, chainId, { sizeBytes, tarBytes });
       failpoint('build.layer.committed');
-      return { diffId: digest, chainId, digest, sizeBytes: blob.sizeBytes, mediaType: mediaTypes.dockerLayer };
+      return { diffId: digest, chainId, digest, sizeBytes: tarBytes, mediaType: mediaTypes.dockerLayer };
     },
     async stack(file, blob, parent, signal) {
       const { digest, sizeBytes } = await lease.commitFile(file, blob);
@@ -96,7 +95,7 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
         signal,
       );
     },
-    restack: (layer, parent, signal) => unpack(context, lease, { ...layer, chainId: chainOf(layer.diffId, parent) }, parent, signal),
+    restack: (layer, parent, signal) => restack(context, lease, layer, parent, signal),
     add: (image, signal) => add(context, lease, image, signal),
     idOf: config => sha256(encodeConfig(config)),
     [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
@@ -133,10 +132,27 @@ async function unpack(
   signal: AbortSignal,
 ): Promise<ImageLayer> {
   if (await lease.keepLayer(layer.chainId)) return layer;
-  await using pending = await context.snapshots.unpack({ path: await context.content.path(layer.digest) }, { signal });
+  await using pending = await context.snapshots.unpack(await layerInput(context, layer, signal), { signal });
   checkDiffId(0, layer.diffId, pending.unpacked.diffId);
   await lease.commitLayer(pending, layer.chainId, parent);
   return layer;
+}
+
+async function restack(
+  context: RegistryContext,
+  lease: Lease,
+  layer: ImageLayer,
+  parent: ChainId | undefined,
+  signal: AbortSignal,
+): Promise<ImageLayer> {
+  const moved = { ...layer, chainId: chainOf(layer.diffId, parent) };
+  if (await lease.keepLayer(moved.chainId)) return moved;
+  // The place that it comes from has to stay until it is read.
+  await lease.keepLayer(layer.chainId);
+  await using pending = await context.snapshots.unpack(await layerInput(context, layer, signal), { signal });
+  checkDiffId(0, layer.diffId, pending.unpacked.diffId);
+  await lease.commitLayer(pending, moved.chainId, parent);
+  return moved;
 }
 
 async function add(context: RegistryContext, lease: Lease, image: BuiltImage, signal: AbortSignal): Promise<ImageRecord> {

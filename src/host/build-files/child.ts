@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import { isErrno, kindOf, messageOf, resourceExhausted } from '#base/errors.ts';
 import type { LayerFiles, PackedLayer } from '#core/build-files.ts';
 import { layerTar, type LayerTarTotals } from '#host/snapshots/diff/layer-tar.ts';
+import { RecipeWriter } from '#host/snapshots/layer-tar/recipe.ts';
 import { writeFully } from '#host/sys/fs.ts';
 import { endWithParent } from '#host/sys/parent.ts';
 import { parseDigest } from '#oci/digest.ts';
@@ -53,21 +54,29 @@ function work(job: FileJob): FileJobResults[keyof FileJobResults] {
   }
 }
 
-function pack({ upperDir, lowerDirs, idMap, tarPath, latestSeconds }: LayerFiles): PackedLayer {
-  const fd = openSync(tarPath, 'wx', 0o600);
+function pack({ upperDir, lowerDirs, idMap, tarPath, recipePath, latestSeconds }: LayerFiles): PackedLayer {
+  const fd = tarPath === undefined ? undefined : openSync(tarPath, 'wx', 0o600);
   try {
+    const recipe = recipePath === undefined ? undefined : new RecipeWriter(recipePath);
     const hasher = new Bun.CryptoHasher('sha256');
     const totals: LayerTarTotals = { sizeBytes: 0, members: 0 };
     const output = new Output(fd);
-    for (const chunk of layerTar(upperDir, lowerDirs, totals, { latestSeconds, idMap })) {
+    let content: readonly [name: string, offset: number] | undefined;
+    const onContent = (name: string, offset: number): void => void (content = [name, offset]);
+    for (const chunk of layerTar(upperDir, lowerDirs, totals, { latestSeconds, idMap, onContent })) {
       hasher.update(chunk);
       output.write(chunk);
+      recipe?.beginChunk(chunk);
+      if (content !== undefined) recipe?.content(chunk, ...content);
+      content = undefined;
+      recipe?.endChunk();
     }
     output.flush();
+    recipe?.finish();
     const blob = { digest: parseDigest(`sha256:${hasher.digest('hex')}`), sizeBytes: output.bytes };
     return { blob, sizeBytes: totals.sizeBytes, isEmpty: totals.members === 0 };
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
@@ -75,17 +84,19 @@ const outputBytes = 256 * 1024;
 
 /** Gathers small pieces: a layer of many small files is mostly headers. */
 class Output {
-  readonly #fd: number;
+  /** Undefined: nobody wants the bytes. */
+  readonly #fd: number | undefined;
   readonly #buffer = new Uint8Array(outputBytes);
   #filled = 0;
   bytes = 0;
 
-  constructor(fd: number) {
+  constructor(fd: number | undefined) {
     this.#fd = fd;
   }
 
   write(chunk: Uint8Array): void {
     this.bytes += chunk.length;
+    if (this.#fd === undefined) return;
     if (this.#filled + chunk.length > this.#buffer.length) this.flush();
     if (chunk.length > this.#buffer.length) return writeFully(this.#fd, chunk);
     this.#buffer.set(chunk, this.#filled);
@@ -93,7 +104,7 @@ class Output {
   }
 
   flush(): void {
-    writeFully(this.#fd, this.#buffer.subarray(0, this.#filled));
+    if (this.#fd !== undefined) writeFully(this.#fd, this.#buffer.subarray(0, this.#filled));
     this.#filled = 0;
   }
 }

@@ -1,7 +1,8 @@
+import { Database } from 'bun:sqlite';
 import { expect } from 'bun:test';
 import { existsSync, readdirSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { chainIds, parseDigest } from '#oci/digest.ts';
 import { build, buildOk, type Context, contextTar, directory, file } from '#test/helpers/build.ts';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
@@ -276,11 +277,18 @@ describe('POST /build', () => {
   test('a cached step whose layer is gone is done again', async () => {
     const context = { Dockerfile: dockerfile('FROM busybox', 'RUN echo lost > /lost') };
     const image = await buildOk(daemon().api, context);
-    const [digest = ''] = (await inspect(image)).RootFS.Layers.slice(-1);
+    const layersOf = (await inspect(image)).RootFS.Layers;
+    const [below, digest] = [layersOf.slice(0, -1), layersOf.at(-1) ?? ''];
     await daemon().api.expect('DELETE', `/images/${image}`);
     expect((await build(daemon().api, context)).text).toContain('Using cache');
     await daemon().api.expect('DELETE', `/images/${image}`);
-    await rm(join(daemon().dataRoot, 'content/blobs/sha256', digest.replace('sha256:', '')));
+    await daemon().stop();
+    const records = new Database(join(daemon().dataRoot, 'berth.db'));
+    const layers = records.query<{ key: string; value: string }, []>("SELECT key, value FROM records WHERE noun = 'layers'").all();
+    expect(layers.map(({ key }) => key)).toContain(chainIds([...below, digest].map(parseDigest)).at(-1) as string);
+    records.run("DELETE FROM records WHERE noun = 'layers' AND key = ?", [chainIds([...below, digest].map(parseDigest)).at(-1) as string]);
+    records.close();
+    await daemon().start();
     const again = await build(daemon().api, context);
     expect([again.error, again.text.includes('Using cache')]).toEqual([undefined, false]);
     expect(await outputOf(again.imageId ?? '', 'cat', '/lost')).toBe('lost\n');
@@ -296,7 +304,7 @@ describe('POST /build', () => {
     await building;
     await eventually('the step has ended', () => processesNaming('sleep 98765').length === 0);
     await eventually('its root is gone', () => mountsBelow(daemon().dataRoot).length === before);
-    expect(readdirSync(join(daemon().dataRoot, 'build/work'))).toEqual([]);
+    await eventually('its files are gone', () => readdirSync(join(daemon().dataRoot, 'build/work')).length === 0);
   });
 
   test('what is wrong is said before anything is done', async () => {

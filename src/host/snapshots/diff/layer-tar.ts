@@ -12,6 +12,8 @@ export interface LayerTarOptions {
   readonly latestSeconds?: number | undefined;
   /** How the owners in the upper directory are mapped; the tar names those inside. */
   readonly idMap?: IdMap | undefined;
+  /** Says of the next chunk that it is a part of this file. */
+  readonly onContent?: (name: string, offset: number) => void;
 }
 
 export interface LayerTarTotals {
@@ -49,7 +51,7 @@ export function* layerTar(
     if (header.type !== 'file') continue;
     const sizeBytes = Number(entry.stats.size);
     totals.sizeBytes += sizeBytes;
-    yield* contentOf(entry, sizeBytes, buffer);
+    yield* contentOf(entry, sizeBytes, buffer, options.onContent);
     yield tarPadding(sizeBytes);
   }
   yield tarTrailer();
@@ -110,15 +112,22 @@ function timeOf(nanoseconds: bigint, latestSeconds: number | undefined): TarTime
 
 const second = 1_000_000_000n;
 
-function* contentOf({ name, path }: DiffEntry, sizeBytes: number, buffer: Uint8Array): Generator<Uint8Array, void, undefined> {
+function* contentOf(
+  { name, path }: DiffEntry,
+  sizeBytes: number,
+  buffer: Uint8Array,
+  onContent: LayerTarOptions['onContent'],
+): Generator<Uint8Array, void, undefined> {
   if (sizeBytes === 0) return;
   const fd = openSync(path, 'r');
   try {
     for (let done = 0; done < sizeBytes; ) {
       const count = readSync(fd, buffer, 0, Math.min(buffer.length, sizeBytes - done), null);
       if (count === 0) throw dataLoss(`"${name}" became shorter while it was put into a layer`);
+      const chunk = buffer.subarray(0, count);
+      onContent?.(name, done);
       done += count;
-      yield buffer.subarray(0, count);
+      yield chunk;
     }
   } finally {
     closeSync(fd);

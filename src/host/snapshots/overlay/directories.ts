@@ -47,7 +47,7 @@ export class LayerDirectories {
     return this.#dir;
   }
 
-  path(id: number, part: 'diff' | 'work' | 'merged' | 'mapped'): string {
+  path(id: number, part: 'diff' | 'work' | 'merged' | 'mapped' | 'recipe'): string {
     return `${this.#dir}/${String(id)}/${part}`;
   }
 

@@ -5,17 +5,18 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import { hostOwner, type IdMap } from '#core/id-map.ts';
 import type { RecordStore } from '#core/records.ts';
-import type { ChainId, HeldSnapshot, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
+import type { ChainId, HeldSnapshot, LayerDamage, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 import { mountOverlay as mountOverlayPlainly } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
-import { parseDigest } from '#oci/digest.ts';
+import { type Digest, parseDigest } from '#oci/digest.ts';
+import { assembleLayer, checkLayer, type LayerPlace } from '../layer-tar/spawn.ts';
 import type { UnpackReport } from '../unpack/result.ts';
 import { unpackInto } from '../unpack/spawn.ts';
 import { completeLayer } from './complete-layer.ts';
 import { LayerDirectories } from './directories.ts';
 import { type MappedLayers, type MappedOwners, openMappedLayers } from './mapped-layers.ts';
-import { openSnapshotRecords, type SnapshotRecords, type WritableRecord } from './records.ts';
+import { type LayerRecord, openSnapshotRecords, type SnapshotRecords, type WritableRecord } from './records.ts';
 import { unmountInBackground } from './unmount.ts';
 import { treeBytes } from './usage.ts';
 
@@ -52,7 +53,13 @@ export async function openOverlaySnapshotter(options: {
     await (await unmountInBackground(`${dir}/${String(id)}/merged`)).done;
   }
 
-  const used = new Set([...layers, ...writables].map(({ value }) => value.id));
+  for (const { key, value } of records.retired.list()) {
+    const users = value.users.filter(user => mounted.has(user));
+    if (users.length === 0) records.retired.delete(key);
+    else records.retired.put(key, { users });
+  }
+  const retired = records.retired.list().map(({ key }) => Number(key));
+  const used = new Set([...[...layers, ...writables].map(({ value }) => value.id), ...retired]);
   const { owners } = options;
   const directories = new LayerDirectories(dir, used, log, owners !== undefined);
   return new OverlaySnapshotter(
@@ -102,14 +109,42 @@ class OverlaySnapshotter implements Snapshotter {
     return this.#records.layers.get(chainId)?.sizeBytes;
   }
 
+  tarSize(chainId: ChainId): number | undefined {
+    return this.#records.layers.get(chainId)?.tar?.sizeBytes;
+  }
+
+  tar(chainId: ChainId, { signal }: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {
+    return assembleLayer(this.#place(chainId), signal);
+  }
+
+  async check(
+    chainId: ChainId,
+    { tar, signal }: { readonly tar?: AsyncIterable<Uint8Array>; readonly signal: AbortSignal },
+  ): Promise<{ readonly diffId: Digest; readonly damage: readonly LayerDamage[] }> {
+    const { diffId, damage } = await checkLayer(this.#place(chainId), tar, signal);
+    return { diffId: parseDigest(diffId), damage };
+  }
+
+  #place(chainId: ChainId): LayerPlace {
+    const { id, tar } = this.#layer(chainId);
+    return {
+      directory: this.#directories.path(id, 'diff'),
+      recipe: tar === undefined ? undefined : this.#directories.path(id, 'recipe'),
+      isPacked: tar?.packed === true,
+    };
+  }
+
   layerDirs(chainId: ChainId): readonly string[] {
     return this.#lowerDirs(chainId);
   }
 
-  async unpack(tar: LayerInput, options: { readonly signal: AbortSignal }): Promise<PendingLayer> {
+  async unpack(tar: LayerInput, { signal }: { readonly signal: AbortSignal }): Promise<PendingLayer> {
     const id = this.#directories.create(['diff']);
     try {
-      const report = await unpackInto(this.#directories.path(id, 'diff'), tar, options.signal, { maxBytes: this.#maxLayerBytes });
+      const recipePath = this.#directories.path(id, 'recipe');
+      const options = { recipePath, maxBytes: this.#maxLayerBytes };
+      const report = await unpackInto(this.#directories.path(id, 'diff'), tar, signal, options);
+      if (report.tarBytes === null) rmSync(recipePath, { force: true });
       return this.#pending(id, report);
     } catch (err) {
       this.#directories.discard(id);
@@ -133,11 +168,55 @@ class OverlaySnapshotter implements Snapshotter {
         // Another copy may have been committed meanwhile.
         if (this.has(chainId)) return dispose();
         if (parent !== undefined && !this.has(parent)) throw layerNotFound(parent);
-        this.#records.layers.put(chainId, { id, ...(parent === undefined ? {} : { parent }), sizeBytes: report.sizeBytes });
+        this.#records.layers.put(chainId, recordOf(id, parent, report));
         isOpen = false;
+      },
+      replace: async chainId => {
+        if (!isOpen) throw failedPrecondition(`layer ${chainId} cannot be replaced: the new one was committed or dropped before`);
+        await completeLayer(this.#directories.path(id, 'diff'), report, this.#lowerDirs(this.#layer(chainId).parent));
+        isOpen = false;
+        return this.#replace(chainId, id, report);
       },
       [Symbol.asyncDispose]: async () => dispose(),
     };
+  }
+
+  #layer(chainId: ChainId): LayerRecord {
+    const layer = this.#records.layers.get(chainId);
+    if (layer === undefined) throw layerNotFound(chainId);
+    return layer;
+  }
+
+  /** Overlay must not see its lower directories change: the old one stays as it is for whom it is mounted. */
+  #replace(chainId: ChainId, id: number, report: UnpackReport): string[] {
+    const old = this.#layer(chainId);
+    const users = [...this.#mounted].filter(key => this.#standsOn(this.#records.writables.get(key)?.parent, chainId));
+    this.#records.transaction(() => {
+      this.#records.layers.put(chainId, recordOf(id, old.parent, report));
+      if (users.length > 0) this.#records.retired.put(String(old.id), { users });
+    });
+    failpoint('snapshot.replace.recorded');
+    if (users.length === 0) this.#directories.discard(old.id);
+    return users;
+  }
+
+  #standsOn(top: ChainId | undefined, chainId: ChainId): boolean {
+    for (let at = top; at !== undefined; at = this.#records.layers.get(at)?.parent) if (at === chainId) return true;
+    return false;
+  }
+
+  /** Directories that were kept only for this writable layer are not needed any more. */
+  #letRetiredGo(key: string): void {
+    for (const { key: id, value } of this.#records.retired.list()) {
+      const users = value.users.filter(user => user !== key);
+      if (users.length === value.users.length) continue;
+      if (users.length > 0) {
+        this.#records.retired.put(id, { users });
+        continue;
+      }
+      this.#records.retired.delete(id);
+      this.#directories.discard(Number(id));
+    }
   }
 
   /** Directories of a chain, uppermost first. */
@@ -258,6 +337,7 @@ class OverlaySnapshotter implements Snapshotter {
     if (!this.#mounted.has(key)) return { done: Promise.resolve() };
     const detached = await unmountInBackground(this.#directories.path(record.id, 'merged'));
     this.#mounted.delete(key);
+    this.#letRetiredGo(key);
     return detached;
   }
 
@@ -276,7 +356,7 @@ class OverlaySnapshotter implements Snapshotter {
     return true;
   }
 
-  async commit(key: string, chainId: ChainId, sizeBytes: number): Promise<void> {
+  async commit(key: string, chainId: ChainId, made: { readonly sizeBytes: number; readonly tarBytes?: number | undefined }): Promise<void> {
     using _held = await this.#locks.acquire(key);
     const record = this.#records.writables.get(key);
     if (record === undefined) throw notFound(`no writable layer ${key}`);
@@ -287,7 +367,7 @@ class OverlaySnapshotter implements Snapshotter {
     failpoint('snapshot.commit.unmounted');
     this.#records.transaction(() => {
       this.#records.writables.delete(key);
-      if (isNew) this.#records.layers.put(chainId, { id, ...(parent === undefined ? {} : { parent }), sizeBytes });
+      if (isNew) this.#records.layers.put(chainId, recordOf(id, parent, { ...made, tarBytes: made.tarBytes ?? null }, true));
     });
     failpoint('snapshot.commit.recorded');
     if (!isNew) return this.#directories.discard(id);
@@ -321,6 +401,7 @@ class OverlaySnapshotter implements Snapshotter {
       upperDir: this.#directories.path(record.id, 'diff'),
       workDir: this.#directories.path(record.id, 'work'),
       mergedDir: this.#directories.path(record.id, 'merged'),
+      recipe: this.#directories.path(record.id, 'recipe'),
     };
   }
 
@@ -331,6 +412,16 @@ class OverlaySnapshotter implements Snapshotter {
   async settled(): Promise<void> {
     await this.#directories.settled();
   }
+}
+
+function recordOf(
+  id: number,
+  parent: ChainId | undefined,
+  { sizeBytes, tarBytes }: Pick<UnpackReport, 'sizeBytes' | 'tarBytes'>,
+  isPacked = false,
+): LayerRecord {
+  const tar = tarBytes === null ? {} : { tar: { sizeBytes: tarBytes, ...(isPacked ? { packed: true as const } : {}) } };
+  return { id, ...(parent === undefined ? {} : { parent }), sizeBytes, ...tar };
 }
 
 const layerNotFound = (chainId: ChainId) => notFound(`layer ${chainId} is not unpacked here`);

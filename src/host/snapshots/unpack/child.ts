@@ -5,6 +5,7 @@ import type { LayerCompression } from '#core/snapshots.ts';
 import { enterRoot, readSome } from '#host/sys/fs.ts';
 import { endWithParent } from '#host/sys/parent.ts';
 import { TarParser } from '#oci/tar/parser.ts';
+import { RecipeWriter } from '../layer-tar/recipe.ts';
 import { detectCompression } from './detect.ts';
 import { Extractor, type ExtractOptions } from './extractor.ts';
 import { GrowingReader } from './growing.ts';
@@ -23,6 +24,8 @@ export interface UnpackJob {
   readonly isGrowing: boolean;
   /** A tar of more uncompressed bytes is refused. */
   readonly maxBytes: number;
+  /** Where to write how the tar is made again (see RecipeWriter); undefined: nowhere. */
+  readonly recipePath: string | undefined;
   readonly extract: ExtractOptions;
 }
 
@@ -53,8 +56,9 @@ export async function unpackChild(job: UnpackJob): Promise<UnpackResult> {
         : { read: into => growing.read(into), descriptor: () => growing.complete() };
     const compression = job.compression === 'detect' ? detectCompression(growing?.peek(sniffBytes) ?? new Uint8Array()) : job.compression;
     const tar = await decompress(compression, source);
+    const recipe = job.recipePath === undefined ? undefined : new RecipeWriter(job.recipePath);
     enterRoot(directory);
-    return { ok: true, ...(await extract(tar, isHashed, job)) };
+    return { ok: true, ...(await extract(tar, isHashed, { ...job, extract: { ...job.extract, recipe } })) };
   } catch (err) {
     const explained = explain(err);
     return { ok: false, kind: kindOf(explained), message: messageOf(explained) };
@@ -66,6 +70,7 @@ async function extract(
   isHashed: boolean,
   job: Pick<UnpackJob, 'extract' | 'maxBytes'>,
 ): Promise<UnpackReport> {
+  const { recipe } = job.extract;
   const extractor = new Extractor(job.extract);
   const parser = new TarParser(extractor);
   const hasher = new Bun.CryptoHasher('sha256');
@@ -76,12 +81,15 @@ async function extract(
       throw resourceExhausted(`refused to unpack the layer: it is larger than ${String(job.maxBytes)} bytes, the daemon's max-layer-size`);
     }
     if (isHashed) hasher.update(chunk);
+    recipe?.beginChunk(chunk);
     parser.push(chunk);
+    recipe?.endChunk();
   };
   if (Symbol.iterator in tar) for (const chunk of tar) take(chunk);
   else for await (const chunk of tar) take(chunk);
   parser.finish();
-  return { ...extractor.finish(), diffId: isHashed ? `sha256:${hasher.digest('hex')}` : '' };
+  const tarBytes = recipe?.finish() ?? null;
+  return { ...extractor.finish(), diffId: isHashed ? `sha256:${hasher.digest('hex')}` : '', tarBytes };
 }
 
 async function decompress(compression: LayerCompression, source: Source): Promise<Iterable<Uint8Array> | AsyncIterable<Uint8Array>> {

@@ -27,6 +27,7 @@ import {
 import type { TarEntry, TarTime } from '#oci/tar/entry.ts';
 import { encodeName } from '#oci/tar/names.ts';
 import type { TarSink } from '#oci/tar/parser.ts';
+import type { RecipeWriter } from '../layer-tar/recipe.ts';
 import { joinPlace, type Meaning, meaningOf, type Place, placeOf } from './names.ts';
 import type { UnpackReport } from './result.ts';
 
@@ -39,6 +40,8 @@ export interface ExtractOptions {
   readonly isPlain: boolean;
   /** Whom everything belongs to; undefined: whom the archive says. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Hears which bytes of the tar became which file. */
+  readonly recipe?: RecipeWriter | undefined;
 }
 
 /**
@@ -55,6 +58,7 @@ export class Extractor implements TarSink {
   #parentName = '';
   #parentFd: number;
   #fileFd = -1;
+  #fileName = '';
   #filePosition = 0;
   #sizeBytes = 0;
   /** Directories that the tar named; their times and special mode bits are set when nothing changes in them any more. */
@@ -90,6 +94,7 @@ export class Extractor implements TarSink {
 
   data(chunk: Uint8Array, offset: number): void {
     if (this.#fileFd === -1) return;
+    this.#options.recipe?.content(chunk, this.#fileName, offset);
     if (offset === this.#filePosition) writeFully(this.#fileFd, chunk);
     else writeFullyAt(this.#fileFd, chunk, offset);
     if (offset === this.#filePosition) this.#filePosition += chunk.length;
@@ -114,7 +119,7 @@ export class Extractor implements TarSink {
   }
 
   /** Completes the directories. Call it once, after the last member. */
-  finish(): Omit<UnpackReport, 'diffId'> {
+  finish(): Omit<UnpackReport, 'diffId' | 'tarBytes'> {
     for (const [name, time] of this.#timesBefore) if (!this.#directories.has(name)) this.#restoreTime(name, time);
     for (const [name, entry] of this.#directories) {
       try {
@@ -138,6 +143,7 @@ export class Extractor implements TarSink {
         return this.#makeDirectory(entry, place, parent);
       case 'file':
         this.#fileFd = this.#replacing(place, () => createFile(parent, base, mode & 0o777));
+        this.#fileName = joinPlace(place);
         this.#filePosition = 0;
         return;
       case 'link':
@@ -197,6 +203,7 @@ export class Extractor implements TarSink {
     } catch (err) {
       if (!isErrno(err, 'ENOTDIR', 'ELOOP')) throw err;
     }
+    this.#options.recipe?.invalidate();
     // What it replaces may be a whiteout of this layer: then nothing of the lower directory may shine through.
     removeFile(parent, place.base);
     makeDirectory(parent, place.base, entry.mode & 0o1777);
@@ -262,6 +269,7 @@ export class Extractor implements TarSink {
     } catch (err) {
       if (!isErrno(err, 'EEXIST')) throw err;
     }
+    this.#options.recipe?.invalidate();
     const name = joinPlace(place);
     try {
       removeFile(this.#parentFd, place.base);

@@ -8,6 +8,8 @@ export type UnpackResult =
 export interface UnpackReport {
   /** Digest of the uncompressed tar; empty when it was not asked for. */
   readonly diffId: string;
+  /** Length of the uncompressed tar, when a recipe was asked for and the tar can be made again by it; else null. */
+  readonly tarBytes: number | null;
   /** Bytes of the files. */
   readonly sizeBytes: number;
   /** Directories that the tar did not name but needed, parents first; '' is the root. */

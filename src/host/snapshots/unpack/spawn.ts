@@ -16,6 +16,8 @@ export interface UnpackOptions {
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** A tar of more uncompressed bytes is refused with ResourceExhausted; undefined: any size. */
   readonly maxBytes?: number | undefined;
+  /** A file to be made, with which the archive can be made again of its files; see RecipeWriter. */
+  readonly recipePath?: string;
 }
 
 /** Unpacks a layer tar into an empty directory, in a process of its own. The caller removes the directory when this rejects. */
@@ -149,6 +151,7 @@ function start({ directory, compression, stdin, file, signal, isHashed = true, o
     ...(options.plain === true ? ['plain'] : []),
   ];
   if (options.maxBytes !== undefined) flags.push(`max=${String(options.maxBytes)}`);
+  if (options.recipePath !== undefined) flags.push(`recipe=${options.recipePath}`);
   if (options.owner !== undefined) flags.push(`owner=${String(options.owner.uid)}:${String(options.owner.gid)}`);
   return Bun.spawn(selfCommand('internal-unpack', directory, compression, String(process.pid), ...flags), {
     stdio: file === undefined ? [stdin, 'pipe', 'pipe'] : [stdin, 'pipe', 'pipe', file],
