@@ -52,7 +52,7 @@ async function serve(given: DaemonOptions, reread: () => DaemonOptions): Promise
   for (const { name, why } of initial.ignored) log.info('a setting has no effect', { name, why });
 
   using claims = new DisposableStack();
-  claims.use(await claimRoots(initial.dataRoot, initial.execRoot));
+  const roots = claims.use(await claimRoots(initial.dataRoot, initial.execRoot));
   claims.use(claimPidfile(initial.pidfile));
 
   let options = initial;
@@ -83,6 +83,7 @@ async function serve(given: DaemonOptions, reread: () => DaemonOptions): Promise
     using _memory = releaseMemoryWhenIdle(log);
     const signal = await stop;
     log.info('shutting down, containers run on', { signal });
+    roots.ending();
     await server.close(options.shutdownTimeoutSeconds < 0 ? undefined : options.shutdownTimeoutSeconds * 1000);
     process.off('SIGHUP', onReload);
   } finally {

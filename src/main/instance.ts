@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { failedPrecondition, isErrno } from '#base/errors.ts';
-import { tryLock } from '#host/sys/flock.ts';
+import { type HeldLock, tryLock } from '#host/sys/flock.ts';
+import { beginOf, commandLine } from '#host/sys/process.ts';
 
 /** The names by which one daemon's things are known on the machine; several daemons run side by side because theirs differ. */
 export interface Instance {
@@ -24,30 +25,54 @@ export function instanceFor(dataRoot: string): Instance {
   };
 }
 
-/** A process that a killed daemon was about to start holds its locks until it has become another program: a moment, on a busy machine a long one. */
-const inheritedLockMs = 5000;
+/**
+ * How long a lock is waited for that nobody will hold for long: of a daemon that is ending, or has ended while a process that it was about to start
+ * has not yet become another program, which on a busy machine may take a while.
+ */
+const passingLockMs = 5000;
 
-/** Makes the two roots and takes the lock that keeps a second daemon out of each. */
-export async function claimRoots(dataRoot: string, execRoot: string): Promise<Disposable> {
+/** The two roots of a daemon, held until disposed of. */
+export interface ClaimedRoots extends Disposable {
+  /** Lets the next daemon wait for the end of this one. */
+  ending(): void;
+}
+
+/** Makes the two roots and takes the lock that keeps a second daemon out of each. Rejects at once while another daemon runs. */
+export async function claimRoots(dataRoot: string, execRoot: string): Promise<ClaimedRoots> {
   const claimed = new DisposableStack();
-  const deadline = performance.now() + inheritedLockMs;
+  const locks: HeldLock[] = [];
+  const deadline = performance.now() + passingLockMs;
   for (const [root, flag] of [
     [dataRoot, '--data-root'],
     [execRoot, '--exec-root'],
   ] as const) {
     mkdirSync(root, { recursive: true, mode: 0o710 });
-    let lock = tryLock(join(root, 'daemon.lock'));
-    while (lock === undefined && performance.now() < deadline) {
+    const file = join(root, 'daemon.lock');
+    let lock = tryLock(file);
+    while (lock === undefined && !isHeldForLong(file) && performance.now() < deadline) {
       await delay(20);
-      lock = tryLock(join(root, 'daemon.lock'));
+      lock = tryLock(file);
     }
     if (lock === undefined) {
       claimed.dispose();
       throw failedPrecondition(`another daemon is using ${root}: stop it or choose another ${flag}`);
     }
     claimed.use(lock);
+    lock.write(thisProcess());
+    locks.push(lock);
   }
-  return claimed;
+  return {
+    ending: () => locks.forEach(lock => lock.write('')),
+    [Symbol.dispose]: () => claimed.dispose(),
+  };
+}
+
+const thisProcess = (): string => `${String(process.pid)} ${String(beginOf(process.pid))}`;
+
+/** Whether the daemon that has taken a lock lives and has not said that it is ending. */
+function isHeldForLong(file: string): boolean {
+  const [pid = 0, begin] = readFileSync(file, 'utf8').split(' ').map(Number);
+  return pid > 0 && commandLine(pid) !== undefined && beginOf(pid) === begin;
 }
 
 /** Writes the process id; refuses when the file names another process that is alive. */

@@ -56,11 +56,17 @@ export function commandLine(pid: number): string[] | undefined {
 }
 
 /** The id of the session that a process belongs to; undefined when it is gone. */
-export function sessionOf(pid: number): number | undefined {
+export const sessionOf = (pid: number): number | undefined => statField(pid, 6);
+
+/** When a process began, in ticks since the machine did: with the pid it names one process. Undefined when it is gone. */
+export const beginOf = (pid: number): number | undefined => statField(pid, 22);
+
+/** A number of /proc/PID/stat by its place (proc(5)). */
+function statField(pid: number, place: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
-    // pid (name) state parent group session …; a name may hold anything, parentheses too.
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
+    // pid (name) state …; a name may hold anything, parentheses too.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[place - 3]);
   } catch (err) {
     if (isErrno(err, 'ENOENT', 'ESRCH')) return undefined;
     throw err;
