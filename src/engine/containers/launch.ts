@@ -233,9 +233,12 @@ async function prepareRoot(ctx: Context, container: Container, pins: DisposableS
   defer('root', () => ctx.snapshots.unmount(id));
   const path = await ctx.snapshots.mount(id, { volatile: hostConfig.autoRemove });
   failpoint('container.start.root');
+  const owner = rootOwner(idMapOf(ctx.options, hostConfig));
+  // Programs that ask what is mounted look there. Only once: what becomes of it then is the container's.
+  if (!container.hasStarted) ctx.files.putLink(path, '/etc/mtab', '/proc/mounts', owner);
   const user = resolveUser(config.user, hostConfig.groupAdd, file => ctx.files.readText(path, file, accountFileBytes));
   if (config.workingDir !== '' && config.workingDir !== '/') {
-    ctx.files.ensureDirectory(path, config.workingDir, rootOwner(idMapOf(ctx.options, hostConfig)));
+    ctx.files.ensureDirectory(path, config.workingDir, owner);
   }
   if (container.mounts.length === 0) return { path, user, sources: new Map() };
   defer('mounts', () => unmountSources(ctx, container));

@@ -134,6 +134,8 @@ export interface RootFiles {
   readText(root: string, path: string, maxBytes: number): string | undefined;
   /** Makes a directory and its parents (mode 755) where missing. Rejects with InvalidArgument when a file is in the way. */
   ensureDirectory(root: string, path: string, owner: Owner): void;
+  /** Makes a path a symbolic link, in the place of a file that is there; a directory stays. Its parents are made like those of `ensureDirectory`. */
+  putLink(root: string, path: string, target: string, owner: Owner): void;
   /** The host path that a path inside the root means, links resolved inside it. Rejects with NotFound. */
   resolve(root: string, path: string): string;
   /** What a path inside the root is, links resolved inside it. */

@@ -2,7 +2,7 @@ import { isErrno } from '#base/errors.ts';
 import type { FileChange, WritableLayer } from '#core/files.ts';
 import { hostOwner, type IdMap } from '#core/id-map.ts';
 import { atCwd, getXattr, getXattrOf, openDirectory } from '#host/sys/fs.ts';
-import { type Inode, inodeIfThere, namesIn } from '#host/sys/inode.ts';
+import { type Inode, inodeIfThere, linkTargetAt, namesIn } from '#host/sys/inode.ts';
 import { ownedFd } from '#host/sys/rooted.ts';
 import { ArchiveWriter, type Write } from './archive.ts';
 
@@ -39,7 +39,7 @@ function walkLayer({ upperDir, lowerDirs, idMap }: WritableLayer, visit: (member
       const below = visibleBelow(lowers, base);
       const member = { directoryFd, base, path, inode, lower: asMapped(below.inode, idMap), isOpaque: false };
       if (inode.type !== 'directory') {
-        if (!(below.inode === undefined && isMountPoint(member))) take(member);
+        if (!(below.inode === undefined && isMountPoint(member)) && !isMountTable(member)) take(member);
         continue;
       }
       const fd = openIfThere(directoryFd, base);
@@ -65,6 +65,10 @@ const asMapped = (inode: Inode | undefined, idMap: IdMap | undefined): Inode | u
   inode === undefined || idMap === undefined ? inode : { ...inode, ...hostOwner(idMap, inode) };
 
 const isMountPoint = ({ path, inode }: Member): boolean => mountPoints.has(path) && inode.sizeBytes === 0 && !isWhiteout(inode);
+
+/** What every container gets at its first start. */
+const isMountTable = ({ path, inode, directoryFd, base }: Member): boolean =>
+  path === 'etc/mtab' && inode.type === 'symlink' && linkTargetAt(directoryFd, base) === '/proc/mounts';
 
 /** A directory that was made as a mount point, or whose time changed because one was made in it. */
 function isUntouched({ path, inode, lower }: Member): boolean {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
@@ -53,6 +53,21 @@ describe('ensureDirectory()', () => {
     expect(() => files.ensureDirectory(root, '/file/below', root0)).toThrow('Cannot mkdir: /file is not a directory');
     symlinkSync('loop', join(root, 'loop'));
     expect(() => files.ensureDirectory(root, '/loop/x', root0)).toThrow('Cannot mkdir: /loop/x leads through too many links');
+  });
+});
+
+describe('putLink()', () => {
+  test('takes the place of files and links, never of directories, and stays inside the root', () => {
+    mkdirSync(join(root, 'etc'));
+    writeFileSync(join(root, 'etc/file'), '');
+    symlinkSync('/elsewhere', join(root, 'etc/link'));
+    mkdirSync(join(root, 'etc/directory'));
+    symlinkSync(outside, join(root, 'away'));
+    for (const name of ['etc/file', 'etc/link', 'etc/directory', 'new/link', 'away/link'])
+      files.putLink(root, `/${name}`, '/target', root0);
+    expect(['etc/file', 'etc/link', 'new/link'].map(name => readlinkSync(join(root, name)))).toEqual(Array(3).fill('/target'));
+    expect(statSync(join(root, 'etc/directory')).isDirectory()).toBe(true);
+    expect(readdirSync(outside)).toEqual(['secret']);
   });
 });
 

@@ -1,13 +1,15 @@
+import { basename, dirname } from 'node:path';
 import { constants, fstatSync, readlinkSync, type Stats } from 'node:fs';
 import { invalidArgument, isErrno, notFound } from '#base/errors.ts';
 import type { Owner } from '#core/id-map.ts';
-import { changeOwner, makeDirectory, readSome } from '#host/sys/fs.ts';
+import { changeOwner, makeDirectory, makeSymlink, readSome, removeFile } from '#host/sys/fs.ts';
+import { inodeIfThere } from '#host/sys/inode.ts';
 import { openInRoot, openRoot, ownedFd, pathOfFd, pathOnly } from '#host/sys/rooted.ts';
 import { copyTree, isEmptyDirectory } from './copy-tree.ts';
 
 /** Files inside the mounted root of a container; implements what containers need of them (`RootFiles`). */
 export function createRootFiles() {
-  return { readText, ensureDirectory, resolve, kindOf, copyInto };
+  return { readText, ensureDirectory, putLink, resolve, kindOf, copyInto };
 }
 
 const { O_DIRECTORY, O_NONBLOCK, O_RDONLY } = constants;
@@ -80,6 +82,20 @@ function makeIn(rootFd: number, parent: string, name: string, owner: Owner): str
     return target;
   }
   return undefined;
+}
+
+function putLink(root: string, path: string, target: string, owner: Owner): void {
+  const directory = dirname(path);
+  ensureDirectory(root, directory, owner);
+  using rootFd = ownedFd(openRoot(root));
+  using parent = ownedFd(openInRoot(rootFd.fd, directory, O_RDONLY | O_DIRECTORY));
+  const name = basename(path);
+  if (readLink(parent.fd, name) === target) return;
+  const there = inodeIfThere(parent.fd, name);
+  if (there?.type === 'directory') return;
+  if (there !== undefined) removeFile(parent.fd, name);
+  makeSymlink(target, parent.fd, name);
+  changeOwner(parent.fd, name, owner.uid, owner.gid);
 }
 
 /** What a link says; undefined when it is none. */

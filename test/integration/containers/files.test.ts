@@ -259,6 +259,17 @@ describe('changes and export', () => {
     await remove(daemon(), fresh);
   });
 
+  test('/etc/mtab leads to what is mounted, is nobody’s change, and stays what the container makes of it', async () => {
+    const id = await start(daemon(), waiting());
+    expect((await execIn(daemon(), id, ['readlink', '/etc/mtab'])).stdout).toBe('/proc/mounts\n');
+    expect(await daemon().api.expect<unknown>('GET', `/containers/${id}/changes`)).toEqual([]);
+    await execIn(daemon(), id, ['sh', '-c', 'rm /etc/mtab; echo mine >/etc/mtab']);
+    await daemon().api.expect('POST', `/containers/${id}/restart?t=1`);
+    expect((await execIn(daemon(), id, ['cat', '/etc/mtab'])).stdout).toBe('mine\n');
+    await remove(daemon(), id);
+    expect(await outputOf(daemon(), 'readlink /etc/mtab', { HostConfig: { ReadonlyRootfs: true } })).toBe('/proc/mounts');
+  });
+
   test('an export has the root without what is mounted in it, and imports again', async () => {
     const id = await start(daemon(), waiting({ Volumes: { '/vol': {} }, HostConfig: { Tmpfs: { '/tmp': '' } } }));
     await execIn(daemon(), id, ['sh', '-c', 'echo v > /vol/f; echo t > /tmp/f; echo mine > /mine']);
@@ -395,9 +406,8 @@ describe('commit', () => {
       const answer = await daemon().api.call('POST', `/commit?${query}`);
       expect([answer.status, answer.json]).toEqual([status, { message }]);
     }
-    const events = (
-      await (await daemon().api.open('GET', `/events?since=${String(since)}&until=${String(Math.ceil(Date.now() / 1000))}`)).text()
-    ).trim();
+    const query = `since=${String(since)}&until=${String(Math.ceil(Date.now() / 1000))}&filters=${JSON.stringify({ container: [id] })}`;
+    const events = await (await daemon().api.open('GET', `/events?${query}`)).text();
     expect(events.includes('"pause"')).toBe(false);
     await remove(daemon(), id);
   });
@@ -408,7 +418,7 @@ describe('commit', () => {
       const since = String(Date.now() / 1000);
       const { Id } = await daemon().api.expect<{ Id: string }>('POST', `/commit?container=${id}&repo=p${query}`, { status: 201 });
       await daemon().api.expect('DELETE', `/images/${Id}?force=1`);
-      const events = await (await daemon().api.open('GET', `/events?since=${since}&until=${String(Date.now() / 1000)}`)).text();
+      const events = await (await daemon().api.open('GET', `/events?since=${since}&until=${String((Date.now() + 1) / 1000)}`)).text();
       return events
         .trim()
         .split('\n')
