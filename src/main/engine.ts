@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from '#base/log.ts';
 import { type IdMap, rootOwner } from '#core/id-map.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
+import { applyChanges } from '#builder/dockerfile/changes.ts';
 import { BuildCache } from '#builder/cache/build-cache.ts';
 import { createContainerService } from '#engine/containers/create-service.ts';
 import { letPass } from '#engine/containers/user-namespace.ts';
@@ -140,6 +141,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     registry,
     contentUsers: [buildCache],
     users: { usedBy: imageId => containers.usersOfImage(imageId).map(user => ({ containerId: user.id, running: user.running })) },
+    applyChanges: (config, changes) => applyChanges(config, changes, hostPlatform()),
     platform: hostPlatform(),
     compress,
     decompress,

@@ -4,7 +4,7 @@ import { expand } from './expand.ts';
 import type { CommandLine, Mount, RunInstruction } from './instructions.ts';
 import { resolveMount } from './mounts.ts';
 import type { RunOperation, StageState } from './operations.ts';
-import { soleDocument } from './parse.ts';
+import { soleDocument } from './parse-instruction.ts';
 
 const defaultShell = ['/bin/sh', '-c'];
 

@@ -40,7 +40,8 @@ export function continueStage(base: StageState): StageState {
   };
 }
 
-function variablesOf(env: readonly string[]): Map<string, string> {
+/** What `NAME=value` entries set. */
+export function variablesOf(env: readonly string[]): Map<string, string> {
   const variables = new Map<string, string>();
   for (const entry of env) {
     const at = entry.indexOf('=');

@@ -5,7 +5,6 @@ import type { ImageConfigFile, ImageExecConfig, ImageHealthcheck, ImageHistory }
 import { type Descriptor, mediaTypes } from '#oci/manifest.ts';
 import { familiarString, type Reference } from '#oci/reference.ts';
 import { addImage } from './add-image.ts';
-import { applyChanges, nameOfVariable } from './changes.ts';
 import type { ImageContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import type { ImageRecord } from './model.ts';
@@ -35,7 +34,7 @@ export async function commitImage(
   signal: AbortSignal,
 ): Promise<{ readonly id: string; readonly name: string }> {
   const name = request.repo === '' ? undefined : parseTarget(request.repo, request.tag);
-  const exec = mergeDefaults(applyChanges(request.config, request.changes), request.defaults);
+  const exec = mergeDefaults(context.applyChanges(request.config, request.changes), request.defaults);
   const parent = context.store.get(parseDigest(request.parentId));
   if (parent === undefined) throw notFound(`No such image: ${request.parentId}`);
   await using lease = context.retention.lease();
@@ -107,6 +106,8 @@ function configOf(below: ImageConfigFile, exec: ImageExecConfig, request: Commit
     history: [...(below.history ?? []), step],
   };
 }
+
+const nameOfVariable = (variable: string): string => variable.split('=', 1)[0] ?? '';
 
 /** The container's own where the changed configuration says nothing; variables, labels, ports and volumes of both. */
 function mergeDefaults(own: ImageExecConfig, defaults: ImageExecConfig): ImageExecConfig {

@@ -10,7 +10,7 @@ import type { Platform } from '#oci/platform.ts';
 import type { ImageStore } from './image-store.ts';
 import type { BlobSources } from './blob-sources.ts';
 import type { LayerFlights } from './layer-flights.ts';
-import type { ImageUsers } from './ports.ts';
+import type { ApplyChanges, ImageUsers } from './ports.ts';
 import type { Retention } from './retention.ts';
 
 /** What every use case of images works with. */
@@ -21,6 +21,7 @@ export interface ImageContext {
   readonly retention: Retention;
   readonly events: EventPublisher;
   readonly users: ImageUsers;
+  readonly applyChanges: ApplyChanges;
   /** What this machine runs. */
   readonly platform: Platform;
   readonly decompress: Decompress;

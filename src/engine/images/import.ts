@@ -2,7 +2,6 @@ import { type ImageExecConfig, type ImageConfigFile } from '#oci/image-config.ts
 import type { Platform } from '#oci/platform.ts';
 import { familiarString, type Reference } from '#oci/reference.ts';
 import { addImage } from './add-image.ts';
-import { applyChanges } from './changes.ts';
 import type { ImageContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import type { ImageRecord, Report } from './model.ts';
@@ -28,7 +27,7 @@ export async function importImage(
   report: Report,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
-  const exec: ImageExecConfig = applyChanges({}, options.changes);
+  const exec: ImageExecConfig = context.applyChanges({}, options.changes);
   await using lease = context.retention.lease();
   const meter = progressMeter(report);
   const chunks = source[Symbol.asyncIterator]();

@@ -23,6 +23,7 @@ beforeEach(async () => {
     events,
     records: fakeRecords(),
     users: { usedBy: () => [] },
+    applyChanges: config => config,
     platform: hostPlatform('x64'),
     decompress: source => source,
     compress: source => source,

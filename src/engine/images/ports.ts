@@ -1,5 +1,6 @@
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
+import type { ImageExecConfig } from '#oci/image-config.ts';
 
 /** What images need to know of containers. */
 export interface ImageUsers {
@@ -11,6 +12,9 @@ export interface ImageUser {
   readonly containerId: string;
   readonly running: boolean;
 }
+
+/** Applies Dockerfile instructions, which configure and do nothing else, one after the other. Throws InvalidArgument, saying what it cannot read. */
+export type ApplyChanges = (config: ImageExecConfig, changes: readonly string[]) => ImageExecConfig;
 
 /** Who else needs layers than images do: a cache of builds. */
 export interface ContentUser {

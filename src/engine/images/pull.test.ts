@@ -27,6 +27,7 @@ const createImages = (): ImageService =>
     registry,
     records,
     users: { usedBy: () => [] },
+    applyChanges: config => config,
     platform: hostPlatform('x64'),
     decompress: source => source,
     compress: source => source,

@@ -23,7 +23,7 @@ import { LayerFlights } from './layer-flights.ts';
 import { type ImageSummary, type ListOptions, listImages } from './list.ts';
 import { type LoadOptions, loadImages } from './load.ts';
 import type { ImageRecord, Report } from './model.ts';
-import type { ContentUser, ImageUsers } from './ports.ts';
+import type { ApplyChanges, ContentUser, ImageUsers } from './ports.ts';
 import { ImagePruner, type PruneReport } from './prune.ts';
 import { type PullOptions, pullImages } from './pull.ts';
 import { type PushOptions, pushImages } from './push.ts';
@@ -42,6 +42,7 @@ export interface ImageServiceOptions {
   readonly users: ImageUsers;
   /** Who else needs blobs and layers; undefined: nobody. */
   readonly contentUsers?: readonly ContentUser[];
+  readonly applyChanges: ApplyChanges;
   /** What this machine runs: `hostPlatform()`. */
   readonly platform: Platform;
   readonly registry: RegistryClient;
