@@ -16,7 +16,7 @@ import type { ImageService } from '#engine/images/service.ts';
 import type { NetworkService } from '#engine/networks/service.ts';
 import { createBuildFiles } from '#host/build-files/build-files.ts';
 import { checkout } from '#host/remote-sources/git.ts';
-import { download } from '#host/remote-sources/download.ts';
+import { download, type FetchUrl } from '#host/remote-sources/download.ts';
 import { rememberMountPoints } from '#host/rootfs/mount-points.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { hostPlatform } from '#oci/platform.ts';
@@ -39,6 +39,7 @@ export interface BuilderParts {
   /** How much the cache may keep; see DaemonOptions. */
   keeps(): number | 'default' | 'all';
   readonly events: EventPublisher;
+  readonly fetchUrl: FetchUrl;
   readonly log: Logger;
 }
 
@@ -66,7 +67,7 @@ export function openBuilder(parts: BuilderParts): BuildService & AsyncDisposable
       workDir: join(dataDir, 'work'),
       log,
     }),
-    remotes: { download, checkout },
+    remotes: { download: (url, directory, wanted, signal) => download(parts.fetchUrl, url, directory, wanted, signal), checkout },
     platform: hostPlatform(),
     dataDir,
     secretsDir: join(execRoot, 'build-secrets'),

@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { invalidArgument } from '#base/errors.ts';
 import { logLevels, type LogLevel } from '#base/log.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
+import { parseMirror } from '#host/registry/endpoints.ts';
 import { type ConfigValues, readConfigFile } from './daemon-config-file.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
 import { type Setting, settings } from './daemon-settings.ts';
@@ -54,6 +55,8 @@ export interface DaemonOptions {
   readonly cdiSpecDirs: readonly string[] | undefined;
   /** As given; undefined: containers have the ids of the host. */
   readonly usernsRemap: string | undefined;
+  /** Set by the operator; those of the environment come after. */
+  readonly proxies: { readonly http: string; readonly https: string; readonly none: string };
   readonly registryMirrors: readonly string[];
   readonly insecureRegistries: readonly string[];
   readonly maxConcurrentDownloads: number;
@@ -137,6 +140,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     seccompProfile: text('seccomp-profile') ?? 'builtin',
     cdiSpecDirs: cdiSpecDirs(values('cdi-spec-dir'), given.get(settingOf('cdi-spec-dir')) !== undefined, given.get(settingOf('features'))),
     usernsRemap: (text('userns-remap') ?? '') === '' ? undefined : text('userns-remap'),
+    proxies: proxiesOf(text, values('proxies')),
     registryMirrors: values('registry-mirror').map(checkMirror),
     insecureRegistries: values('insecure-registry'),
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
@@ -246,11 +250,18 @@ function parsePool(text: string): { base: string; size: number } {
 }
 
 function checkMirror(mirror: string): string {
-  const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol))
-    throw invalidArgument(`invalid mirror "${mirror}": expected an http:// or https:// address`);
-  if (url.search !== '' || url.hash !== '') throw invalidArgument(`invalid mirror "${mirror}": a query or fragment is not allowed`);
+  parseMirror(mirror);
   return mirror.replace(/\/+$/, '');
+}
+
+/** Flags, or the object `proxies` of daemon.json. */
+function proxiesOf(text: (flag: string) => string | undefined, pairs: readonly string[]): DaemonOptions['proxies'] {
+  const inFile = new Map(pairs.map(pair => splitPair('proxies', pair)));
+  const names = ['http-proxy', 'https-proxy', 'no-proxy'];
+  const unknown = [...inFile.keys()].find(name => !names.includes(name));
+  if (unknown !== undefined) throw invalidArgument(`unknown key "${unknown}" in "proxies": there are ${names.join(', ')}`);
+  const of = (name: string): string => text(name) ?? inFile.get(name) ?? '';
+  return { http: of('http-proxy'), https: of('https-proxy'), none: of('no-proxy') };
 }
 
 function splitPair(flag: string, pair: string): [string, string] {

@@ -107,7 +107,16 @@ export const settings: readonly Setting[] = [
     type: 'string',
     help: 'User (and group) whose subordinate ids containers get: user[:group], or "default"',
   },
-  { flag: 'registry-mirror', key: 'registry-mirrors', type: 'list', help: 'Mirror of docker.io to ask first (repeatable)' },
+  {
+    flag: 'registry-mirror',
+    key: 'registry-mirrors',
+    type: 'list',
+    help: 'Mirror to ask before docker.io, or before another registry: quay.io=https://mirror, *=https://mirror (repeatable)',
+  },
+  { flag: 'http-proxy', type: 'string', help: 'Proxy for what the daemon asks for over HTTP (default: from the environment)' },
+  { flag: 'https-proxy', type: 'string', help: 'Proxy for what the daemon asks for over HTTPS (default: from the environment)' },
+  { flag: 'no-proxy', type: 'string', help: 'Hosts and networks that are asked directly, by commas (default: from the environment)' },
+  { key: 'proxies', type: 'map', help: 'http-proxy, https-proxy and no-proxy' },
   {
     flag: 'insecure-registry',
     key: 'insecure-registries',

@@ -38,6 +38,8 @@ import { openPins } from '#host/rootfs/pins.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { makeNullDevice } from '#host/runtime/null-device.ts';
 import { openRuntime } from '#host/runtime/runtime.ts';
+import { takeProxies } from '#host/registry/proxies.ts';
+import { createFetchUrl, openUrl } from '#host/remote-sources/download.ts';
 import { openOverlaySnapshotter } from '#host/snapshots/overlay/snapshotter.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { openNftables } from '#host/sys/nftables.ts';
@@ -72,6 +74,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
   const instance = instanceFor(dataRoot);
   const cgroupParent = wantedParent ?? instance.cgroupParent;
   await using opened = new AsyncDisposableStack();
+  const proxies = takeProxies(process.env, options().proxies);
   const containersDir = join(dataRoot, 'containers');
   for (const dir of [containersDir, join(dataRoot, 'volumes'), join(dataRoot, 'tmp')]) await mkdir(dir, { recursive: true, mode: 0o710 });
   const owners = idMap && opened.use(await openIdMap(idMap));
@@ -121,6 +124,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
   });
   opened.defer(async () => await networks.close());
 
+  const fetchUrl = createFetchUrl(proxies);
   const registry = createRegistryClient({
     get mirrors() {
       return options().registryMirrors;
@@ -129,6 +133,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
       return options().insecureRegistries;
     },
     userAgent: `berth/${productVersion}`,
+    proxies,
     retry: { ...defaultRetry, attempts: options().maxDownloadAttempts },
     log,
   });
@@ -145,6 +150,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     platform: hostPlatform(),
     compress,
     decompress,
+    openUrl: (url, signal) => openUrl(fetchUrl, url, signal),
     maxDownloads: options().maxConcurrentDownloads,
     maxUploads: options().maxConcurrentUploads,
     log,
@@ -191,6 +197,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
       records,
       cache: buildCache,
       images,
+      fetchUrl,
       snapshots,
       runtime,
       networks,
@@ -215,7 +222,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     },
     machine: createMachine(log),
     cgroups: limits,
-    settings: () => describeSettings(options(), runtimes(), { hasUserNamespaces: idMap !== undefined, devices }),
+    settings: () => describeSettings(options(), runtimes(), { hasUserNamespaces: idMap !== undefined, devices, proxies }),
     components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,
     images,

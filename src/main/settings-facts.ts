@@ -2,6 +2,7 @@ import { statfsSync } from 'node:fs';
 import type { DeviceCatalogue } from '#core/device-catalogue.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import { driverNames } from '#host/logs/drivers.ts';
+import { type ProxySettings, withoutPassword } from '#host/registry/proxies.ts';
 import type { DaemonSettings } from '#engine/system/ports.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { defaultRuntimeName, findInit } from './programs.ts';
@@ -22,7 +23,7 @@ const backingFilesystem = (dataRoot: string): string => filesystemNames[statfsSy
 export function describeSettings(
   options: DaemonOptions,
   runtimes: ReadonlyMap<string, RuntimeBinary>,
-  facts: { readonly hasUserNamespaces: boolean; readonly devices: DeviceCatalogue | undefined },
+  facts: { readonly hasUserNamespaces: boolean; readonly devices: DeviceCatalogue | undefined; readonly proxies: ProxySettings },
 ): DaemonSettings {
   return {
     debug: options.debug,
@@ -48,11 +49,7 @@ export function describeSettings(
     registryMirrors: options.registryMirrors,
     insecureRegistries: options.insecureRegistries,
     addressPools: options.defaultAddressPools,
-    proxies: {
-      http: process.env.HTTP_PROXY ?? process.env.http_proxy ?? '',
-      https: process.env.HTTPS_PROXY ?? process.env.https_proxy ?? '',
-      none: process.env.NO_PROXY ?? process.env.no_proxy ?? '',
-    },
+    proxies: { http: withoutPassword(facts.proxies.http), https: withoutPassword(facts.proxies.https), none: facts.proxies.none },
     volumeDrivers: ['local'],
     networkDrivers: ['bridge', 'host', 'null'],
     logDrivers: driverNames,

@@ -17,9 +17,20 @@ export class Authority implements AsyncDisposable {
     return authority;
   }
 
-  async sign(name: string): Promise<{ readonly ca: string; readonly cert: string; readonly key: string }> {
+  /** `subjects`: what it is a certificate for, such as `DNS:registry.test`. */
+  async sign(
+    name: string,
+    subjects: readonly string[] = ['IP:127.0.0.1'],
+  ): Promise<{ readonly ca: string; readonly cert: string; readonly key: string }> {
     const ca = this.file('ca.pem');
-    await this.#openssl(name, `/CN=${name}`, ['-CA', ca, '-CAkey', this.file('ca-key.pem'), '-addext', 'subjectAltName=IP:127.0.0.1']);
+    await this.#openssl(name, `/CN=${name}`, [
+      '-CA',
+      ca,
+      '-CAkey',
+      this.file('ca-key.pem'),
+      '-addext',
+      `subjectAltName=${subjects.join(',')}`,
+    ]);
     return { ca, cert: this.file(`${name}.pem`), key: this.file(`${name}-key.pem`) };
   }
 

@@ -1,9 +1,11 @@
+import { runInNamespace } from '#host/sys/netns.ts';
 import { sha256 } from '#oci/digest.ts';
 
 /** A registry in this process that can be told to misbehave. */
 export interface SmallRegistry extends AsyncDisposable {
   /** `127.0.0.1:port`. */
   readonly address: string;
+  readonly port: number;
   readonly blobs: Map<string, Uint8Array>;
   /** By `repository:tag` and `repository@digest`. */
   readonly manifests: Map<string, { readonly bytes: Uint8Array; readonly mediaType: string }>;
@@ -18,25 +20,47 @@ export interface SmallRegistry extends AsyncDisposable {
     | undefined;
 }
 
-export function startSmallRegistry(): SmallRegistry {
+export interface SmallRegistryOptions {
+  /** Default: `127.0.0.1`, on a free port. */
+  readonly hostname?: string;
+  readonly port?: number;
+  /** Of files; with `ca` clients must show a certificate of it. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string };
+  /** Path of the network namespace to serve in. */
+  readonly networkPath?: string;
+}
+
+export function startSmallRegistry(options: SmallRegistryOptions = {}): SmallRegistry {
+  const { hostname = '127.0.0.1', port: wantedPort = 0, tls, networkPath } = options;
   const uploads = new Map<string, Uint8Array[]>();
-  const registry: Omit<SmallRegistry, 'address' | typeof Symbol.asyncDispose> = {
+  const registry: Omit<SmallRegistry, 'address' | 'port' | typeof Symbol.asyncDispose> = {
     blobs: new Map(),
     manifests: new Map(),
     requests: [],
     intercept: undefined,
     auth: undefined,
   };
-  const server = Bun.serve({
-    port: 0,
-    hostname: '127.0.0.1',
-    async fetch(request) {
-      const url = new URL(request.url);
-      registry.requests.push({ line: `${request.method} ${url.pathname}${url.search}`, headers: request.headers });
-      const intercepted = await registry.intercept?.(request, url.pathname);
-      return intercepted ?? refuse(request) ?? (await answer(request, url));
-    },
-  });
+  const inside = <T>(action: () => T): T => (networkPath === undefined ? action() : runInNamespace(networkPath, action));
+  const server = inside(() =>
+    Bun.serve({
+      port: wantedPort,
+      hostname,
+      ...(tls !== undefined && {
+        tls: {
+          cert: Bun.file(tls.cert),
+          key: Bun.file(tls.key),
+          ...(tls.ca !== undefined && { ca: Bun.file(tls.ca), requestCert: true, rejectUnauthorized: true }),
+        },
+      }),
+      async fetch(request) {
+        const url = new URL(request.url);
+        registry.requests.push({ line: `${request.method} ${url.pathname}${url.search}`, headers: request.headers });
+        const intercepted = await registry.intercept?.(request, url.pathname);
+        return intercepted ?? refuse(request) ?? (await answer(request, url));
+      },
+    }),
+  );
+  const base = `${hostname}:${String(server.port)}`;
 
   const refuse = (request: Request): Response | undefined => {
     const { auth } = registry;
@@ -91,7 +115,10 @@ export function startSmallRegistry(): SmallRegistry {
     if (parts === undefined || url.searchParams.get('state') !== 'a/b') return failure(404, 'BLOB_UPLOAD_UNKNOWN', 'blob upload unknown');
     parts.push(new Uint8Array(await request.arrayBuffer()));
     if (request.method === 'PATCH') {
-      return new Response(null, { status: 202, headers: { Location: `http://127.0.0.1:${server.port}${url.pathname}?state=a%2Fb` } });
+      return new Response(null, {
+        status: 202,
+        headers: { Location: `${tls === undefined ? 'http' : 'https'}://${base}${url.pathname}?state=a%2Fb` },
+      });
     }
     uploads.delete(id);
     if (request.method === 'DELETE') return new Response(null, { status: 204 });
@@ -103,7 +130,8 @@ export function startSmallRegistry(): SmallRegistry {
   };
 
   return Object.assign(registry, {
-    address: `127.0.0.1:${server.port}`,
+    address: base,
+    port: server.port ?? 0,
     [Symbol.asyncDispose]: async () => {
       await server.stop(true);
     },

@@ -27,6 +27,7 @@ beforeEach(async () => {
     platform: hostPlatform('x64'),
     decompress: source => source,
     compress: source => source,
+    openUrl: () => Promise.reject(new Error('no address is opened here')),
     registry: {
       repository: () => Promise.reject(new Error('no registry')) as never,
       login: () => Promise.reject(new Error('no registry')),

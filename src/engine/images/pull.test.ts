@@ -31,6 +31,7 @@ const createImages = (): ImageService =>
     platform: hostPlatform('x64'),
     decompress: source => source,
     compress: source => source,
+    openUrl: () => Promise.reject(new Error('no address is opened here')),
     log: silentLogger,
   });
 

@@ -48,6 +48,8 @@ export interface ImageServiceOptions {
   readonly registry: RegistryClient;
   readonly decompress: Decompress;
   readonly compress: Compress;
+  /** The bytes behind an address, for imports. */
+  readonly openUrl: (url: string, signal: AbortSignal) => Promise<AsyncIterable<Uint8Array>>;
   /** How many layers are downloaded, and uploaded, at the same time. */
   readonly maxDownloads?: number;
   readonly maxUploads?: number;
@@ -79,7 +81,8 @@ export interface ImageService {
   load(source: AsyncIterable<Uint8Array>, options: LoadOptions, report: Report, signal: AbortSignal): Promise<ImageRecord[]>;
   /** The archive's bytes; see `saveImages`. */
   save(names: readonly string[], signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, undefined>>;
-  import(source: AsyncIterable<Uint8Array>, options: ImportOptions, report: Report, signal: AbortSignal): Promise<ImageRecord>;
+  /** From an archive, or from an address that has one; without `http://` before it that is meant. */
+  import(source: AsyncIterable<Uint8Array> | string, options: ImportOptions, report: Report, signal: AbortSignal): Promise<ImageRecord>;
   pull(options: PullOptions, report: Report, signal: AbortSignal): Promise<void>;
   push(options: PushOptions, report: Report, signal: AbortSignal): Promise<void>;
   inspectRemote(reference: Reference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RemoteImage>;
@@ -100,7 +103,7 @@ export interface ImageService {
 }
 
 export function createImageService(options: ImageServiceOptions): ImageService {
-  const { records, maxDownloads = 3, maxUploads = 5, contentUsers = [], ...rest } = options;
+  const { records, maxDownloads = 3, maxUploads = 5, contentUsers = [], openUrl, ...rest } = options;
   const store = new ImageStore(records, options.content);
   const retention = new Retention(options.content, options.snapshots, store, contentUsers, options.log);
   const context: RegistryContext = {
@@ -130,7 +133,10 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     prune: (filters, signal) => pruner.prune(filters, signal),
     load: (source, load, report, signal) => loadImages(context, source, load, report, signal),
     save: (names, signal) => saveImages(context, names, signal),
-    import: (source, importOptions, report, signal) => importImage(context, source, importOptions, report, signal),
+    async import(source, importOptions, report, signal) {
+      const url = typeof source !== 'string' || /^https?:\/\//.test(source) ? source : `http://${source}`;
+      return await importImage(context, typeof url === 'string' ? await openUrl(url, signal) : url, importOptions, report, signal);
+    },
     pull: (pull, report, signal) => pullImages(context, pull, report, signal),
     push: (push, report, signal) => pushImages(context, push, report, signal),
     inspectRemote: (reference, auth, signal) => inspectRemote(context, reference, auth, signal),

@@ -25,12 +25,12 @@ export class AuthorizedRequests {
   /** The answer, with whatever status but 401. Rejects with Unauthenticated when the registry does not take what we have. */
   async send(request: HttpRequest, identity: Identity): Promise<Response> {
     const { origin } = new URL(request.url);
-    const first = await this.#authorization(origin, identity, undefined, request.signal);
+    const first = await this.#authorization(origin, identity, undefined, request);
     const response = await this.#transport.send(withAuthorization(request, first));
     if (response.status !== 401) return response;
     const challenge = parseChallenge(response.headers.get('www-authenticate'));
     if (challenge !== undefined) this.#challenges.set(origin, challenge);
-    const second = challenge === undefined ? undefined : await this.#authorization(origin, identity, first, request.signal);
+    const second = challenge === undefined ? undefined : await this.#authorization(origin, identity, first, request);
     const canRepeat = request.body === undefined || typeof request.body === 'string' || request.body instanceof Uint8Array;
     if (second !== undefined && second !== first && !canRepeat) {
       await response.body?.cancel();
@@ -51,13 +51,18 @@ export class AuthorizedRequests {
     return again;
   }
 
-  async #authorization(origin: string, identity: Identity, refused: string | undefined, signal: AbortSignal): Promise<string | undefined> {
+  async #authorization(
+    origin: string,
+    identity: Identity,
+    refused: string | undefined,
+    { signal, tls }: HttpRequest,
+  ): Promise<string | undefined> {
     const { auth, scopes } = identity;
     if (auth?.registryToken !== undefined && auth.registryToken !== '') return `Bearer ${auth.registryToken}`;
     const challenge = this.#challenges.get(origin);
     if (challenge === undefined) return undefined;
     if (challenge.scheme === 'basic') return basicHeader(auth);
-    const token = await this.#tokens.token(challenge, scopes, auth, { refused: refused?.replace(/^Bearer /, ''), origin, signal });
+    const token = await this.#tokens.token(challenge, scopes, auth, { refused: refused?.replace(/^Bearer /, ''), origin, signal, tls });
     return `Bearer ${token}`;
   }
 }

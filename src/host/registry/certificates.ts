@@ -12,11 +12,18 @@ export interface TlsOptions {
 }
 
 /**
- * What the operator put into `<dir>/<host:port>/`: every `*.crt` is trusted besides the system's own, `x.cert` with `x.key` is shown to the registry.
- * Rejects with FailedPrecondition for a certificate without its key or the other way round.
+ * What the operator put into `<dir>/<host:port>/` of the first of these folders that has one: every `*.crt` is trusted besides the system's own, `x.cert` with
+ * `x.key` is shown to the registry. Rejects with FailedPrecondition for a certificate without its key or the other way round.
  */
-export async function readCertificates(dir: string, host: string): Promise<TlsOptions> {
-  const place = join(dir, host);
+export async function readCertificates(dirs: readonly string[], host: string): Promise<TlsOptions> {
+  for (const dir of dirs) {
+    const found = await readFolder(join(dir, host));
+    if (Object.keys(found).length > 0) return found;
+  }
+  return {};
+}
+
+async function readFolder(place: string): Promise<TlsOptions> {
   const names = await readdir(place).catch((err: unknown): string[] => {
     if (isErrno(err, 'ENOENT', 'ENOTDIR')) return [];
     throw err;
@@ -47,7 +54,7 @@ export async function readCertificates(dir: string, host: string): Promise<TlsOp
 const systemBundles = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt'];
 
 /** What the machine trusts, so that adding one authority does not take the others away. */
-async function systemCertificates(): Promise<string[]> {
+export async function systemCertificates(): Promise<string[]> {
   for (const path of systemBundles) {
     const text = await readFile(path, 'utf8').catch(() => undefined);
     if (text !== undefined) return [text];

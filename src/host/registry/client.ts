@@ -3,7 +3,9 @@ import type { Logger } from '#base/log.ts';
 import type { RegistryClient } from '#core/registry.ts';
 import { AuthorizedRequests } from './authorized-requests.ts';
 import { parseChallenge } from './challenge.ts';
-import { type EndpointRules, endpointsOf, parseMirror } from './endpoints.ts';
+import { lookUpAddresses } from './addresses.ts';
+import { type Endpoint, type EndpointRules, endpointsOf, parseMirror } from './endpoints.ts';
+import { noProxies, type ProxySettings } from './proxies.ts';
 import { defaultRanges, type RangePolicy } from './read-blob.ts';
 import { errorOf } from './registry-errors.ts';
 import { HttpRepository } from './repository.ts';
@@ -11,11 +13,12 @@ import { defaultRetry, type RetryPolicy } from './retry.ts';
 import { basicHeader, TokenSource } from './tokens.ts';
 import { Transport } from './transport.ts';
 
-export interface RegistryClientOptions extends EndpointRules {
+export interface RegistryClientOptions extends Omit<EndpointRules, 'hostDirs'> {
   readonly userAgent: string;
   readonly log: Logger;
-  /** `<dir>/<host:port>/*.crt`, `*.cert`, `*.key`. */
-  readonly certificatesDir?: string;
+  /** Folders with `<host:port>/hosts.toml`, `*.crt`, `*.cert`, `*.key`, best first. Default: /etc/berth/certs.d, /etc/docker/certs.d. */
+  readonly hostDirs?: readonly string[];
+  readonly proxies?: ProxySettings;
   readonly retry?: RetryPolicy;
   readonly ranges?: RangePolicy;
   /** How long a registry may take to begin an answer, and to send nothing in the middle of one. */
@@ -26,10 +29,16 @@ export interface RegistryClientOptions extends EndpointRules {
 /** Throws InvalidArgument for a mirror that is no URL. Mirrors and insecure registries are read anew for each operation. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   for (const mirror of options.mirrors) parseMirror(mirror);
+  const hostDirs = options.hostDirs ?? ['/etc/berth/certs.d', '/etc/docker/certs.d'];
+  const lookUp = options.lookUp ?? lookUpAddresses;
+  const endpoints = (domain: string): Promise<Endpoint[]> =>
+    endpointsOf(domain, { mirrors: options.mirrors, insecureRegistries: options.insecureRegistries, hostDirs, lookUp });
   const transport = new Transport({
     userAgent: options.userAgent,
-    certificatesDir: options.certificatesDir ?? '/etc/docker/certs.d',
+    certificateDirs: hostDirs,
     insecureRegistries: () => options.insecureRegistries,
+    lookUp,
+    proxies: options.proxies ?? noProxies,
     answerTimeoutMs: options.answerTimeoutMs ?? 60_000,
   });
   const tokens = new TokenSource(transport);
@@ -38,7 +47,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     repository: (name, access) =>
       new HttpRepository({
         path: name.path,
-        endpoints: endpointsOf(name.domain, options, access.actions),
+        endpoints: () => endpoints(name.domain),
         access,
         requests,
         retry: options.retry ?? defaultRetry,
@@ -48,17 +57,19 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       }),
     async login(auth, signal) {
       let last: unknown;
-      for (const endpoint of endpointsOf(domainOf(auth.serverAddress ?? ''), options, 'push')) {
-        const url = `${endpoint.url}/v2/`;
+      const all = await endpoints(domainOf(auth.serverAddress ?? ''));
+      for (const { root, tls, headers = {} } of all.filter(endpoint => !endpoint.isMirror)) {
+        const url = `${root}/`;
         try {
-          const ping = await transport.send({ method: 'GET', url, signal });
+          const ping = await transport.send({ method: 'GET', url, headers, signal, tls });
           await ping.body?.cancel();
           const challenge = ping.status === 401 ? parseChallenge(ping.headers.get('www-authenticate')) : undefined;
           if (ping.status === 401 && challenge?.scheme === 'bearer') {
-            return { identityToken: await tokens.refreshToken(challenge, auth, endpoint.url, signal) };
+            return { identityToken: await tokens.refreshToken(challenge, auth, { origin: new URL(url).origin, signal, tls }) };
           }
           const basic = basicHeader(auth);
-          const answer = await transport.send({ method: 'GET', url, headers: basic === undefined ? {} : { Authorization: basic }, signal });
+          const asked = basic === undefined ? headers : { ...headers, Authorization: basic };
+          const answer = await transport.send({ method: 'GET', url, headers: asked, signal, tls });
           if (!answer.ok) throw await errorOf('GET', url, answer);
           await answer.body?.cancel();
           return { identityToken: '' };

@@ -1,4 +1,4 @@
-import { dataLoss } from '#base/errors.ts';
+import { dataLoss, failedPrecondition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import {
   type BlobUpload,
@@ -12,6 +12,7 @@ import { type Digest, sha256, tryParseDigest } from '#oci/digest.ts';
 import { type Descriptor, manifestMediaTypes } from '#oci/manifest.ts';
 import type { AuthorizedRequests, Identity } from './authorized-requests.ts';
 import type { Endpoint } from './endpoints.ts';
+import type { Capability } from './hosts-file.ts';
 import { type RangePolicy, readBlob } from './read-blob.ts';
 import { ConnectionError, errorOf } from './registry-errors.ts';
 import { type RetryPolicy, retry } from './retry.ts';
@@ -21,7 +22,7 @@ import { locationOf, type Send, uploadBlob, withQuery } from './upload-blob.ts';
 export interface RepositoryOptions {
   readonly path: string;
   /** Best first. */
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: () => Promise<readonly Endpoint[]>;
   readonly access: RepositoryAccess;
   readonly requests: AuthorizedRequests;
   readonly retry: RetryPolicy;
@@ -37,13 +38,14 @@ export class HttpRepository implements RegistryRepository {
   readonly #options: RepositoryOptions;
   /** The endpoint that answered last: the next request goes there first. */
   #preferred: Endpoint | undefined;
+  #endpoints: Promise<readonly Endpoint[]> | undefined;
 
   constructor(options: RepositoryOptions) {
     this.#options = options;
   }
 
   async manifest(tagOrDigest: string, signal: AbortSignal): Promise<RemoteManifest> {
-    return await this.#anywhere(signal, async endpoint => {
+    return await this.#anywhere(reading(tagOrDigest), signal, async endpoint => {
       const url = `${this.#base(endpoint)}/manifests/${tagOrDigest}`;
       const response = await this.#ok(endpoint, { method: 'GET', url, headers: { Accept: manifestMediaTypes.join(', ') }, signal });
       const bytes = await readLimited(response, maxManifestBytes, url);
@@ -56,7 +58,7 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async manifestDigest(tagOrDigest: string, signal: AbortSignal): Promise<Digest | undefined> {
-    return await this.#anywhere(signal, async endpoint => {
+    return await this.#anywhere(reading(tagOrDigest), signal, async endpoint => {
       const url = `${this.#base(endpoint)}/manifests/${tagOrDigest}`;
       const response = await this.#ok(endpoint, { method: 'HEAD', url, headers: { Accept: manifestMediaTypes.join(', ') }, signal });
       await response.body?.cancel();
@@ -65,7 +67,7 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async blobSize(digest: Digest, signal: AbortSignal): Promise<number> {
-    return await this.#anywhere(signal, async endpoint => {
+    return await this.#anywhere('pull', signal, async endpoint => {
       const url = `${this.#base(endpoint)}/blobs/${digest}`;
       const response = await this.#ok(endpoint, { method: 'HEAD', url, signal });
       await response.body?.cancel();
@@ -79,6 +81,7 @@ export class HttpRepository implements RegistryRepository {
     const { retry: policy, stallTimeoutMs } = this.#options;
     const open = (offset: number, end: number | undefined, stop: AbortSignal): Promise<Response> =>
       this.#anywhere(
+        'pull',
         stop,
         async endpoint => {
           const url = `${this.#base(endpoint)}/blobs/${blob.digest}`;
@@ -92,7 +95,7 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return await this.#anywhere(signal, async endpoint => {
+    return await this.#anywhere(this.#options.access.actions, signal, async endpoint => {
       const url = `${this.#base(endpoint)}/blobs/${digest}`;
       const response = await this.#send(endpoint, { method: 'HEAD', url, signal });
       if (response.status === 404) return false;
@@ -103,11 +106,18 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async mountBlob(digest: Digest, from: string, signal: AbortSignal): Promise<boolean> {
-    return await this.#anywhere(signal, async endpoint => {
+    return await this.#anywhere('push', signal, async endpoint => {
       const base = this.#base(endpoint);
       const url = withQuery(withQuery(`${base}/blobs/uploads/`, 'mount', digest), 'from', from);
       const identity = this.#identity([`repository:${from}:pull`]);
-      const response = await this.#options.requests.send({ method: 'POST', url, headers: { 'Content-Length': '0' }, signal }, identity);
+      const request: HttpRequest = {
+        method: 'POST',
+        url,
+        headers: { ...endpoint.headers, 'Content-Length': '0' },
+        signal,
+        tls: endpoint.tls,
+      };
+      const response = await this.#options.requests.send(request, identity);
       await response.body?.cancel();
       if (response.status === 202) {
         // The registry began an upload instead; it is given back.
@@ -121,14 +131,14 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async putBlob(upload: BlobUpload, signal: AbortSignal): Promise<void> {
-    await this.#anywhere(signal, endpoint => {
+    await this.#anywhere('push', signal, endpoint => {
       const send: Send = request => this.#send(endpoint, { ...request, signal });
       return uploadBlob(send, `${this.#base(endpoint)}/blobs/uploads/`, upload);
     });
   }
 
   async putManifest(tagOrDigest: string, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-    await this.#anywhere(signal, async endpoint => {
+    await this.#anywhere('push', signal, async endpoint => {
       const url = `${this.#base(endpoint)}/manifests/${tagOrDigest}`;
       const response = await this.#ok(endpoint, { method: 'PUT', url, headers: { 'Content-Type': mediaType }, body: bytes, signal });
       await response.body?.cancel();
@@ -140,7 +150,7 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async tags(signal: AbortSignal): Promise<string[]> {
-    return await this.#anywhere(signal, async endpoint => {
+    return await this.#anywhere('resolve', signal, async endpoint => {
       const tags = new Set<string>();
       let url = `${this.#base(endpoint)}/tags/list`;
       for (let page = 0; page < maxTagPages; page += 1) {
@@ -156,15 +166,20 @@ export class HttpRepository implements RegistryRepository {
   }
 
   #base(endpoint: Endpoint): string {
-    return `${endpoint.url}/v2/${this.#options.path}`;
+    return `${endpoint.root}/${this.#options.path}`;
   }
 
   /**
    * Tries the endpoints in turn: a mirror may fail in any way, plain HTTP is tried only when TLS could not be spoken. What the registry itself
    * says counts, and is tried again only when it may change.
    */
-  async #anywhere<T>(signal: AbortSignal, action: (endpoint: Endpoint) => Promise<T>, policy = this.#options.retry): Promise<T> {
-    const endpoints = [...this.#options.endpoints].sort((a, b) => Number(b === this.#preferred) - Number(a === this.#preferred));
+  async #anywhere<T>(
+    purpose: Capability,
+    signal: AbortSignal,
+    action: (endpoint: Endpoint) => Promise<T>,
+    policy = this.#options.retry,
+  ): Promise<T> {
+    const endpoints = (await this.#able(purpose)).toSorted((a, b) => Number(b === this.#preferred) - Number(a === this.#preferred));
     let last: unknown;
     for (const [index, endpoint] of endpoints.entries()) {
       const isLast = index === endpoints.length - 1;
@@ -176,11 +191,23 @@ export class HttpRepository implements RegistryRepository {
       } catch (err) {
         signal.throwIfAborted();
         last = err;
-        if (endpoint.isMirror) this.#options.log.warn('mirror failed', { mirror: endpoint.url, error: err });
+        if (endpoint.isMirror) this.#options.log.warn('mirror failed', { mirror: endpoint.root, error: err });
         else if (isLast || !(err instanceof ConnectionError)) throw err;
       }
     }
     throw last;
+  }
+
+  /** The endpoints that may be asked for this: a push begins with questions, which only the registry itself can answer. */
+  async #able(purpose: Capability): Promise<readonly Endpoint[]> {
+    this.#endpoints ??= this.#options.endpoints();
+    const { actions } = this.#options.access;
+    const able = (await this.#endpoints).filter(
+      endpoint =>
+        endpoint.capabilities.includes(purpose) && (actions === 'pull' || !endpoint.isMirror || endpoint.capabilities.includes('push')),
+    );
+    if (able.length === 0) throw failedPrecondition(`no host is configured to ${purpose} ${this.#options.path}: see its hosts.toml`);
+    return able;
   }
 
   async #ok(endpoint: Endpoint, request: HttpRequest): Promise<Response> {
@@ -190,8 +217,11 @@ export class HttpRepository implements RegistryRepository {
   }
 
   async #send(endpoint: Endpoint, request: HttpRequest): Promise<Response> {
-    const headers = { ...this.#options.access.headers, ...request.headers };
-    return await this.#options.requests.send({ ...request, headers }, this.#identity([], endpoint));
+    const headers = { ...endpoint.headers, ...this.#options.access.headers, ...request.headers };
+    const { namespace, tls, root } = endpoint;
+    const isOurs = request.url.startsWith(`${root}/`);
+    const url = namespace === undefined || !isOurs ? request.url : withQuery(request.url, 'ns', namespace);
+    return await this.#options.requests.send({ ...request, url, headers, tls: isOurs ? tls : undefined }, this.#identity([], endpoint));
   }
 
   #identity(moreScopes: readonly string[], endpoint?: Endpoint): Identity {
@@ -202,6 +232,8 @@ export class HttpRepository implements RegistryRepository {
     return { auth: isEmpty(auth) ? undefined : auth, scopes: [`repository:${path}:${actions}`, ...moreScopes] };
   }
 }
+
+const reading = (tagOrDigest: string): Capability => (tagOrDigest.includes(':') ? 'pull' : 'resolve');
 
 const isEmpty = (auth: RegistryAuth | undefined): boolean =>
   [auth?.username, auth?.identityToken, auth?.registryToken].every(value => value === undefined || value === '');

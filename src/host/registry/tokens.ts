@@ -1,6 +1,7 @@
 import { failedPrecondition, unauthenticated } from '#base/errors.ts';
 import { RegistryError, type RegistryAuth } from '#core/registry.ts';
 import type { Challenge } from './challenge.ts';
+import type { TlsOptions } from './certificates.ts';
 import { errorOf } from './registry-errors.ts';
 import type { Transport } from './transport.ts';
 
@@ -14,6 +15,14 @@ interface Token {
   readonly value: string;
   readonly refreshToken: string;
   readonly expiresAt: number;
+}
+
+export interface TokenOptions {
+  /** The registry that wants the token. */
+  readonly origin: string;
+  readonly signal: AbortSignal;
+  /** How to speak TLS to that registry, should it give the tokens itself. */
+  readonly tls?: TlsOptions | undefined;
 }
 
 type Bearer = Extract<Challenge, { scheme: 'bearer' }>;
@@ -32,7 +41,7 @@ export class TokenSource {
     challenge: Bearer,
     scopes: readonly string[],
     auth: RegistryAuth | undefined,
-    options: { readonly refused?: string | undefined; readonly origin: string; readonly signal: AbortSignal },
+    options: TokenOptions & { readonly refused?: string | undefined },
   ): Promise<string> {
     const key = keyOf(challenge, scopes, auth);
     const known = await this.#tokens.get(key)?.catch(() => undefined);
@@ -49,22 +58,23 @@ export class TokenSource {
   }
 
   /** Asks for a refresh token as well, for a login. Empty when there is none. */
-  async refreshToken(challenge: Bearer, auth: RegistryAuth, origin: string, signal: AbortSignal): Promise<string> {
-    return (await this.#fetch(challenge, [], auth, { origin, signal, offline: true })).refreshToken;
+  async refreshToken(challenge: Bearer, auth: RegistryAuth, options: TokenOptions): Promise<string> {
+    return (await this.#fetch(challenge, [], auth, { ...options, offline: true })).refreshToken;
   }
 
   async #fetch(
     challenge: Bearer,
     scopes: readonly string[],
     auth: RegistryAuth | undefined,
-    options: { readonly origin: string; readonly signal: AbortSignal; readonly offline: boolean },
+    options: TokenOptions & { readonly offline: boolean },
   ): Promise<Token> {
     const { origin, signal, offline } = options;
     const realm = realmOf(challenge, origin, auth !== undefined);
+    const tls = realm.origin === origin ? options.tls : undefined;
     const response =
       auth?.identityToken !== undefined && auth.identityToken !== ''
-        ? await this.#post(realm, challenge, scopes, auth.identityToken, signal)
-        : await this.#get(realm, challenge, scopes, auth, offline, signal);
+        ? await this.#post(realm, challenge, scopes, auth.identityToken, { signal, tls })
+        : await this.#get(realm, challenge, scopes, auth, offline, { signal, tls });
     if (!response.ok) {
       const err = await errorOf('GET', realm.href, response);
       const words = auth === undefined ? err.message : `unauthorized: incorrect username or password (${err.message})`;
@@ -81,7 +91,7 @@ export class TokenSource {
     scopes: readonly string[],
     auth: RegistryAuth | undefined,
     offline: boolean,
-    signal: AbortSignal,
+    how: Pick<TokenOptions, 'signal' | 'tls'>,
   ) {
     const url = new URL(realm);
     if (challenge.service !== undefined) url.searchParams.set('service', challenge.service);
@@ -94,16 +104,16 @@ export class TokenSource {
       method: 'GET',
       url: url.href,
       headers: basic === undefined ? {} : { Authorization: basic },
-      signal,
+      ...how,
     });
   }
 
-  async #post(realm: URL, challenge: Bearer, scopes: readonly string[], refreshToken: string, signal: AbortSignal) {
+  async #post(realm: URL, challenge: Bearer, scopes: readonly string[], refreshToken: string, how: Pick<TokenOptions, 'signal' | 'tls'>) {
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: clientId });
     if (challenge.service !== undefined) form.set('service', challenge.service);
     if (scopes.length > 0) form.set('scope', scopes.join(' '));
     const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
-    return await this.#transport.send({ method: 'POST', url: realm.href, headers, body: form.toString(), signal });
+    return await this.#transport.send({ method: 'POST', url: realm.href, headers, body: form.toString(), ...how });
   }
 }
 

@@ -1,14 +1,17 @@
 import { dataLoss } from '#base/errors.ts';
-import { isInsecure } from './endpoints.ts';
+import { isInsecure, type LookUp } from './addresses.ts';
 import { readCertificates, type TlsOptions } from './certificates.ts';
+import { type ProxySettings, proxyFor } from './proxies.ts';
 import { connectionError, withoutQuery } from './registry-errors.ts';
 
 export interface TransportOptions {
   readonly userAgent: string;
-  /** Such as /etc/docker/certs.d. */
-  readonly certificatesDir: string;
+  /** Such as /etc/docker/certs.d, best first. */
+  readonly certificateDirs: readonly string[];
   /** Asked for each connection: the operator may change it. */
   readonly insecureRegistries: () => readonly string[];
+  readonly lookUp: LookUp;
+  readonly proxies: ProxySettings;
   /** How long to wait for the beginning of an answer. */
   readonly answerTimeoutMs: number;
 }
@@ -19,14 +22,18 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
   readonly signal: AbortSignal;
+  /** How to speak TLS to the host of the URL, besides what is in certs.d; not to hosts that it sends on to. */
+  readonly tls?: TlsOptions | undefined;
 }
 
 const maxRedirects = 10;
+const tlsLifetimeMs = 10_000;
 
 /** HTTP as registries need it: certificates per host, redirects that do not give away who we are, failures in words. */
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #certificates = new Map<string, Promise<TlsOptions>>();
+  /** By host and what is insecure. */
+  readonly #tls = new Map<string, Promise<TlsOptions>>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -37,14 +44,14 @@ export class Transport {
     let url = request.url;
     let headers = { ...request.headers };
     for (let hop = 0; ; hop += 1) {
-      const response = await this.#once({ ...request, url, headers });
+      const response = await this.#once({ ...request, url, headers, tls: isSameHost(url, request.url) ? request.tls : undefined });
       const location = response.headers.get('location');
       const isRead = request.method === 'GET' || request.method === 'HEAD';
       if (!isRead || location === null || ![301, 302, 303, 307, 308].includes(response.status)) return response;
       await response.body?.cancel();
       if (hop >= maxRedirects) throw dataLoss(`Get "${withoutQuery(request.url)}": stopped after ${maxRedirects} redirects`);
       const next = resolveLocation(location, url);
-      if (new URL(next).host !== new URL(url).host) headers = withoutCredentials(headers);
+      if (!isSameHost(next, url)) headers = withoutCredentials(headers);
       url = next;
     }
   }
@@ -52,7 +59,8 @@ export class Transport {
   async #once(request: HttpRequest): Promise<Response> {
     const { method, url, body, signal } = request;
     const { host, protocol } = new URL(url);
-    const tls = protocol === 'https:' ? await this.#tlsFor(host) : {};
+    const tls = protocol === 'https:' ? { ...(await this.#tlsFor(host)), ...request.tls } : {};
+    const proxy = proxyFor(new URL(url), this.#options.proxies);
     // An upload is answered when all of it has arrived: only reads can be told to hurry.
     const patience = body === undefined ? new AbortController() : undefined;
     const timer = setTimeout(() => patience?.abort(new DOMException('no answer', 'TimeoutError')), this.#options.answerTimeoutMs);
@@ -64,6 +72,7 @@ export class Transport {
         decompress: false,
         signal: patience === undefined ? signal : AbortSignal.any([signal, patience.signal]),
         tls,
+        ...(proxy !== undefined && { proxy }),
         ...(body !== undefined && { body: body as NonNullable<BunFetchRequestInit['body']> }),
       };
       return await fetch(url, init);
@@ -76,15 +85,21 @@ export class Transport {
   }
 
   async #tlsFor(host: string): Promise<TlsOptions> {
-    let known = this.#certificates.get(host);
+    const insecureRegistries = this.#options.insecureRegistries();
+    const key = JSON.stringify([host, insecureRegistries]);
+    let known = this.#tls.get(key);
     if (known === undefined) {
-      known = readCertificates(this.#options.certificatesDir, host);
-      this.#certificates.set(host, known);
-      // Certificates may be added or mended while the daemon runs.
-      setTimeout(() => this.#certificates.delete(host), 60_000).unref();
+      known = this.#readTls(host, insecureRegistries);
+      this.#tls.set(key, known);
+      // Certificates may be added or mended, and names get other addresses, while the daemon runs.
+      setTimeout(() => this.#tls.delete(key), tlsLifetimeMs).unref();
     }
-    const tls = await known;
-    return isInsecure(host, this.#options.insecureRegistries()) ? { ...tls, rejectUnauthorized: false } : tls;
+    return await known;
+  }
+
+  async #readTls(host: string, insecureRegistries: readonly string[]): Promise<TlsOptions> {
+    const tls = await readCertificates(this.#options.certificateDirs, host);
+    return (await isInsecure(host, insecureRegistries, this.#options.lookUp)) ? { ...tls, rejectUnauthorized: false } : tls;
   }
 }
 
@@ -97,6 +112,8 @@ export function resolveLocation(location: string, base: string): string {
   }
   return url.href;
 }
+
+const isSameHost = (one: string, other: string): boolean => new URL(one).host === new URL(other).host;
 
 function withoutCredentials(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));

@@ -1,12 +1,40 @@
 import { chmod, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ProxySettings, proxyFor } from '#host/registry/proxies.ts';
 import { dataLoss, invalidArgument, isErrno, messageOf, unavailable } from '#base/errors.ts';
+
+/** Asks for a URL, through whatever proxy there is. Rejects with Unavailable when nobody answers. */
+export type FetchUrl = (url: string, signal: AbortSignal) => Promise<Response>;
+
+export function createFetchUrl(proxies: ProxySettings): FetchUrl {
+  return async (url, signal) => {
+    try {
+      const proxy = URL.canParse(url) ? proxyFor(new URL(url), proxies) : undefined;
+      return await fetch(url, { signal, ...(proxy !== undefined && { proxy }) });
+    } catch (err) {
+      signal.throwIfAborted();
+      throw unavailable(`cannot download ${withoutPassword(url)}: ${messageOf(err)}`, { cause: err });
+    }
+  };
+}
+
+/** The bytes behind a URL. Rejects with InvalidArgument for an answer that is no success. */
+export async function openUrl(fetchUrl: FetchUrl, url: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  const response = await fetchUrl(url, signal);
+  if (!response.ok) {
+    throw invalidArgument(
+      `cannot download ${withoutPassword(url)}: the server answered ${`${response.status} ${response.statusText}`.trim()}`,
+    );
+  }
+  return response.body ?? new ReadableStream({ start: out => out.close() });
+}
 
 /**
  * Downloads a URL into a file of mode 600 in this directory, named by the answer or the URL. The file's time is that of Last-Modified, else 1970. Rejects
  * with InvalidArgument for an answer that is no success, Unavailable when nobody answers, DataLoss when the checksum is another one.
  */
 export async function download(
+  fetchUrl: FetchUrl,
   url: string,
   directory: string,
   options: { readonly checksum?: string | undefined },
@@ -39,15 +67,6 @@ export async function download(
   const seconds = Number.isNaN(modified) ? 0 : Math.floor(modified / 1000);
   await utimes(path, seconds, seconds);
   return { path, contentType: response.headers.get('content-type') ?? '' };
-}
-
-async function fetchUrl(url: string, signal: AbortSignal): Promise<Response> {
-  try {
-    return await fetch(url, { signal });
-  } catch (err) {
-    signal.throwIfAborted();
-    throw unavailable(`cannot download ${withoutPassword(url)}: ${messageOf(err)}`, { cause: err });
-  }
 }
 
 /** The name in the answer, else the last part of the URL's path; never one that leads elsewhere. */

@@ -149,17 +149,9 @@ function pullOrImport(request: ApiRequest, images: Services['images']): Reply {
     platform,
   };
   return progressReply(async report => {
-    const bytes = source === '-' ? request.body : download(source, request.signal);
-    const { id } = await images.import(bytes, options, report, request.signal);
+    const { id } = await images.import(source === '-' ? request.body : source, options, report, request.signal);
     return { status: id };
   });
-}
-
-async function* download(source: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const url = /^https?:\/\//.test(source) ? source : `http://${source}`;
-  const response = await fetch(url, { signal });
-  if (!response.ok) throw invalidArgument(`cannot import ${url}: the server answered ${response.status} ${response.statusText}`);
-  for await (const chunk of response.body ?? []) yield chunk;
 }
 
 /** Headers of the client for the registry. */

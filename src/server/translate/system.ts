@@ -121,7 +121,9 @@ export function toWireInfo(info: SystemInfo): WireInfo {
 const isCidr = (text: string): boolean => /\/\d+$/.test(text);
 
 function indexConfigs(insecure: readonly string[], mirrors: readonly string[]): Record<string, IndexInfo> {
-  const configs: Record<string, IndexInfo> = { 'docker.io': { Name: 'docker.io', Mirrors: [...mirrors], Secure: true, Official: true } };
+  const configs: Record<string, IndexInfo> = {
+    'docker.io': { Name: 'docker.io', Mirrors: mirrors.filter(mirror => /^https?:/.test(mirror)), Secure: true, Official: true },
+  };
   for (const name of insecure) if (!isCidr(name)) configs[name] = { Name: name, Mirrors: [], Secure: false, Official: false };
   return configs;
 }

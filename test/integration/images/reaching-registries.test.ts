@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, expect } from 'bun:test';
+import { runInNamespace } from '#host/sys/netns.ts';
+import { Authority } from '#test/helpers/authority.ts';
+import { startDaemon, type TestDaemon } from '#test/helpers/daemon.ts';
+import { type MadeImage, makeImage } from '#test/helpers/make-image.ts';
+import { needs } from '#test/helpers/needs.ts';
+import { type PrivateEtc, startPrivateEtc } from '#test/helpers/private-etc.ts';
+import { publishImage } from '#test/helpers/publish-image.ts';
+import { type SmallRegistry, type SmallRegistryOptions, startSmallRegistry } from '#test/helpers/small-registry.ts';
+
+const { describe, test } = needs('root', 'conmon', 'nft');
+
+const [near, far, proxyHost] = ['203.0.113.1', '198.51.100.1', '203.0.113.2'];
+const proxyPort = 3128;
+const image: MadeImage = makeImage(['x'], { compress: true });
+
+/** The daemon lives on a machine of its own whose registries are no loopback addresses: nothing about them is taken on trust. */
+describe('registries are reached', () => {
+  let etc: PrivateEtc;
+  let authority: Authority;
+  let daemon: TestDaemon;
+  let proxy: Bun.TCPSocketListener<undefined>;
+  /** What the proxy was asked to connect to, with its credentials. */
+  const proxied: string[] = [];
+  const stack = new AsyncDisposableStack();
+
+  beforeAll(async () => {
+    etc = stack.use(await startPrivateEtc({ addresses: [near, far, proxyHost] }));
+    authority = stack.use(await Authority.make());
+    await etc.write(
+      'hosts',
+      ['127.0.0.1 localhost', `${near} own-ca.test no-ca.test asks.test plain.test hidden.test`, `${far} block.test`].join('\n'),
+    );
+    await etc.write('resolv.conf', '');
+    await etc.write('nsswitch.conf', 'hosts: files\n');
+    proxy = startProxy(etc.networkPath, proxied);
+    stack.defer(() => proxy.stop(true));
+    daemon = stack.use(
+      await startDaemon({
+        busybox: false,
+        besideProcess: etc.pid,
+        args: [
+          ...['--insecure-registry', '198.51.100.0/24', '--insecure-registry', 'plain.test:5005'],
+          ...['--registry-mirror', `quay.test=http://${near}:5006`, '--max-download-attempts', '1'],
+        ],
+        env: { HTTPS_PROXY: `http://me:geheim@${proxyHost}:${String(proxyPort)}`, NO_PROXY: '.test,203.0.113.0/24,198.51.100.0/24' },
+      }),
+    );
+  }, 60_000);
+  afterAll(async () => await stack.disposeAsync(), 60_000);
+
+  const serve = (options: SmallRegistryOptions): SmallRegistry => {
+    const registry = startSmallRegistry({ hostname: near, networkPath: etc.networkPath, ...options });
+    publishImage(registry, 'app', '1', image);
+    return registry;
+  };
+  const pull = async (name: string): Promise<string> => {
+    const said = (await daemon.api.call('POST', `/images/create?fromImage=${name}&tag=1`)).text;
+    if (!said.includes('errorDetail') && !said.startsWith('{"message"')) await daemon.api.expect('DELETE', `/images/${image.id}?force=1`);
+    return said;
+  };
+
+  test('with a certificate of an authority in certs.d, and not without', async () => {
+    const { ca, cert, key } = await authority.sign('server', ['DNS:own-ca.test', 'DNS:no-ca.test']);
+    await using registry = serve({ port: 5001, tls: { cert, key } });
+    await etc.write('docker/certs.d/own-ca.test:5001/authority.crt', await Bun.file(ca).text());
+    expect(await pull('no-ca.test:5001/app')).toContain('x509: certificate signed by unknown authority');
+    expect(await pull('own-ca.test:5001/app')).toContain('Downloaded newer image');
+    // Without the certificate nothing was told to it, not even in the clear.
+    expect(registry.requests.every(({ headers }) => headers.get('host') === 'own-ca.test:5001')).toBe(true);
+  });
+
+  test('with a certificate of ours where they ask for one', async () => {
+    const server = await authority.sign('asking', ['DNS:asks.test']);
+    const client = await authority.sign('client', ['DNS:client']);
+    await using _registry = serve({ port: 5002, tls: { cert: server.cert, key: server.key, ca: server.ca } });
+    const folder = 'berth/certs.d/asks.test:5002';
+    await etc.write(`${folder}/authority.crt`, await Bun.file(server.ca).text());
+    await etc.write(`${folder}/client.cert`, await Bun.file(client.cert).text());
+    await etc.write(`${folder}/client.key`, await Bun.file(client.key).text());
+    expect(await pull('asks.test:5002/app')).toContain('Downloaded newer image');
+  });
+
+  test('with any certificate or none where the operator says so, by block and by name', async () => {
+    const { cert, key } = await authority.sign('block', ['DNS:somebody-else.test']);
+    await using _block = serve({ hostname: far, port: 5003, tls: { cert, key } });
+    expect(await pull('block.test:5003/app')).toContain('Downloaded newer image');
+    expect(await pull(`${far}:5003/app`)).toContain('Downloaded newer image');
+    await using _plain = serve({ port: 5005 });
+    expect(await pull('plain.test:5005/app')).toContain('Downloaded newer image');
+  });
+
+  test('not in the clear otherwise', async () => {
+    await using registry = serve({ port: 5004 });
+    expect(await pull('plain.test:5004/app')).toContain('server gave HTTP response to HTTPS client');
+    expect(registry.requests).toEqual([]);
+  });
+
+  test('through the mirror that the daemon has for them, which is told whom it stands in for', async () => {
+    await using mirror = serve({ port: 5006 });
+    expect(await pull('quay.test/app')).toContain('Downloaded newer image');
+    expect(mirror.requests.map(({ line }) => line)).toContain('GET /v2/app/manifests/1?ns=quay.test');
+  });
+
+  test('themselves when the mirror fails', async () => {
+    const { ca, cert, key } = await authority.sign('hidden', ['DNS:hidden.test']);
+    await etc.write(
+      'berth/certs.d/hidden.test:5007/hosts.toml',
+      `[host."http://${near}:5008"]\ncapabilities = ["pull", "resolve"]\n[host."http://${near}:5008".header]\nx-who = "us"\n`,
+    );
+    await etc.write('berth/certs.d/hidden.test:5007/authority.crt', await Bun.file(ca).text());
+    await using own = serve({ port: 5007, tls: { cert, key } });
+    await using mirror = serve({ port: 5008 });
+    mirror.intercept = () => new Response('out of order', { status: 500 });
+    expect(await pull('hidden.test:5007/app')).toContain('Downloaded newer image');
+    expect(mirror.requests[0]?.headers.get('x-who')).toBe('us');
+    expect(own.requests.length).toBeGreaterThan(0);
+    own.requests.length = 0;
+    mirror.intercept = undefined;
+    expect(await pull('hidden.test:5007/app')).toContain('Downloaded newer image');
+    expect(own.requests).toEqual([]);
+  });
+
+  test('through the proxy, whose password is nowhere to be read', async () => {
+    const { ca, cert, key } = await authority.sign('behind', ['DNS:behind.example']);
+    await etc.write('docker/certs.d/behind.example:5009/authority.crt', await Bun.file(ca).text());
+    await using _registry = serve({ port: 5009, tls: { cert, key } });
+    expect(await pull('behind.example:5009/app')).toContain('Downloaded newer image');
+    expect(proxied).toContain(`behind.example:5009 ${Buffer.from('me:geheim').toString('base64')}`);
+    expect(proxied.every(line => line.startsWith('behind.example'))).toBe(true);
+    const info = await daemon.api.get<{ HttpsProxy: string; NoProxy: string }>('/info');
+    expect([info.json.HttpsProxy, info.json.NoProxy]).toEqual([
+      `http://xxxxx:xxxxx@${proxyHost}:${String(proxyPort)}`,
+      '.test,203.0.113.0/24,198.51.100.0/24',
+    ]);
+    expect(info.text + (await daemon.log())).not.toContain('geheim');
+  });
+});
+
+/** CONNECT to `near`, whatever the name. */
+function startProxy(networkPath: string, asked: string[]): Bun.TCPSocketListener<undefined> {
+  const upstreams = new Map<Bun.Socket<undefined>, Bun.Socket<undefined>>();
+  const begin = async (client: Bun.Socket<undefined>, head: string): Promise<void> => {
+    const [, target = ''] = /^CONNECT (\S+) /.exec(head) ?? [];
+    const [, credentials = ''] = /proxy-authorization: Basic (\S+)/i.exec(head) ?? [];
+    asked.push(`${target} ${credentials}`);
+    const opening = runInNamespace(networkPath, () =>
+      Bun.connect<undefined>({
+        hostname: near,
+        port: Number(target.split(':')[1]),
+        socket: { data: (_upstream, data) => void client.write(data), close: () => void client.end() },
+      }),
+    );
+    upstreams.set(client, await opening);
+    client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+  };
+  return runInNamespace(networkPath, () =>
+    Bun.listen<undefined>({
+      hostname: proxyHost,
+      port: proxyPort,
+      socket: {
+        data(client, data) {
+          const upstream = upstreams.get(client);
+          if (upstream === undefined) void begin(client, data.toString());
+          else upstream.write(data);
+        },
+        close: client => void upstreams.get(client)?.end(),
+      },
+    }),
+  );
+}
