@@ -142,6 +142,7 @@ export const commands: Commands = {
       events,
       info,
       prune: { short: 'Remove everything that nothing uses', load: () => import('./commands/system/prune.ts') },
+      verify: { short: 'Look for damage in images and heal it', load: () => import('./commands/system/verify.ts') },
     },
   },
   volume: {

@@ -1,6 +1,7 @@
 import type { AuthConfig, AuthResponse } from '#api/types/auth.ts';
 import type { EventMessage } from '#api/types/event.ts';
 import type { DiskUsage, SystemInfo, SystemVersion } from '#api/types/system.ts';
+import type { JsonMessage } from '#api/types/image.ts';
 import type { Connection } from './connection.ts';
 import { encodeFilters, type Filters } from './filters.ts';
 import { keepIntegers, readJsonLines } from './json-stream.ts';
@@ -37,6 +38,17 @@ export class System {
     const { since, until, filters, signal } = options;
     const response = await this.#connection.send('GET', '/events', { query: { since, until, filters: encodeFilters(filters) }, signal });
     return readJsonLines(response.body, keepIntegers);
+  }
+
+  /** Has the daemon look for damage in its store. The report (VerifiedStore) is in the last message, as `aux`. Only Berth's daemon can. */
+  async verify({
+    heal,
+    registryConfig,
+    signal,
+  }: { readonly heal: boolean; readonly registryConfig: string } & Signalled): Promise<AsyncGenerator<JsonMessage>> {
+    const headers = { 'X-Registry-Config': registryConfig };
+    const response = await this.#connection.send('POST', '/berth/system/verify', { query: { heal }, headers, signal });
+    return readJsonLines(response.body);
   }
 
   /** Checks credentials against a registry, through the daemon. */

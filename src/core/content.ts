@@ -11,6 +11,8 @@ export interface ContentStore {
   info(digest: Digest): Promise<ContentInfo | undefined>;
   /** The whole blob, for small ones (configs, manifests). Rejects with NotFound; with DataLoss when the bytes no longer match the digest. */
   read(digest: Digest): Promise<Uint8Array>;
+  /** Whether the bytes still match the digest; undefined when it is not there. Others go on meanwhile. */
+  verify(digest: Digest, options: { readonly signal: AbortSignal }): Promise<boolean | undefined>;
   /** A file with the blob's bytes, for readers that stream or hand it to another process. Rejects with NotFound. */
   path(digest: Digest): Promise<string>;
   /**

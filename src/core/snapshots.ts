@@ -44,6 +44,8 @@ export interface Snapshotter {
   /** As `docker info` names it: `overlay2`. */
   readonly name: string;
   has(chainId: ChainId): boolean;
+  /** All layers, parents before what stands on them. */
+  chains(): { readonly chainId: ChainId; readonly parent: ChainId | undefined }[];
   /** Bytes of one layer alone; undefined when it is not there. */
   layerSize(chainId: ChainId): number | undefined;
   /** Bytes of the tar that a layer came from, when it can be made again of the layer's files, byte for byte; else undefined. */

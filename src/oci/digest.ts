@@ -25,12 +25,13 @@ export const encodedOf = (digest: Digest): string => digest.slice(digest.indexOf
 export const sha256 = (data: Uint8Array | string): Digest =>
   `sha256:${new Bun.CryptoHasher('sha256').update(data).digest('hex')}` as Digest;
 
+/** The chain id of a layer on top of another one; undefined: on nothing. */
+export const chainOf = (diffId: Digest, parent: Digest | undefined): Digest =>
+  parent === undefined ? diffId : sha256(`${parent} ${diffId}`);
+
 /** The chain ids of a list of layers, bottom first (OCI image spec, config.md, Layer ChainID). */
 export function chainIds(diffIds: readonly Digest[]): Digest[] {
   const chain: Digest[] = [];
-  for (const diffId of diffIds) {
-    const parent = chain.at(-1);
-    chain.push(parent === undefined ? diffId : sha256(`${parent} ${diffId}`));
-  }
+  for (const diffId of diffIds) chain.push(chainOf(diffId, chain.at(-1)));
   return chain;
 }

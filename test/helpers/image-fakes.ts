@@ -32,6 +32,7 @@ export async function fakeContent(): Promise<
     partial,
     file: () => Promise.reject(new Error('not part of this fake')),
     info: digest => Promise.resolve(infoOf(digest)),
+    verify: digest => Promise.resolve(blobs.has(digest) ? sha256(blobs.get(digest) as Uint8Array) === digest : undefined),
     read(digest) {
       const data = blobs.get(digest);
       return data === undefined ? Promise.reject(notFound(`content ${digest}`)) : Promise.resolve(data);
@@ -126,6 +127,7 @@ export function fakeSnapshots(): FakeSnapshots {
     pins,
     unpacks: 0,
     has: chain => layers.has(chain),
+    chains: () => [...layers].map(([chainId, { parent }]) => ({ chainId, parent })),
     layerSize: chain => layers.get(chain)?.sizeBytes,
     idMapOf: () => undefined,
     layerDirs: chain => [`/layers/${chain}`],

@@ -102,6 +102,15 @@ export class BuildCache {
     for (const { key } of this.#imageTimes.list()) this.#imageTimes.delete(key);
   }
 
+  /** Forgets the results that are this layer. Returns what they were of. */
+  forget(chainId: ChainId): string[] {
+    return this.all().flatMap(({ key, record }) => {
+      if (record.layer?.chainId !== chainId) return [];
+      this.delete(key);
+      return [`the build step ${record.description}`];
+    });
+  }
+
   /** What has to stay for the records to be of use. */
   layers(): Layer[] {
     return [...this.#records.values()].flatMap(({ layer }) => (layer === null ? [] : [layer]));

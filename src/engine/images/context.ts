@@ -10,7 +10,7 @@ import type { Platform } from '#oci/platform.ts';
 import type { ImageStore } from './image-store.ts';
 import type { BlobSources } from './blob-sources.ts';
 import type { LayerFlights } from './layer-flights.ts';
-import type { ApplyChanges, ImageUsers } from './ports.ts';
+import type { ApplyChanges, ContentUser, ImageUsers } from './ports.ts';
 import type { Retention } from './retention.ts';
 
 /** What every use case of images works with. */
@@ -22,6 +22,8 @@ export interface ImageContext {
   readonly events: EventPublisher;
   readonly users: ImageUsers;
   readonly applyChanges: ApplyChanges;
+  /** Who else needs layers. */
+  readonly contentUsers: readonly ContentUser[];
   /** What this machine runs. */
   readonly platform: Platform;
   readonly decompress: Decompress;

@@ -27,7 +27,7 @@ export async function fetchLayer(
   // Another image may be fetching the same blob for another place.
   using _only = await context.blobLocks.acquire(blob.digest);
   signal.throwIfAborted();
-  if ((await lease.keep(blob.digest)) !== undefined) {
+  if ((await lease.keep(blob.digest)) !== undefined && (await isSound(context, blob, signal))) {
     tell({ id, status: 'Download complete' });
     tell({ id, status: 'Extracting', current: blob.size, total: blob.size });
     return await context.snapshots.unpack({ path: await context.content.path(blob.digest) }, { signal });
@@ -36,6 +36,14 @@ export async function fetchLayer(
   const unpacking = await context.downloads.run(signal, () => download(context, lease, repository, blob, tell, signal));
   tell({ id, status: 'Extracting', current: blob.size, total: blob.size });
   return await unpacking.layer;
+}
+
+/** Whether a blob that is here is what it should be. One that is not goes: it is downloaded anew. */
+async function isSound(context: RegistryContext, { digest }: Descriptor, signal: AbortSignal): Promise<boolean> {
+  if ((await context.content.verify(digest, { signal })) === true) return true;
+  context.log.warn('a blob is damaged on disk: it is downloaded again', { blob: digest });
+  await context.content.remove(digest);
+  return false;
 }
 
 /** Unfinished downloads that nobody goes on with are of no use after this long: what they are of has moved on. */

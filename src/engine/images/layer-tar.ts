@@ -1,5 +1,6 @@
-import { notFound } from '#base/errors.ts';
+import { dataLoss, notFound } from '#base/errors.ts';
 import type { LayerInput } from '#core/snapshots.ts';
+import { algorithmOf, type Digest, encodedOf } from '#oci/digest.ts';
 import type { ImageContext } from './context.ts';
 import { readFileChunks } from './file-chunks.ts';
 import type { ImageLayer } from './model.ts';
@@ -25,6 +26,22 @@ export async function layerSource(context: ImageContext, { chainId, diffId, dige
 /** The bytes, whatever they are compressed with. */
 export const readLayer = (source: LayerSource, signal: AbortSignal): AsyncIterable<Uint8Array> =>
   source.kind === 'blob' ? readFileChunks(source.path, signal) : source.open(signal);
+
+/** The same, for a reader that does not compare them with a digest itself. Rejects at their end with DataLoss when they are not what they should be. */
+export async function* readVerifiedLayer(
+  source: LayerSource,
+  expected: Digest,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hash = new Bun.CryptoHasher(algorithmOf(expected));
+  for await (const chunk of readLayer(source, signal)) {
+    hash.update(chunk);
+    yield chunk;
+  }
+  const actual = hash.digest('hex');
+  if (actual === encodedOf(expected)) return;
+  throw dataLoss(`the layer ${expected} is damaged on disk: its bytes have the digest ${actual}; berth system verify heals it`);
+}
 
 /** For unpacking a layer once more. */
 export async function layerInput(context: ImageContext, layer: ImageLayer, signal: AbortSignal): Promise<LayerInput> {

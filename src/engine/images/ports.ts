@@ -19,6 +19,8 @@ export type ApplyChanges = (config: ImageExecConfig, changes: readonly string[])
 /** Who else needs layers than images do: a cache of builds. */
 export interface ContentUser {
   layers(): Iterable<NeededLayer>;
+  /** Gives up what stands on a layer that is damaged for good. Returns what that was, in words. */
+  forget(chainId: ChainId): readonly string[];
 }
 
 export interface NeededLayer {

@@ -6,7 +6,7 @@ import { type Descriptor, encodeManifest, mediaTypes, parseManifest } from '#oci
 import { familiarName, familiarString, parseReference, type Reference, repositoryOf, withDigest } from '#oci/reference.ts';
 import type { RegistryContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
-import { type LayerSource, layerSource, readLayer } from './layer-tar.ts';
+import { type LayerSource, layerSource, readLayer, readVerifiedLayer } from './layer-tar.ts';
 import type { ImageLayer, ImageRecord, Report } from './model.ts';
 import { progressMeter } from './progress.ts';
 
@@ -177,7 +177,11 @@ async function upload(
     const hash = new Bun.CryptoHasher('sha256');
     let size = 0;
     const counted = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      for await (const chunk of readLayer(source, signal)) {
+      // A blob as it came is compared with its digest by the registry.
+      const bytes = isAsStored
+        ? readLayer(source, signal)
+        : readVerifiedLayer(source, source.kind === 'blob' ? layer.digest : layer.diffId, signal);
+      for await (const chunk of bytes) {
         read += chunk.length;
         tell({ id, status: 'Pushing', current: read, total: source.sizeBytes });
         yield chunk;

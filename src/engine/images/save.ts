@@ -5,7 +5,7 @@ import { canonicalString, familiarName, familiarString, type Reference, reposito
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import type { ImageContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
-import { type LayerSource, layerSource, readLayer } from './layer-tar.ts';
+import { type LayerSource, layerSource, readVerifiedLayer } from './layer-tar.ts';
 import type { ImageRecord } from './model.ts';
 import type { Lease } from './retention.ts';
 
@@ -121,7 +121,8 @@ async function* membersOf(
   const isNew = (digest: Digest): boolean => !written.has(digest) && written.add(digest).has(digest);
   for (const { image, layers, manifest } of saved) {
     for (const { blob, source } of layers)
-      if (isNew(blob.digest)) yield { entry: { name: blobPath(blob.digest), sizeBytes: blob.size }, content: readLayer(source, signal) };
+      if (isNew(blob.digest))
+        yield { entry: { name: blobPath(blob.digest), sizeBytes: blob.size }, content: readVerifiedLayer(source, blob.digest, signal) };
     if (isNew(image.id)) yield { entry: { name: blobPath(image.id) }, content: await context.content.read(image.id) };
     if (isNew(manifest.digest)) yield { entry: { name: blobPath(manifest.digest) }, content: manifest.bytes };
   }

@@ -33,6 +33,8 @@ import { Retention } from './retention.ts';
 import { saveImages } from './save.ts';
 import { type ImageWorkspace, openWorkspace } from './workspace.ts';
 import { tagImage } from './tag.ts';
+import { StoreVerifier } from './verify.ts';
+import type { VerifyOptions, VerifyReport } from './verify-report.ts';
 
 export interface ImageServiceOptions {
   readonly content: ContentStore;
@@ -88,6 +90,8 @@ export interface ImageService {
   inspectRemote(reference: Reference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RemoteImage>;
   /** Checks credentials with their registry. Rejects with Unauthenticated. */
   login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
+  /** Looks for damage in everything that is stored, and heals it where it can. Rejects with Conflict while another one runs. */
+  verify(options: VerifyOptions, report: Report, signal: AbortSignal): Promise<VerifyReport>;
   /** Bytes of all layers that images have, each counted once. */
   layersSize(): number;
   /** Whether an image has this layer. Reads memory only. */
@@ -108,6 +112,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
   const retention = new Retention(options.content, options.snapshots, store, contentUsers, options.log);
   const context: RegistryContext = {
     ...rest,
+    contentUsers,
     store,
     retention,
     sources: new BlobSources(records),
@@ -117,6 +122,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     blobLocks: new KeyedLock(),
   };
   const pruner = new ImagePruner(context);
+  const verifier = new StoreVerifier(context);
   return {
     resolve: (nameOrId, platform) => resolveImage(context, nameOrId, platform),
     idOf: nameOrId => store.lookUp(nameOrId)?.id,
@@ -141,6 +147,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     push: (push, report, signal) => pushImages(context, push, report, signal),
     inspectRemote: (reference, auth, signal) => inspectRemote(context, reference, auth, signal),
     login: (auth, signal) => options.registry.login(auth, signal),
+    verify: (verify, report, signal) => verifier.verify(verify, report, signal),
     layersSize() {
       const chains = new Set(store.all().flatMap(image => image.layers.map(layer => layer.chainId)));
       return [...chains].reduce((sum, chain) => sum + (options.snapshots.layerSize(chain) ?? 0), 0);

@@ -3,7 +3,7 @@ import { internal, notFound } from '#base/errors.ts';
 import type { ContentFile, ContentInfo } from '#core/content.ts';
 import type { RegistryAuth } from '#core/registry.ts';
 import type { ChainId } from '#core/snapshots.ts';
-import { type Digest, sha256 } from '#oci/digest.ts';
+import { chainOf, type Digest, sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import { mediaTypes } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
@@ -101,8 +101,6 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
     [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
   };
 }
-
-const chainOf = (diffId: Digest, parent: ChainId | undefined): ChainId => (parent === undefined ? diffId : sha256(`${parent} ${diffId}`));
 
 const encodeConfig = (config: ImageConfigFile): Uint8Array => new TextEncoder().encode(JSON.stringify(config));
 

@@ -8,6 +8,7 @@ import { containerRoutes } from './containers.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
 import { networkRoutes } from './networks.ts';
+import { storeRoutes } from './store.ts';
 import { systemRoutes } from './system.ts';
 import { unservedRoutes } from './unserved.ts';
 import { volumeRoutes } from './volumes.ts';
@@ -15,6 +16,7 @@ import { volumeRoutes } from './volumes.ts';
 /** Every route; where two patterns match, the first one wins. */
 export const allRoutes = (services: Services): Route[] => [
   ...systemRoutes(services),
+  ...storeRoutes(services),
   ...unservedRoutes(),
   ...buildRoutes(services),
   ...containerFileRoutes(services),

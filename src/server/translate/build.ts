@@ -89,7 +89,7 @@ function namesOf(texts: readonly string[]): Reference[] {
 }
 
 /** X-Registry-Config: base64 of a JSON map from registries to credentials. What cannot be read counts as not sent, as clients expect. */
-function registryAuths(text: string | undefined): (domain: string) => RegistryAuth | undefined {
+export function registryAuths(text: string | undefined): (domain: string) => RegistryAuth | undefined {
   if (text === undefined || text === '') return () => undefined;
   try {
     const configs = decodeJson(Buffer.from(text, 'base64').toString('utf8'), map(authConfig), 'X-Registry-Config');

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { build } from '#test/helpers/build.ts';
 import type { ApiClient } from '#test/helpers/http.ts';
 
@@ -306,6 +308,16 @@ export const steps: readonly Step[] = [
       if (said.status !== 200 || said.text.includes('errorDetail')) throw new Error(`pull answered ${said.text}`);
     },
     after: ({ images }) => images.add('tour:1'),
+  },
+  {
+    name: 'heal a damaged layer',
+    run: async ({ api, registry }) => {
+      const name = `${registry}/tour:1`;
+      const { GraphDriver } = await api.expect<{ GraphDriver: { Data: { UpperDir: string } } }>('GET', `/images/${name}/json`);
+      writeFileSync(join(GraphDriver.Data.UpperDir, 'etc/name'), 'detour\n');
+      const said = await api.call('POST', '/berth/system/verify');
+      if (!said.text.includes('"Healed":true')) throw new Error(`verify answered ${said.text}`);
+    },
   },
   {
     name: 'remove the pulled image',

@@ -105,6 +105,11 @@ class OverlaySnapshotter implements Snapshotter {
     return this.#records.layers.get(chainId) !== undefined;
   }
 
+  chains(): { readonly chainId: ChainId; readonly parent: ChainId | undefined }[] {
+    // A layer is recorded when its parent is, and a replacement keeps its place in the list.
+    return this.#records.layers.list().map(({ key, value }) => ({ chainId: key as ChainId, parent: value.parent }));
+  }
+
   layerSize(chainId: ChainId): number | undefined {
     return this.#records.layers.get(chainId)?.sizeBytes;
   }
