@@ -71,6 +71,7 @@ export const filterKeys = {
   containersPrune: ['label', 'label!', 'until'],
   images: ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'],
   imagesPrune: ['dangling', 'label', 'label!', 'until'],
+  search: ['is-automated', 'is-official', 'stars'],
   networks: ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'],
   networksPrune: ['label', 'label!', 'until'],
   volumes: ['dangling', 'driver', 'label', 'name'],

@@ -33,6 +33,27 @@ export interface RegistryClient {
   repository(name: Reference, access: RepositoryAccess): RegistryRepository;
   /** Checks credentials. Rejects with Unauthenticated. The identity token is empty when the registry has none to give. */
   login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
+  /** Finds repositories by name, best first. Rejects with NotFound where a registry cannot be searched. */
+  search(search: RegistrySearch, signal: AbortSignal): Promise<FoundRepository[]>;
+}
+
+export interface RegistrySearch {
+  /** As image names have it: `docker.io`, `registry.example.com:5000`. */
+  readonly domain: string;
+  readonly term: string;
+  /** At most so many. */
+  readonly limit: number;
+  readonly auth: RegistryAuth | undefined;
+  /** Sent along (`X-Meta-…`). */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface FoundRepository {
+  readonly name: string;
+  readonly description: string;
+  readonly stars: number;
+  readonly isOfficial: boolean;
+  readonly isAutomated: boolean;
 }
 
 export interface RepositoryAccess {

@@ -155,7 +155,6 @@ const refusedCalls: readonly (readonly [Method, string, number, string, (object 
   ['GET', '/images/nope/get', 404, 'No such image: nope:latest'],
   ['GET', `/images/json?filters=${query({ dangling: ['x'] })}`, 400, "invalid filter 'dangling=[x]'"],
   ['GET', '/images/busybox/json?platform=what', 400, 'platform'],
-  ['GET', '/images/search?term=x', 501, 'registries are not searched'],
   ['GET', '/networks/nope', 404, 'network nope not found'],
   ['DELETE', '/networks/bridge', 403, 'bridge is a pre-defined network and cannot be removed'],
   ['POST', '/networks/create', 400, 'name', {}],

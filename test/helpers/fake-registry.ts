@@ -50,6 +50,7 @@ export function fakeRegistry(): FakeRegistry {
       return manifest;
     },
     login: () => Promise.resolve({ identityToken: '' }),
+    search: () => Promise.resolve([]),
     repository: name => repositoryOf(`${name.domain}/${name.path}`),
   };
 

@@ -18,9 +18,12 @@ export function createdAt(config: ImageConfigFile): Date {
 
 const truths: Readonly<Record<string, boolean>> = { '1': true, t: true, true: true, '0': false, f: false, false: false };
 
-export function parseBoolean(value: string): boolean {
+export const parseBoolean = (value: string): boolean => parseTruth('dangling', value);
+
+/** The value of a filter that is true or false. */
+export function parseTruth(name: string, value: string): boolean {
   const truth = truths[value.toLowerCase()];
-  if (truth === undefined) throw invalidArgument(`invalid filter 'dangling=[${value}]'`);
+  if (truth === undefined) throw invalidArgument(`invalid filter '${name}=[${value}]'`);
   return truth;
 }
 

@@ -31,6 +31,7 @@ beforeEach(async () => {
     registry: {
       repository: () => Promise.reject(new Error('no registry')) as never,
       login: () => Promise.reject(new Error('no registry')),
+      search: () => Promise.resolve([]),
     },
     log: silentLogger,
   });

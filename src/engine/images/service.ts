@@ -5,7 +5,7 @@ import type { Compress, Decompress } from '#core/compression.ts';
 import type { ContentStore } from '#core/content.ts';
 import type { EventPublisher } from '#core/events.ts';
 import type { RecordStore } from '#core/records.ts';
-import type { RegistryAuth, RegistryClient } from '#core/registry.ts';
+import type { FoundRepository, RegistryAuth, RegistryClient } from '#core/registry.ts';
 import type { ChainId, Snapshotter } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { Platform } from '#oci/platform.ts';
@@ -32,6 +32,7 @@ import { type ResolvedImage, resolveImage } from './resolve.ts';
 import { Retention } from './retention.ts';
 import { saveImages } from './save.ts';
 import { type ImageWorkspace, openWorkspace } from './workspace.ts';
+import { type SearchOptions, searchRegistry } from './search.ts';
 import { tagImage } from './tag.ts';
 import { StoreVerifier } from './verify.ts';
 import type { VerifyOptions, VerifyReport } from './verify-report.ts';
@@ -88,6 +89,7 @@ export interface ImageService {
   pull(options: PullOptions, report: Report, signal: AbortSignal): Promise<void>;
   push(options: PushOptions, report: Report, signal: AbortSignal): Promise<void>;
   inspectRemote(reference: Reference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RemoteImage>;
+  search(options: SearchOptions, signal: AbortSignal): Promise<FoundRepository[]>;
   /** Checks credentials with their registry. Rejects with Unauthenticated. */
   login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
   /** Looks for damage in everything that is stored, and heals it where it can. Rejects with Conflict while another one runs. */
@@ -146,6 +148,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     pull: (pull, report, signal) => pullImages(context, pull, report, signal),
     push: (push, report, signal) => pushImages(context, push, report, signal),
     inspectRemote: (reference, auth, signal) => inspectRemote(context, reference, auth, signal),
+    search: (search, signal) => searchRegistry(options.registry, search, signal),
     login: (auth, signal) => options.registry.login(auth, signal),
     verify: (verify, report, signal) => verifier.verify(verify, report, signal),
     layersSize() {

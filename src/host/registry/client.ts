@@ -10,6 +10,7 @@ import { defaultRanges, type RangePolicy } from './read-blob.ts';
 import { errorOf } from './registry-errors.ts';
 import { HttpRepository } from './repository.ts';
 import { defaultRetry, type RetryPolicy } from './retry.ts';
+import { search, searchRoots } from './search.ts';
 import { basicHeader, TokenSource } from './tokens.ts';
 import { Transport } from './transport.ts';
 
@@ -55,6 +56,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         ranges: options.ranges ?? defaultRanges,
         log: options.log,
       }),
+    async search({ domain, term, limit, auth, headers }, signal) {
+      const roots = searchRoots(domain, await endpoints(domain));
+      return await search(requests, roots, { term, limit, auth, headers }, signal);
+    },
     async login(auth, signal) {
       let last: unknown;
       const all = await endpoints(domainOf(auth.serverAddress ?? ''));

@@ -1,4 +1,5 @@
-import { unavailable } from '#base/errors.ts';
+import { dataLoss, unavailable } from '#base/errors.ts';
+import { RegistryError } from '#core/registry.ts';
 
 /** The body, given up when no byte arrives for a while. */
 export async function* readAnswer(response: Response, timeoutMs: number, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -34,4 +35,21 @@ export async function* readAnswer(response: Response, timeoutMs: number, signal:
     // Does not wait: a dead connection may never answer.
     reader.cancel().catch(() => undefined);
   }
+}
+
+/** A small answer as a whole. Rejects with DataLoss when it is longer. */
+export async function readLimited(response: Response, maxBytes: number, url: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) throw dataLoss(`Get "${url}": the answer is longer than ${maxBytes} bytes`);
+      parts.push(chunk);
+    }
+  } catch (err) {
+    if (err instanceof TypeError) throw new RegistryError('Unavailable', 'UNKNOWN', `Get "${url}": unexpected EOF`, { cause: err });
+    throw err;
+  }
+  return Buffer.concat(parts);
 }

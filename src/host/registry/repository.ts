@@ -1,18 +1,12 @@
 import { dataLoss, failedPrecondition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
-import {
-  type BlobUpload,
-  type RegistryAuth,
-  RegistryError,
-  type RegistryRepository,
-  type RemoteManifest,
-  type RepositoryAccess,
-} from '#core/registry.ts';
+import { type BlobUpload, type RegistryAuth, type RegistryRepository, type RemoteManifest, type RepositoryAccess } from '#core/registry.ts';
 import { type Digest, sha256, tryParseDigest } from '#oci/digest.ts';
 import { type Descriptor, manifestMediaTypes } from '#oci/manifest.ts';
 import type { AuthorizedRequests, Identity } from './authorized-requests.ts';
 import type { Endpoint } from './endpoints.ts';
 import type { Capability } from './hosts-file.ts';
+import { readLimited } from './read-answer.ts';
 import { type RangePolicy, readBlob } from './read-blob.ts';
 import { ConnectionError, errorOf } from './registry-errors.ts';
 import { type RetryPolicy, retry } from './retry.ts';
@@ -242,22 +236,6 @@ function checkManifest(bytes: Uint8Array, expected: Digest): void {
   const algorithm = expected.slice(0, expected.indexOf(':')) as 'sha256';
   const actual = `${algorithm}:${new Bun.CryptoHasher(algorithm).update(bytes).digest('hex')}`;
   if (actual !== expected) throw dataLoss(`manifest verification failed for digest ${expected}: the registry sent ${actual}`);
-}
-
-async function readLimited(response: Response, maxBytes: number, url: string): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) throw dataLoss(`Get "${url}": the answer is longer than ${maxBytes} bytes`);
-      parts.push(chunk);
-    }
-  } catch (err) {
-    if (err instanceof TypeError) throw new RegistryError('Unavailable', 'UNKNOWN', `Get "${url}": unexpected EOF`, { cause: err });
-    throw err;
-  }
-  return Buffer.concat(parts);
 }
 
 function parseTags(bytes: Uint8Array, url: string): string[] {

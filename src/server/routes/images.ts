@@ -20,6 +20,7 @@ import {
   pushReference,
   registryAuthOf,
   requirePlatform,
+  toWireFound,
   toWireHistory,
   toWireImageInspect,
   toWireImageSummary,
@@ -33,6 +34,18 @@ export function imageRoutes({ images }: Services): Route[] {
       const sharedSize = !isBefore(version, '1.42') && query.bool('shared-size');
       const found = await images.list({ all: query.bool('all'), filters, sharedSize });
       return json(found.map(image => shim(imageSummaryShims, version, toWireImageSummary(image))));
+    }),
+    route('GET /images/search', async request => {
+      const { query } = request;
+      const search = {
+        term: query.text('term'),
+        // As Docker, which cannot tell none from 0.
+        limit: query.integer('limit') || undefined,
+        filters: Object.fromEntries(parseFilters(query.text('filters'), filterKeys.search)),
+        auth: registryAuthOf(request.header('x-registry-auth')),
+        headers: metaHeaders(request),
+      };
+      return json((await images.search(search, request.signal)).map(toWireFound));
     }),
     route('POST /images/create', request => pullOrImport(request, images)),
     route('POST /images/load', request => {

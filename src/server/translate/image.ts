@@ -2,8 +2,8 @@ import { invalidArgument, notFound } from '#base/errors.ts';
 import { parseAuthHeader } from '#api/requests/auth.ts';
 import type { AuthConfig } from '#api/types/auth.ts';
 import type { ContainerConfig } from '#api/types/container.ts';
-import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary as WireSummary } from '#api/types/image.ts';
-import type { RegistryAuth } from '#core/registry.ts';
+import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSearchItem, ImageSummary as WireSummary } from '#api/types/image.ts';
+import type { FoundRepository, RegistryAuth } from '#core/registry.ts';
 import type { HistoryEntry, ImageDetails } from '#engine/images/inspect.ts';
 import type { ImageSummary } from '#engine/images/list.ts';
 import type { RemovedItem } from '#engine/images/remove.ts';
@@ -100,6 +100,14 @@ export const toWireRemoved = (item: RemovedItem): ImageDeleteItem =>
   'untagged' in item ? { Untagged: item.untagged } : { Deleted: item.deleted };
 
 /** The credentials of a request's header, if it has any that can be read. */
+export const toWireFound = ({ name, description, stars, isOfficial, isAutomated }: FoundRepository): ImageSearchItem => ({
+  name,
+  description,
+  star_count: stars,
+  is_official: isOfficial,
+  is_automated: isAutomated,
+});
+
 export function registryAuthOf(header: string | undefined): RegistryAuth | undefined {
   const config = parseAuthHeader(header);
   return config === undefined ? undefined : fromAuthConfig(config);

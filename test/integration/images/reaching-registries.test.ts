@@ -29,7 +29,9 @@ describe('registries are reached', () => {
     authority = stack.use(await Authority.make());
     await etc.write(
       'hosts',
-      ['127.0.0.1 localhost', `${near} own-ca.test no-ca.test asks.test plain.test hidden.test`, `${far} block.test`].join('\n'),
+      ['127.0.0.1 localhost', `${near} own-ca.test no-ca.test asks.test plain.test hidden.test index.docker.io`, `${far} block.test`].join(
+        '\n',
+      ),
     );
     await etc.write('resolv.conf', '');
     await etc.write('nsswitch.conf', 'hosts: files\n');
@@ -121,13 +123,39 @@ describe('registries are reached', () => {
     expect(own.requests).toEqual([]);
   });
 
+  test('to search Docker Hub, at the host that it has for that', async () => {
+    const { ca, cert, key } = await authority.sign('index', ['DNS:index.docker.io']);
+    await etc.write('docker/certs.d/index.docker.io/authority.crt', await Bun.file(ca).text());
+    await using index = serve({ port: 443, tls: { cert, key } });
+    const repository = (name: string, stars: number, official: boolean): object => ({
+      ...{ name, description: `about ${name}`, star_count: stars, is_official: official, is_automated: false, pull_count: 7 },
+    });
+    index.intercept = () =>
+      Response.json({ num_results: 2, results: [repository('busybox', 300, true), repository('me/busybox', 2, false)] });
+    const find = async (query: string): Promise<string[]> =>
+      (await daemon.api.expect<{ name: string }[]>('GET', `/images/search?term=${query}`)).map(({ name }) => name);
+    const filtered = (filters: object): Promise<string[]> => find(`busybox&filters=${encodeURIComponent(JSON.stringify(filters))}`);
+    expect(await find('library/busybox&limit=3')).toEqual(['busybox', 'me/busybox']);
+    expect(index.requests[0]?.line).toBe('GET /v1/search?q=busybox&n=3');
+    expect(await filtered({ 'is-official': ['true'] })).toEqual(['busybox']);
+    expect(await filtered({ 'is-official': { false: true } })).toEqual(['me/busybox']);
+    expect(await filtered({ stars: ['3'] })).toEqual(['busybox']);
+    expect(await filtered({ 'is-automated': ['true'] })).toEqual([]);
+    expect(index.requests.at(-1)?.line).toBe('GET /v1/search?q=busybox&n=25');
+    const refused = async (query: string): Promise<string> => (await daemon.api.get(`/images/search?${query}`)).text;
+    expect(await refused('term=x&limit=101')).toContain('limit 101 is outside the range of [1, 100]');
+    expect(await refused('term=')).toContain('invalid search term');
+    expect(await refused(`term=x&filters=${encodeURIComponent('{"color":["red"]}')}`)).toContain("invalid filter 'color'");
+    expect(await refused(`term=x&filters=${encodeURIComponent('{"stars":["many"]}')}`)).toContain("invalid filter 'stars=[many]'");
+  });
+
   test('through the proxy, whose password is nowhere to be read', async () => {
     const { ca, cert, key } = await authority.sign('behind', ['DNS:behind.example']);
     await etc.write('docker/certs.d/behind.example:5009/authority.crt', await Bun.file(ca).text());
     await using _registry = serve({ port: 5009, tls: { cert, key } });
     expect(await pull('behind.example:5009/app')).toContain('Downloaded newer image');
     expect(proxied).toContain(`behind.example:5009 ${Buffer.from('me:geheim').toString('base64')}`);
-    expect(proxied.every(line => line.startsWith('behind.example'))).toBe(true);
+    expect(proxied.every(line => /^(behind\.example|index\.docker\.io):/.test(line))).toBe(true);
     const info = await daemon.api.get<{ HttpsProxy: string; NoProxy: string }>('/info');
     expect([info.json.HttpsProxy, info.json.NoProxy]).toEqual([
       `http://xxxxx:xxxxx@${proxyHost}:${String(proxyPort)}`,
