@@ -3,16 +3,25 @@ import type { Protocol } from './network.ts';
 /** What the firewall has to know about one bridge. */
 export interface BridgeRules {
   readonly bridge: string;
-  /** In CIDR form, IPv4 and IPv6. */
-  readonly subnets: readonly string[];
-  /** Traffic that leaves gets the host's address. */
-  readonly masquerade: boolean;
+  readonly subnets: readonly SubnetRules[];
   /** No way out and no way in. */
   readonly internal: boolean;
   /** Containers may talk to each other. */
   readonly icc: boolean;
-  /** Everything of a container may be reached from outside, published or not (gateway mode `nat-unprotected`). */
-  readonly open: boolean;
+  /** Interfaces of the host behind which published ports may be reached at the container's own address. */
+  readonly trustedInterfaces: readonly string[];
+}
+
+export interface SubnetRules {
+  /** In CIDR form. */
+  readonly subnet: string;
+  /** The address that traffic leaves with: that of the interface it leaves by, or a fixed one. Undefined: the container's own. */
+  readonly leavesAs: 'interface' | { readonly address: string } | undefined;
+  /**
+   * What arrives from outside for a container's own address: nothing but from trusted interfaces, the ports that may be reached so, those and ICMP, or
+   * everything.
+   */
+  readonly direct: 'closed' | 'published' | 'routed' | 'everything';
 }
 
 /** One published port: what arrives for `hostAddress:hostPort` goes to `address:port`. */
@@ -20,10 +29,13 @@ export interface PortRule {
   readonly protocol: Protocol;
   /** An address of the host; `0.0.0.0` or `::` for all of that family. */
   readonly hostAddress: string;
+  /** 0: the port has no number on the host, and is reached at the container's own address. */
   readonly hostPort: number;
   /** Of the same family as `hostAddress`. */
   readonly address: string;
   readonly port: number;
+  /** May be reached at the container's own address by who gets that far. */
+  readonly direct: boolean;
 }
 
 /** What one container may begin with another on a bridge whose containers may not talk to each other. IPv4 addresses. */
@@ -56,6 +68,8 @@ export interface Firewall {
   setLinks(links: readonly LinkRule[]): void;
   /** Makes the rules exactly these, changing nothing that is right; existing flows go on. Returns what was not as it should be, in words. */
   reconcile(state: FirewallState): string[];
+  /** The same with what the rules should hold anyway. */
+  mend(): string[];
   /** What rules of others do to a bridge that ours cannot undo, in words that say what the operator can do about it. */
   obstacles(bridge: string): string[];
   /** Removes every rule. None there is fine. */

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { invalidArgument } from '#base/errors.ts';
+import { formatIp, parseIp } from '#base/ip.ts';
 import { logLevels, type LogLevel } from '#base/log.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import { parseMirror } from '#host/registry/endpoints.ts';
@@ -25,6 +26,16 @@ export interface DaemonOptions {
   readonly bridge: string | undefined;
   readonly bip: string | undefined;
   readonly fixedCidr: string | undefined;
+  readonly ipv6: boolean;
+  readonly bip6: string | undefined;
+  readonly fixedCidrV6: string | undefined;
+  readonly defaultGateway: string | undefined;
+  readonly defaultGatewayV6: string | undefined;
+  /** Options of new networks by driver. */
+  readonly defaultNetworkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly allowDirectRouting: boolean;
+  readonly hostFirewall: boolean;
+  readonly hostGatewayIps: readonly string[];
   readonly mtu: number | undefined;
   readonly icc: boolean;
   readonly ip: string;
@@ -114,6 +125,15 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     bridge: text('bridge'),
     bip: text('bip'),
     fixedCidr: text('fixed-cidr'),
+    ipv6: bool('ipv6', false),
+    bip6: text('bip6'),
+    fixedCidrV6: text('fixed-cidr-v6'),
+    defaultGateway: address('--default-gateway', text('default-gateway'), 4),
+    defaultGatewayV6: address('--default-gateway-v6', text('default-gateway-v6'), 6),
+    defaultNetworkOptions: defaultNetworkOptions(given.get(settingOf('default-network-opt'))),
+    allowDirectRouting: bool('allow-direct-routing', false),
+    hostFirewall: bool('host-firewall', false),
+    hostGatewayIps: values('host-gateway-ip').flatMap(one => address('--host-gateway-ip', one) ?? []),
     mtu: text('mtu') === undefined ? undefined : int('mtu', 1500, 68),
     icc: bool('icc', true),
     ip: text('ip') ?? '0.0.0.0',
@@ -241,6 +261,35 @@ function checkUlimit(limit: { name: string; soft: number; hard: number }) {
     throw invalidArgument(`ulimit ${limit.name}: the soft limit ${String(limit.soft)} is above the hard limit ${String(limit.hard)}`);
   }
   return limit;
+}
+
+function address(flag: string, text: string | undefined, family?: 4 | 6): string | undefined {
+  if (text === undefined) return undefined;
+  const parsed = parseIp(text);
+  if (parsed !== undefined && (family === undefined || parsed.family === family)) return formatIp(parsed);
+  throw invalidArgument(`invalid ${flag} "${text}": expected an ${family === undefined ? 'IP' : `IPv${String(family)}`} address`);
+}
+
+/** As the flag gives them, `bridge=com.docker.network.driver.mtu=1400`, or as the configuration file does. */
+function defaultNetworkOptions(value: Value | undefined): DaemonOptions['defaultNetworkOptions'] {
+  const byDriver: Record<string, Record<string, string>> = {};
+  const put = (driver: string, option: string, text: unknown): void => {
+    if (typeof text !== 'string') throw invalidArgument(`default-network-opts "${driver}": the value of "${option}" must be a text`);
+    (byDriver[driver] ??= {})[option] = text;
+  };
+  if (value !== undefined && Array.isArray(value)) {
+    for (const item of value) {
+      const [driver, pair] = splitPair('--default-network-opt', String(item));
+      put(driver, ...splitPair('--default-network-opt', pair));
+    }
+  } else {
+    for (const [driver, options] of Object.entries(value ?? {})) {
+      if (typeof options !== 'object' || options === null)
+        throw invalidArgument(`default-network-opts "${driver}" must be an object of texts`);
+      for (const [option, text] of Object.entries(options)) put(driver, option, text);
+    }
+  }
+  return byDriver;
 }
 
 function parsePool(text: string): { base: string; size: number } {

@@ -110,6 +110,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     table: instance.tableName,
     nftables: opened.use(openNftables()),
     forgetFlows: createFlowForgetter({ hostAddresses: driver.hostAddresses, log }),
+    log,
   });
   const networks = createNetworkService({
     records,

@@ -39,6 +39,11 @@ const checks = {
     existsSync(cached('kernel/boot')) && readdirSync(cached('kernel/boot')).some(name => name.startsWith('vmlinuz'))
       ? undefined
       : missing('kernel'),
+  ipvlan: () => linkKind('ipvlan', 'type veth peer name probe3'),
+  macvlan: () => linkKind('macvlan', 'type veth peer name probe3'),
+  vxlan: () => linkKind('vxlan id 7 dstport 4789', 'type veth peer name probe3'),
+  vlan: () => linkKind('vlan id 7', 'type veth peer name probe3'),
+  dummy: () => linkKind('dummy', 'type veth peer name probe3'),
   'x86-64': () => (process.arch === 'x64' ? undefined : `the processor is ${process.arch}`),
 } as const satisfies Record<string, () => string | undefined>;
 
@@ -55,6 +60,13 @@ function stockVersion(): string {
 const missing = (what: string): string => `.cache/${what} is missing: run sh scripts/setup.sh tests`;
 const tool = (name: string): string | undefined => (Bun.which(name) === null ? `${name} is not installed` : undefined);
 const unpacked = (path: string): string | undefined => (existsSync(cached(path)) ? undefined : missing(path));
+
+/** Makes a link of this kind on another one, in a namespace that goes with the shell. */
+function linkKind(kind: string, parent: string): string | undefined {
+  const script = `ip link add probe1 ${parent} && ip link add probe2 link probe1 type ${kind}`;
+  const { exitCode } = Bun.spawnSync(['unshare', '--net', 'sh', '-c', script], { stdout: 'ignore', stderr: 'ignore' });
+  return exitCode === 0 ? undefined : `the kernel has no ${String(kind.split(' ')[0])} links`;
+}
 
 /** It may be there and not know this kernel. */
 function criu(): string | undefined {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '#base/errors.ts';
 import { newId } from '#base/id.ts';
 import { silentLogger } from '#base/log.ts';
 import type { EngineEvent } from '#core/events.ts';
@@ -50,6 +51,7 @@ export class NetworkStack {
         table: this.table,
         nftables: openNftables(),
         forgetFlows: createFlowForgetter({ hostAddresses: driver.hostAddresses, log: silentLogger }),
+        log: silentLogger,
       }),
       hostPorts: createHostPorts({ execRoot: this.dir, log: silentLogger }),
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
@@ -60,6 +62,13 @@ export class NetworkStack {
         bridgeName: this.bridge as string | undefined,
         bip: undefined,
         fixedCidr: undefined,
+        bip6: undefined,
+        fixedCidrV6: undefined,
+        ipv6: false,
+        defaultGateways: { 4: undefined, 6: undefined },
+        defaultNetworkOptions: {},
+        allowDirectRouting: false,
+        hostGateways: [],
         mtu: 1500,
         icc: true,
         masquerade: true,
@@ -104,7 +113,10 @@ export class NetworkStack {
 
   createNetwork(name: string, over: Partial<Parameters<typeof this.service.create>[0]> = {}) {
     const ipam = { driver: '', options: {}, pools: [] };
-    const rest = { driver: '', enableIpv4: true, enableIpv6: false, internal: false, attachable: false, options: {}, labels: {} };
+    const rest = {
+      ...{ driver: '', enableIpv4: true, enableIpv6: false, internal: false, attachable: false },
+      ...{ configOnly: false, configFrom: '', options: {}, labels: {} },
+    };
     return this.service.create({ name, ipam, ...rest, ...over });
   }
 
@@ -120,12 +132,21 @@ export class NetworkStack {
       mtu: 1500,
       addresses: ['10.214.0.1/24'],
       routesNeighbours: false,
+      keepsAddresses: false,
     });
     // An interface that the daemon did not make has the kernel's default.
     writeFileSync(`/proc/sys/net/ipv4/conf/${this.lanBridge}/route_localnet`, '0');
-    const link = { hostName: lanLink, bridge: this.lanBridge, name: 'eth0', mac: '02:00:00:00:0f:02', mtu: 1500 };
+    const link = {
+      kind: 'bridged' as const,
+      settings: {},
+      hostName: lanLink,
+      bridge: this.lanBridge,
+      name: 'eth0',
+      mac: '02:00:00:00:0f:02',
+      mtu: 1500,
+    };
     const neighbour = { ...link, addresses: ['10.214.0.2/24'], hairpin: false, isolated: false };
-    return (await this.#outside.createSandbox('lan', [neighbour], ['10.214.0.1'])).path;
+    return (await this.#outside.createSandbox('lan', [neighbour], [{ family: 4, link: 'eth0', gateway: '10.214.0.1' }])).path;
   }
 
   /** The daemon that comes after one that was killed: the same data, nothing else. */
@@ -137,7 +158,7 @@ export class NetworkStack {
     await this.service.close();
     this.#outside.removeSandbox('lan');
     // An open socket of this process keeps the neighbour's namespace, and with it the interface, whose name the next neighbour has as well.
-    if (this.#outside.linkNames().includes(lanLink)) await this.#outside.removeInterface(lanLink);
+    if (this.#outside.linkNames().includes(lanLink)) await this.#outside.removeLink(lanLink);
     await this.#outside.removeBridge(this.lanBridge);
     this.#outside[Symbol.dispose]();
     this.driver[Symbol.dispose]();
@@ -166,7 +187,7 @@ export class Member {
   /** Answers every TCP connection with `name peer-address`. */
   serve(port: number, hostname = '0.0.0.0'): void {
     const { containerName } = this.request;
-    const answer = (socket: Bun.Socket): void => void socket.end(`${containerName} ${socket.remoteAddress}`);
+    const answer = (socket: Bun.Socket): void => void socket.end(`${containerName} ${socket.remoteAddress.replace(/^::ffff:/, '')}`);
     this.#servers.push(runInNamespace(this.path, () => Bun.listen({ hostname, port, socket: { open: answer, data: () => undefined } })));
   }
 
@@ -234,3 +255,6 @@ export async function fetchTcp(path: string | undefined, hostname: string, port:
   clearTimeout(timer);
   return answer;
 }
+
+/** Why it was refused; `done` when it was not. */
+export const refusal = (asked: Promise<unknown>): Promise<string> => asked.then(() => 'done', messageOf);

@@ -1,32 +1,44 @@
-import { failedPrecondition, invalidArgument } from '#base/errors.ts';
+import { conflict, failedPrecondition, invalidArgument, permissionDenied } from '#base/errors.ts';
 import { newId, shortId } from '#base/id.ts';
 import { formatIp, type IpAddress, parseIp } from '#base/ip.ts';
-import type { ContainerInterface } from '#core/network-driver.ts';
+import type { ContainerInterface, DefaultRoute } from '#core/network-driver.ts';
 import type { EndpointConfig, EndpointState, SandboxRequest } from '#core/network.ts';
-import { interfaceName, optionName } from './bridge-options.ts';
 import type { Context } from './context.ts';
-import { interfaceMac } from './kernel-state.ts';
+import { endpointSettings } from './endpoint-settings.ts';
+import { hasInterfaces, interfaceMac, leadsOut } from './kernel-state.ts';
 import type { AttachedAddress, AttachedLink, Attachment, Network } from './model.ts';
+import { interfaceName, optionName } from './option-values.ts';
 
-/** Takes addresses on a network for a container. Undone by `releaseAttachment`. Rejects with InvalidArgument, Conflict, ResourceExhausted. */
-export function attach(ctx: Context, network: Network, config: EndpointConfig, request: SandboxRequest, name: string): Attachment {
+/**
+ * Takes addresses on a network for a container that has these attachments already. Undone by `releaseAttachment`. Rejects with InvalidArgument,
+ * Conflict, ResourceExhausted.
+ */
+export function attach(
+  ctx: Context,
+  { network, config, implied = false }: Wanted,
+  request: SandboxRequest,
+  others: readonly Attachment[],
+): Attachment {
   const attachment: Attachment = {
     networkId: network.id,
     endpointId: newId(),
     config,
-    dnsNames: dnsNamesOf(network, config, request),
+    dnsNames: implied ? [] : dnsNamesOf(network, config, request),
     link: undefined,
+    implied,
   };
-  if (network.bridge === undefined) return attachment;
+  if (!hasInterfaces(network)) return attachment;
   checkStatic(network, config);
-  const mac = macOf(config);
+  checkPassthru(ctx, network);
+  const name = insideName(network, config, others);
   const ipv4 = network.enableIpv4 ? takeAddress(ctx, network, 4, config.ipv4Address) : undefined;
   try {
     const ipv6 = network.enableIpv6 ? takeAddress(ctx, network, 6, config.ipv6Address) : undefined;
+    const sharesMac = network.parent?.kind === 'ipvlan';
     const link: AttachedLink = {
-      hostName: `veth${newId().slice(0, 7)}`,
-      name: interfaceName(optionName.interfaceName, config.driverOpts?.[optionName.interfaceName] ?? name),
-      mac: mac ?? interfaceMac(network.id, (ipv4 ?? ipv6)?.address ?? attachment.endpointId),
+      hostName: network.bridge === undefined ? undefined : `veth${newId().slice(0, 7)}`,
+      name,
+      mac: sharesMac ? '' : (macOf(config) ?? interfaceMac(network.id, (ipv4 ?? ipv6)?.address ?? attachment.endpointId)),
       ipv4,
       ipv6,
     };
@@ -35,6 +47,36 @@ export function attach(ctx: Context, network: Network, config: EndpointConfig, r
     if (ipv4 !== undefined) releaseAddress(ctx, network, ipv4);
     throw err;
   }
+}
+
+/** Such a parent's link belongs to one interface. */
+function checkPassthru(ctx: Context, network: Network): void {
+  const [user] = network.parent?.mode === 'passthru' ? ctx.sandboxes.on(network.id) : [];
+  if (user === undefined) return;
+  throw conflict(
+    `network ${network.name} (macvlan_mode=passthru) gives ${String(network.parent?.link.name)} to one container, and ${user.sandbox.request.containerName} has it`,
+  );
+}
+
+/** A network a container asks for, with what it asks of it. */
+export interface Wanted {
+  readonly network: Network;
+  readonly config: EndpointConfig;
+  readonly implied?: boolean;
+}
+
+/** The name asked for, or the first that is free: `eth0`, or with the network's own beginning. */
+function insideName(network: Network, config: EndpointConfig, others: readonly Attachment[]): string {
+  const used = new Set(others.map(({ link }) => link?.name));
+  const asked = config.driverOpts?.[optionName.interfaceName];
+  if (asked !== undefined) {
+    if (used.has(asked)) throw conflict(`invalid ${optionName.interfaceName} "${asked}": the container has an interface of that name`);
+    return interfaceName(optionName.interfaceName, asked);
+  }
+  const prefix = network.options[optionName.interfacePrefix] ?? 'eth';
+  let index = 0;
+  while (used.has(`${prefix}${String(index)}`)) index++;
+  return `${prefix}${String(index)}`;
 }
 
 /** Gives the addresses back. Already back is fine. */
@@ -54,31 +96,45 @@ export function retakeAttachment(ctx: Context, attachment: Attachment): void {
   }
 }
 
-/** What the kernel makes of an attachment; undefined on drivers without a bridge. */
-export function interfaceOf(network: Network, { link }: Attachment, publishes: boolean): ContainerInterface | undefined {
-  const { bridge } = network;
-  if (bridge === undefined || link === undefined) return undefined;
-  return {
-    hostName: link.hostName,
-    bridge: bridge.name,
+/** What the kernel makes of an attachment; undefined on drivers without interfaces. */
+export function interfaceOf(network: Network, { config, link }: Attachment, publishes: boolean): ContainerInterface | undefined {
+  const { bridge, parent } = network;
+  if (link === undefined) return undefined;
+  const inside = {
     name: link.name,
-    mac: link.mac,
-    mtu: bridge.mtu,
-    addresses: [link.ipv4, link.ipv6].flatMap(one => (one === undefined ? [] : [`${one.address}/${String(one.prefixLength)}`])),
-    hairpin: publishes,
-    isolated: !bridge.icc,
+    addresses: [
+      ...[link.ipv4, link.ipv6].flatMap(one => (one === undefined ? [] : [`${one.address}/${String(one.prefixLength)}`])),
+      ...(config.linkLocalIps ?? []).map(address => `${address}/${address.includes(':') ? '64' : '16'}`),
+    ],
+    settings: endpointSettings(config, link.name),
   };
+  if (bridge !== undefined && link.hostName !== undefined) {
+    const { hostName, mac } = link;
+    return { ...inside, kind: 'bridged', hostName, mac, bridge: bridge.name, mtu: bridge.mtu, hairpin: publishes, isolated: !bridge.icc };
+  }
+  if (parent === undefined) return undefined;
+  const shared = { ...inside, parent: parent.link.name, mtu: parent.mtu };
+  return parent.kind === 'macvlan'
+    ? { ...shared, kind: parent.kind, mode: parent.mode, mac: link.mac }
+    : { ...shared, kind: parent.kind, mode: parent.mode, flag: parent.flag };
 }
 
-/** Default gateways: the first network of each family that leads out. */
-export function gatewaysOf(ctx: Context, attachments: readonly Attachment[]): string[] {
-  const leading = attachments.filter(({ networkId }) => ctx.networks.byId(networkId)?.internal === false);
-  const first = (pick: (link: AttachedLink) => AttachedAddress | undefined): string[] =>
-    leading
-      .map(({ link }) => (link === undefined ? undefined : pick(link)?.gateway))
-      .filter(gateway => gateway !== undefined && gateway !== '')
-      .slice(0, 1) as string[];
-  return [...first(link => link.ipv4), ...first(link => link.ipv6)];
+/** The first network of each family that leads out. With a parent that routes by itself there is nobody to send things to but the link. */
+export function defaultRoutesOf(ctx: Context, attachments: readonly Attachment[]): DefaultRoute[] {
+  const routeOf = ({ networkId, link }: Attachment, family: 4 | 6): DefaultRoute | undefined => {
+    const network = ctx.networks.byId(networkId);
+    const address = family === 4 ? link?.ipv4 : link?.ipv6;
+    if (network === undefined || link === undefined || address === undefined || !leadsOut(network)) return undefined;
+    if (network.parent?.kind === 'ipvlan' && network.parent.mode !== 'l2') return { family, link: link.name, gateway: undefined };
+    return address.gateway === '' ? undefined : { family, link: link.name, gateway: address.gateway };
+  };
+  return ([4, 6] as const).flatMap(family => {
+    for (const attachment of attachments) {
+      const route = routeOf(attachment, family);
+      if (route !== undefined) return [route];
+    }
+    return [];
+  });
 }
 
 /** Whether a container asks for published ports: then its interfaces must be able to send back what they sent out. */
@@ -91,9 +147,12 @@ export function byPriority(ctx: Context, attachments: readonly Attachment[]): At
   return attachments.toSorted((a, b) => (b.config.gwPriority ?? 0) - (a.config.gwPriority ?? 0) || (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
-/** The attachment that published ports lead to: the first that leads out. */
+/** The attachment that published ports lead to: the first that leads out by a bridge. On the others every port is reached at the container's address. */
 export function publishingAttachment(ctx: Context, attachments: readonly Attachment[]): Attachment | undefined {
-  return attachments.find(({ networkId, link }) => link !== undefined && ctx.networks.byId(networkId)?.internal === false);
+  return attachments.find(({ networkId, link }) => {
+    const network = ctx.networks.byId(networkId);
+    return link !== undefined && network?.bridge !== undefined && leadsOut(network);
+  });
 }
 
 export function endpointStateOf({ networkId, endpointId, dnsNames, link }: Attachment): EndpointState {
@@ -120,7 +179,16 @@ export function dnsNamesOf(network: Network, config: EndpointConfig, request: Sa
 
 /** Checks what a user asks of an endpoint before anything is made. Rejects with InvalidArgument, FailedPrecondition. */
 export function checkStatic(network: Network, config: EndpointConfig): void {
-  macOf(config);
+  if (network.configOnly) {
+    throw permissionDenied(
+      `container cannot be connected to network ${network.name}: it holds settings for other networks only (--config-only)`,
+    );
+  }
+  if (macOf(config) !== undefined && network.parent?.kind === 'ipvlan') {
+    throw invalidArgument('ipvlan interfaces do not support custom mac address assignment: they have the address of their parent');
+  }
+  const asked = config.driverOpts?.[optionName.interfaceName];
+  endpointSettings(config, asked === undefined ? 'eth0' : interfaceName(optionName.interfaceName, asked));
   for (const [text, family] of [
     [config.ipv4Address, 4],
     [config.ipv6Address, 6],
@@ -155,7 +223,8 @@ function takeAddress(ctx: Context, network: Network, family: 4 | 6, wanted: stri
   const pool = asked === undefined ? first : (poolFor(ctx, network, asked) ?? first);
   if (asked !== undefined) pool.takeThis(asked);
   const address = asked ?? pool.takeNext();
-  const gateway = pool.gateway === undefined || network.bridge?.gatewayMode === 'isolated' ? '' : formatIp(pool.gateway);
+  const own = pool.gateway === undefined || network.bridge?.gatewayModes[family] === 'isolated' ? '' : formatIp(pool.gateway);
+  const gateway = network.predefined ? (ctx.options.defaultGateways[family] ?? own) : own;
   return { address: formatIp(address), prefixLength: pool.subnet.length, gateway };
 }
 

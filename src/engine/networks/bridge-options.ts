@@ -1,74 +1,52 @@
 import { invalidArgument } from '#base/errors.ts';
-import type { BridgeSettings } from './model.ts';
+import { formatIp, parseIp } from '#base/ip.ts';
+import type { BridgeSettings, GatewayMode } from './model.ts';
+import { choice, flag, interfaceName, mtuOf, optionName, type Options } from './option-values.ts';
 
-/** Options of the bridge driver, by the names that clients use. */
-export const optionName = {
-  bridgeName: 'com.docker.network.bridge.name',
-  defaultBridge: 'com.docker.network.bridge.default_bridge',
-  masquerade: 'com.docker.network.bridge.enable_ip_masquerade',
-  icc: 'com.docker.network.bridge.enable_icc',
-  hostBinding: 'com.docker.network.bridge.host_binding_ipv4',
-  gatewayMode: 'com.docker.network.bridge.gateway_mode_ipv4',
-  mtu: 'com.docker.network.driver.mtu',
-  interfaceName: 'com.docker.network.endpoint.ifname',
-} as const;
+const gatewayModes: readonly GatewayMode[] = ['nat', 'nat-unprotected', 'routed', 'isolated'];
 
-const longestInterfaceName = 15;
-
-/** Reads the options of a new bridge network; `defaults` fills what they leave open. Rejects with InvalidArgument. */
-export function readBridgeOptions(options: Readonly<Record<string, string>>, defaults: BridgeSettings): BridgeSettings {
+/** Reads the options of a bridge network; `defaults` fills what they leave open. Rejects with InvalidArgument. */
+export function readBridgeOptions(options: Options, defaults: BridgeSettings, internal: boolean): BridgeSettings {
+  const mtu = mtuOf(options);
+  const modes = {
+    4: choice(options, optionName.gatewayModeIpv4, gatewayModes, defaults.gatewayModes[4]),
+    6: choice(options, optionName.gatewayModeIpv6, gatewayModes, defaults.gatewayModes[6]),
+  };
+  if (!internal && Object.values(modes).includes('isolated')) {
+    throw invalidArgument("gateway mode 'isolated' can only be used for an internal network: add --internal, or choose nat or routed");
+  }
   return {
     name: interfaceName(optionName.bridgeName, options[optionName.bridgeName] ?? defaults.name),
     mac: defaults.mac,
-    mtu: mtuOf(options[optionName.mtu], defaults.mtu),
-    masquerade: flag(optionName.masquerade, options[optionName.masquerade], defaults.masquerade),
-    icc: flag(optionName.icc, options[optionName.icc], defaults.icc),
-    hostBindingIpv4: options[optionName.hostBinding] ?? defaults.hostBindingIpv4,
-    gatewayMode: gatewayMode(options[optionName.gatewayMode], defaults.gatewayMode),
+    mtu: mtu ?? defaults.mtu,
+    mtuFollows: mtu === undefined && defaults.mtuFollows,
+    masquerade: flag(options, optionName.masquerade, defaults.masquerade),
+    icc: flag(options, optionName.icc, defaults.icc),
+    hostBindingIpv4: hostBinding(options[optionName.hostBinding]) ?? defaults.hostBindingIpv4,
+    gatewayModes: modes,
+    inhibitIpv4: flag(options, optionName.inhibitIpv4, defaults.inhibitIpv4),
+    trustedInterfaces: (options[optionName.trustedInterfaces] ?? '')
+      .split(':')
+      .filter(name => name !== '')
+      .map(name => interfaceName(optionName.trustedInterfaces, name)),
+    hostAddresses: {
+      4: addressOf(options, optionName.hostIpv4, 4),
+      6: addressOf(options, optionName.hostIpv6, 6),
+    },
   };
 }
 
-/** Linux refuses these as interface names, and so do we, before anything is made. */
-export function interfaceName(option: string, name: string): string {
-  if (
-    name !== '' &&
-    name !== '.' &&
-    name !== '..' &&
-    new TextEncoder().encode(name).length <= longestInterfaceName &&
-    !/[\s/:]/.test(name)
-  ) {
-    return name;
-  }
-  throw invalidArgument(
-    `invalid ${option} "${name}": an interface name has 1 to ${String(longestInterfaceName)} characters and no space, "/" or ":"`,
-  );
+function hostBinding(text: string | undefined): string | undefined {
+  if (text === undefined || text === '') return text;
+  const address = parseIp(text);
+  if (address?.family === 4) return formatIp(address);
+  throw invalidArgument(`invalid ${optionName.hostBinding} "${text}": want an IPv4 address of this host, or 0.0.0.0`);
 }
 
-function flag(option: string, text: string | undefined, fallback: boolean): boolean {
-  if (text === undefined || text === '') return fallback;
-  if (/^(1|t|true)$/i.test(text)) return true;
-  if (/^(0|f|false)$/i.test(text)) return false;
-  throw invalidArgument(`invalid value "${text}" for ${option}: want true or false`);
-}
-
-function mtuOf(text: string | undefined, fallback: number): number {
-  if (text === undefined || text === '') return fallback;
-  const mtu = Number(text);
-  if (!/^\d+$/.test(text) || mtu < 68 || mtu > 65_535)
-    throw invalidArgument(`invalid ${optionName.mtu} "${text}": want a number from 68 to 65535`);
-  return mtu;
-}
-
-function gatewayMode(text: string | undefined, fallback: BridgeSettings['gatewayMode']): BridgeSettings['gatewayMode'] {
-  switch (text) {
-    case undefined:
-    case '':
-      return fallback;
-    case 'nat':
-    case 'nat-unprotected':
-    case 'isolated':
-      return text;
-    default:
-      throw invalidArgument(`invalid value "${text}" for ${optionName.gatewayMode}: want nat, nat-unprotected or isolated`);
-  }
+function addressOf(options: Options, option: string, family: 4 | 6): string {
+  const text = options[option] ?? '';
+  if (text === '') return '';
+  const address = parseIp(text);
+  if (address?.family === family) return formatIp(address);
+  throw invalidArgument(`invalid ${option} "${text}": want an IPv${String(family)} address of this host`);
 }

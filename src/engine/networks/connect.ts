@@ -1,7 +1,16 @@
 import { conflict, notFound, permissionDenied } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { Sandbox, SandboxRequest } from '#core/network.ts';
-import { attach, byPriority, checkStatic, dnsNamesOf, gatewaysOf, interfaceOf, publishesPorts, releaseAttachment } from './attachments.ts';
+import {
+  attach,
+  byPriority,
+  checkStatic,
+  dnsNamesOf,
+  defaultRoutesOf,
+  interfaceOf,
+  publishesPorts,
+  releaseAttachment,
+} from './attachments.ts';
 import { usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
 import { applyLinks } from './links.ts';
@@ -19,7 +28,7 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   const config = request.endpoints[ref] ?? request.endpoints[network.name] ?? request.endpoints[network.id] ?? {};
   checkStatic(network, config);
   await using undo = new AsyncDisposableStack();
-  const attachment = attach(ctx, network, config, request, freeInterfaceName(before.attachments));
+  const attachment = attach(ctx, { network, config }, request, before.attachments);
   undo.defer(() => releaseAttachment(ctx, attachment));
   const attachments = byPriority(ctx, [...before.attachments, attachment]);
   const move = portMoveFor(ctx, undo, request, before, attachments);
@@ -30,11 +39,11 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   const added = interfaceOf(network, attachment, publishesPorts(request));
   if (added !== undefined) {
     undo.defer(async () => {
-      await ctx.driver.removeInterface(added.hostName);
-      ctx.driver.setGateways(request.containerId, gatewaysOf(ctx, before.attachments));
+      await ctx.driver.removeInterface(request.containerId, interfaceNames(attachment));
+      ctx.driver.setDefaultRoutes(request.containerId, defaultRoutesOf(ctx, before.attachments));
     });
     ctx.driver.addInterface(request.containerId, added);
-    ctx.driver.setGateways(request.containerId, gatewaysOf(ctx, attachments));
+    ctx.driver.setDefaultRoutes(request.containerId, defaultRoutesOf(ctx, attachments));
   }
   failpoint('network.connect.attached');
   await movePorts(ctx, before.ports, move);
@@ -67,8 +76,8 @@ export async function disconnect(ctx: Context, containerId: string, ref: string)
   await movePorts(ctx, before.ports, move);
   failpoint('network.disconnect.published');
   if (attachment.link !== undefined) {
-    ctx.driver.setGateways(containerId, gatewaysOf(ctx, attachments));
-    await ctx.driver.removeInterface(attachment.link.hostName);
+    ctx.driver.setDefaultRoutes(containerId, defaultRoutesOf(ctx, attachments));
+    await ctx.driver.removeInterface(containerId, interfaceNames(attachment));
   }
   failpoint('network.disconnect.detached');
   ctx.sandboxes.put(record);
@@ -86,7 +95,9 @@ export function renamed(ctx: Context, containerId: string, name: string): void {
   const request = { ...before.request, containerName: name };
   const attachments = before.attachments.map(attachment => {
     const network = ctx.networks.byId(attachment.networkId);
-    return network === undefined ? attachment : { ...attachment, dnsNames: dnsNamesOf(network, attachment.config, request) };
+    return network === undefined
+      ? attachment
+      : { ...attachment, dnsNames: attachment.implied ? [] : dnsNamesOf(network, attachment.config, request) };
   });
   ctx.sandboxes.put({ ...before, request, attachments });
 }
@@ -110,12 +121,7 @@ function checkJoin(ctx: Context, { request, attachments }: SandboxRecord, networ
   }
 }
 
-function freeInterfaceName(attachments: readonly Attachment[]): string {
-  const used = new Set(attachments.map(({ link }) => link?.name));
-  let index = 0;
-  while (used.has(`eth${String(index)}`)) index++;
-  return `eth${String(index)}`;
-}
+const interfaceNames = ({ link }: Attachment) => ({ hostName: link?.hostName, name: link?.name ?? '' });
 
 function portMoveFor(
   ctx: Context,

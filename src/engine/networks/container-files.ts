@@ -77,8 +77,9 @@ function extraHostsOf(ctx: Context, request: SandboxRequest, attachments: readon
   });
 }
 
-/** Where the host can be reached from a container: the gateway of the default bridge. */
+/** Where the host can be reached from a container: what the operator says, or the gateway of the default bridge. */
 function hostGateways(ctx: Context, attachments: readonly Attachment[]): string[] {
+  if (ctx.options.hostGateways.length > 0) return [...ctx.options.hostGateways];
   const pools = ctx.networks.byName('bridge')?.ipam.pools ?? [];
   const gateways = pools.map(pool => pool.gateway).filter(gateway => gateway !== '');
   const [own] = attachments;

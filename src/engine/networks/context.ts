@@ -5,6 +5,7 @@ import type { Firewall } from '#core/firewall.ts';
 import type { HostPorts } from '#core/host-ports.ts';
 import type { NameLookup, NameServer } from '#core/name-server.ts';
 import type { NetworkDriver } from '#core/network-driver.ts';
+import type { OverlayPeers } from '#core/overlay-peers.ts';
 import type { RecordStore } from '#core/records.ts';
 import { LingeringInterfaces } from './lingering.ts';
 import type { Network } from './model.ts';
@@ -20,6 +21,8 @@ export interface NetworkDependencies {
   readonly hostPorts: HostPorts;
   /** Makes the resolver of user-defined networks, which asks back for the names. */
   readonly createNameServer: (lookup: NameLookup) => NameServer;
+  /** Undefined: overlay networks have the hosts that their options name. */
+  readonly overlayPeers?: OverlayPeers;
   readonly hostFiles: HostFiles;
   readonly events: EventPublisher;
   readonly log: Logger;

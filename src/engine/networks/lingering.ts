@@ -40,6 +40,6 @@ export class LingeringInterfaces {
   async #remove(names: readonly string[]): Promise<void> {
     const present = new Set(this.#driver.linkNames());
     const left = names.filter(name => present.has(name));
-    await Promise.all(left.map(name => cleanUp(`interface ${name}`, this.#log, () => this.#driver.removeInterface(name))));
+    await Promise.all(left.map(name => cleanUp(`interface ${name}`, this.#log, () => this.#driver.removeLink(name))));
   }
 }

@@ -1,4 +1,5 @@
 import type { EndpointConfig, Protocol, SandboxRequest } from '#core/network.ts';
+import type { IpvlanFlag, IpvlanMode, MacvlanMode, ParentLink } from '#core/network-driver.ts';
 
 /** One subnet of a network (Engine API: IPAMConfig). Texts in canonical form; empty when not given. */
 export interface IpamPool {
@@ -9,15 +10,14 @@ export interface IpamPool {
   readonly auxiliaryAddresses: Readonly<Record<string, string>>;
 }
 
-export type NetworkDriverName = 'bridge' | 'host' | 'null';
-
 /** The durable record of a network. */
 export interface Network {
   readonly id: string;
   readonly name: string;
   /** ISO. */
   readonly created: string;
-  readonly driver: NetworkDriverName;
+  /** `bridge`, `macvlan`, `ipvlan`, `overlay`, `host`, `null`. */
+  readonly driver: string;
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
   readonly internal: boolean;
@@ -33,19 +33,59 @@ export interface Network {
   readonly labels: Readonly<Record<string, string>>;
   /** One of bridge, host and none, which always exist. */
   readonly predefined: boolean;
+  /** Nothing but settings for other networks. */
+  readonly configOnly: boolean;
+  /** The name of the network that the settings come from; empty: its own. */
+  readonly configFrom: string;
   /** What the options say, decided once. Undefined for the drivers without a bridge. */
   readonly bridge: BridgeSettings | undefined;
+  /** Of macvlan and ipvlan. */
+  readonly parent: ParentSettings | undefined;
+  /** What joins the bridge to other hosts. */
+  readonly overlay: OverlaySettings | undefined;
 }
+
+/**
+ * How a bridge network leads out, for each family (Docker: gateway_mode). `nat`: behind the host's address, only published ports are reached from
+ * outside. `nat-unprotected`: every port is, at the container's own address. `routed`: no translation, published ports are reached at the container's
+ * own address. `isolated`: the host has no address on it.
+ */
+export type GatewayMode = 'nat' | 'nat-unprotected' | 'routed' | 'isolated';
 
 export interface BridgeSettings {
   readonly name: string;
   readonly mac: string;
   readonly mtu: number;
+  /** Undefined `false` where the user said the size: otherwise it follows the host's way out. */
+  readonly mtuFollows: boolean;
   readonly masquerade: boolean;
   readonly icc: boolean;
   /** Where ports are published that name no host address; empty: everywhere. */
   readonly hostBindingIpv4: string;
-  readonly gatewayMode: 'nat' | 'nat-unprotected' | 'isolated';
+  readonly gatewayModes: Readonly<Record<4 | 6, GatewayMode>>;
+  /** The bridge gets no IPv4 address, and keeps those that somebody gave it. */
+  readonly inhibitIpv4: boolean;
+  /** Interfaces of the host from which published ports may be reached at the container's own address. */
+  readonly trustedInterfaces: readonly string[];
+  /** Addresses that traffic leaves with, instead of that of the interface it leaves by; empty: none. */
+  readonly hostAddresses: Readonly<Record<4 | 6, string>>;
+}
+
+export type ParentSettings = {
+  readonly link: ParentLink;
+  readonly mtu: number | undefined;
+} & (
+  | { readonly kind: 'macvlan'; readonly mode: MacvlanMode }
+  | { readonly kind: 'ipvlan'; readonly mode: IpvlanMode; readonly flag: IpvlanFlag }
+);
+
+export interface OverlaySettings {
+  readonly link: string;
+  readonly vni: number;
+  readonly port: number;
+  /** Hosts that the user named; others may become known from elsewhere. */
+  readonly peers: readonly string[];
+  readonly local: string | undefined;
 }
 
 /** A container's place on one network while its sandbox exists. */
@@ -55,15 +95,18 @@ export interface Attachment {
   readonly config: EndpointConfig;
   /** Names by which the resolver of the network knows it. */
   readonly dnsNames: readonly string[];
-  /** Undefined on the drivers without a bridge. */
+  /** Undefined on the drivers without interfaces. */
   readonly link: AttachedLink | undefined;
+  /** Made for the way out of networks that have none themselves; nobody asked for it and nobody sees it. */
+  readonly implied: boolean;
 }
 
 export interface AttachedLink {
-  /** The end on the host. */
-  readonly hostName: string;
+  /** The end on the host; undefined where there is none. */
+  readonly hostName: string | undefined;
   /** The end in the container. */
   readonly name: string;
+  /** Empty where it is its parent's. */
   readonly mac: string;
   readonly ipv4: AttachedAddress | undefined;
   readonly ipv6: AttachedAddress | undefined;
@@ -82,6 +125,7 @@ export interface PublishedPort {
   readonly containerPort: number;
   /** `0.0.0.0`, `::` or one address of the host. */
   readonly hostIp: string;
+  /** 0: none. The port is reached at the container's own address. */
   readonly hostPort: number;
 }
 

@@ -1,14 +1,14 @@
 import type { SandboxRequest } from '#core/network.ts';
 import { publishingAttachment } from './attachments.ts';
 import type { Context } from './context.ts';
-import type { AttachedLink, Attachment, PublishedPort } from './model.ts';
-import { HeldPorts, listenerOf, portRulesOf, releasePorts, takePorts } from './publish-ports.ts';
+import type { Attachment, PublishedPort } from './model.ts';
+import { HeldPorts, heldOnHost, listenerOf, portRulesOf, releasePorts, takePorts } from './publish-ports.ts';
 
 /** Published ports follow the default route: what happens to them when a container's networks change. */
 export interface PortMove {
   readonly ports: readonly PublishedPort[];
-  readonly from: AttachedLink | undefined;
-  readonly to: AttachedLink | undefined;
+  readonly from: Attachment | undefined;
+  readonly to: Attachment | undefined;
 }
 
 /**
@@ -22,24 +22,24 @@ export function planPortMove(
   before: { readonly attachments: readonly Attachment[]; readonly ports: readonly PublishedPort[] },
   after: readonly Attachment[],
 ): PortMove {
-  const from = publishingAttachment(ctx, before.attachments)?.link;
-  const target = publishingAttachment(ctx, after);
-  const to = target?.link;
-  if (to === undefined || before.ports.length > 0) return { ports: to === undefined ? [] : before.ports, from, to };
-  const held = undo.use(new HeldPorts(ctx, to));
-  takePorts(ctx, held, request, ctx.networks.byId(target?.networkId ?? '')?.bridge?.hostBindingIpv4 ?? '');
+  const from = publishingAttachment(ctx, before.attachments);
+  const to = publishingAttachment(ctx, after);
+  if (to?.link === undefined || before.ports.length > 0) return { ports: to === undefined ? [] : before.ports, from, to };
+  const held = undo.use(new HeldPorts(ctx, to.link));
+  takePorts(ctx, held, request, ctx.networks.byId(to.networkId)?.bridge);
   return { ports: held.ports, from: undefined, to };
 }
 
 /** Does what was decided. Between the two sets of rules the port proxy accepts, so nobody is refused. `held`: the ports before. */
 export async function movePorts(ctx: Context, held: readonly PublishedPort[], { ports, from, to }: PortMove): Promise<void> {
-  if (from !== undefined && to !== undefined && from.hostName === to.hostName) return;
-  if (from !== undefined && to !== undefined) {
-    ctx.hostPorts.redirect(held.map(port => ({ from: listenerOf(port, from), to: listenerOf(port, to) })));
+  if (from !== undefined && to !== undefined && from.endpointId === to.endpointId) return;
+  const [left, entered] = [from?.link, to?.link];
+  if (left !== undefined && entered !== undefined) {
+    ctx.hostPorts.redirect(heldOnHost(held).map(port => ({ from: listenerOf(port, left), to: listenerOf(port, entered) })));
   }
-  if (from !== undefined && held.length > 0) ctx.firewall.unpublish(portRulesOf(held, from));
-  if (to !== undefined && ports.length > 0) ctx.firewall.publish(portRulesOf(ports, to));
-  if (from !== undefined && to === undefined) await releasePorts(ctx, held, from);
+  if (from !== undefined && held.length > 0) ctx.firewall.unpublish(portRulesOf(ctx, held, from));
+  if (to !== undefined && ports.length > 0) ctx.firewall.publish(portRulesOf(ctx, ports, to));
+  if (left !== undefined && entered === undefined) await releasePorts(ctx, held, left);
 }
 
 /** The move that undoes this one. */

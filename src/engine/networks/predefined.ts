@@ -1,13 +1,17 @@
 import { newId } from '#base/id.ts';
 import { formatIp, formatPrefix, parseCidr } from '#base/ip.ts';
 import { invalidArgument } from '#base/errors.ts';
+import { readBridgeOptions } from './bridge-options.ts';
 import { type Context } from './context.ts';
-import { optionName } from './bridge-options.ts';
-import { bridgeMac, subnetsInUse } from './kernel-state.ts';
-import type { IpamPool, Network } from './model.ts';
+import { bridgeMac, egressMtu, subnetsInUse } from './kernel-state.ts';
+import type { BridgeSettings, IpamPool, Network } from './model.ts';
 import { firstAddress } from './address-pool.ts';
-import { takeFromKernel } from './remove.ts';
-import { chooseSubnet, defaultAddressPools } from './subnets.ts';
+import { takeFromKernel } from './network-links.ts';
+import { optionName } from './option-values.ts';
+import { choosePool, parsePrefix } from './subnets.ts';
+
+/** The bridge network by which containers of overlay networks reach the outside. */
+export const gatewayNetworkName = 'docker_gwbridge';
 
 /** Names that no other network can have; `default` means the default bridge. */
 export const predefinedNames: readonly string[] = ['bridge', 'host', 'none', 'default'];
@@ -46,43 +50,79 @@ function plainNetwork(name: string, driver: 'host' | 'null'): Network {
     options: {},
     labels: {},
     predefined: true,
+    configOnly: false,
+    configFrom: '',
     bridge: undefined,
+    parent: undefined,
+    overlay: undefined,
   };
 }
 
 function defaultBridge(ctx: Context, bridgeName: string, before: Network | undefined): Network {
-  const { bip, fixedCidr, mtu, icc, masquerade, hostBinding } = ctx.options;
+  const { icc, masquerade, hostBinding, ipv6 } = ctx.options;
   const id = before?.id ?? newId();
-  const pool = poolOf(ctx, before?.ipam.pools[0], bip, fixedCidr);
+  const mtu = ctx.options.mtu ?? egressMtu(ctx);
+  const earlier = (family: 4 | 6): IpamPool | undefined => before?.ipam.pools.find(pool => parsePrefix(pool.subnet).family === family);
+  const given = ctx.options.defaultNetworkOptions.bridge ?? {};
+  const options = {
+    ...given,
+    [optionName.defaultBridge]: 'true',
+    [optionName.icc]: String(icc),
+    [optionName.masquerade]: String(masquerade),
+    [optionName.hostBinding]: hostBinding,
+    [optionName.bridgeName]: bridgeName,
+    [optionName.mtu]: given[optionName.mtu] ?? String(mtu),
+  };
+  const defaults: BridgeSettings = {
+    name: bridgeName,
+    mac: bridgeMac(id),
+    mtu,
+    mtuFollows: false,
+    masquerade,
+    icc,
+    hostBindingIpv4: hostBinding,
+    gatewayModes: { 4: 'nat', 6: 'nat' },
+    inhibitIpv4: false,
+    trustedInterfaces: [],
+    hostAddresses: { 4: '', 6: '' },
+  };
   return {
     ...plainNetwork('bridge', 'host'),
     id,
     created: before?.created ?? new Date().toISOString(),
     driver: 'bridge',
-    ipam: { driver: 'default', options: {}, pools: [pool], chosenByUser: false },
-    options: {
-      [optionName.defaultBridge]: 'true',
-      [optionName.icc]: String(icc),
-      [optionName.masquerade]: String(masquerade),
-      [optionName.hostBinding]: hostBinding,
-      [optionName.bridgeName]: bridgeName,
-      [optionName.mtu]: String(mtu),
+    enableIpv6: ipv6,
+    ipam: {
+      driver: 'default',
+      options: {},
+      pools: [poolOf(ctx, 4, earlier(4)), ...(ipv6 ? [poolOf(ctx, 6, earlier(6))] : [])],
+      chosenByUser: false,
     },
-    bridge: { name: bridgeName, mac: bridgeMac(id), mtu, masquerade, icc, hostBindingIpv4: hostBinding, gatewayMode: 'nat' },
+    options,
+    bridge: {
+      ...readBridgeOptions(options, defaults, false),
+      mtuFollows: ctx.options.mtu === undefined && given[optionName.mtu] === undefined,
+    },
   };
 }
 
 /** What the operator says; else what it was; else the first free subnet of the pools. */
-function poolOf(ctx: Context, before: IpamPool | undefined, bip: string | undefined, fixedCidr: string | undefined): IpamPool {
-  const given = bip === undefined ? undefined : parseCidr(bip);
-  if (bip !== undefined && given === undefined) {
-    throw invalidArgument(`invalid --bip "${bip}": want an address of the bridge and a prefix length, such as 172.17.0.1/16`);
+function poolOf(ctx: Context, family: 4 | 6, before: IpamPool | undefined): IpamPool {
+  const [address, range, flagName] =
+    family === 4
+      ? ([ctx.options.bip, ctx.options.fixedCidr, '--bip'] as const)
+      : ([ctx.options.bip6, ctx.options.fixedCidrV6, '--bip6'] as const);
+  const given = address === undefined ? undefined : parseCidr(address);
+  if (address !== undefined && given?.prefix.family !== family) {
+    const example = family === 4 ? '172.17.0.1/16' : 'fd00:17::1/64';
+    throw invalidArgument(`invalid ${flagName} "${address}": want an address of the bridge and a prefix length, such as ${example}`);
   }
-  if (given !== undefined) {
-    return { subnet: formatPrefix(given.prefix), gateway: formatIp(given.address), ipRange: fixedCidr ?? '', auxiliaryAddresses: {} };
-  }
-  if (before !== undefined) return { ...before, ipRange: fixedCidr ?? '' };
-  const pools = ctx.options.addressPools.length > 0 ? ctx.options.addressPools : defaultAddressPools;
-  const subnet = chooseSubnet(pools, 4, subnetsInUse(ctx));
-  return { subnet: formatPrefix(subnet), gateway: formatIp(firstAddress(subnet)), ipRange: fixedCidr ?? '', auxiliaryAddresses: {} };
+  const own = { ipRange: range ?? '', auxiliaryAddresses: {} };
+  if (given !== undefined) return { ...own, subnet: formatPrefix(given.prefix), gateway: formatIp(given.address) };
+  // As in Docker the IPv6 range is the subnet, unless the bridge has an address of its own.
+  const whole = family === 6 && range !== undefined ? parsePrefix(range) : undefined;
+  if (whole !== undefined)
+    return { subnet: formatPrefix(whole), gateway: formatIp(firstAddress(whole)), ipRange: '', auxiliaryAddresses: {} };
+  if (before !== undefined) return { ...before, ipRange: range ?? '' };
+  return { ...choosePool(ctx.options, family, subnetsInUse(ctx), 'bridge'), ipRange: range ?? '' };
 }

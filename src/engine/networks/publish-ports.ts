@@ -4,7 +4,8 @@ import type { PortRule } from '#core/firewall.ts';
 import type { HostListener } from '#core/host-ports.ts';
 import type { PortBinding, PortMap, Protocol, SandboxRequest } from '#core/network.ts';
 import type { Context } from './context.ts';
-import type { AttachedLink, PublishedPort } from './model.ts';
+import { reachedDirectly } from './kernel-state.ts';
+import type { AttachedLink, Attachment, BridgeSettings, PublishedPort } from './model.ts';
 
 /** The host ports of one container, held until disposed. */
 export class HeldPorts implements AsyncDisposable {
@@ -36,30 +37,43 @@ export class HeldPorts implements AsyncDisposable {
     this.ports.push(...taken);
   }
 
+  /** Opens one that has no number on the host. */
+  open(port: PublishedPort): void {
+    this.ports.push(port);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await releasePorts(this.#ctx, this.ports, this.#target);
   }
 }
 
 /** Chooses and takes host ports for everything a container publishes. Throws Conflict, InvalidArgument. */
-export function takePorts(ctx: Context, held: HeldPorts, request: SandboxRequest, defaultHostIp: string): void {
+export function takePorts(ctx: Context, held: HeldPorts, request: SandboxRequest, bridge: BridgeSettings | undefined): void {
   for (const [key, bindings] of Object.entries(bindingsOf(request))) {
     const { protocol, port } = parsePortKey(key);
-    for (const binding of bindings) takeBinding(ctx, held, protocol, port, binding, defaultHostIp);
+    for (const binding of bindings) takeBinding(ctx, held, protocol, port, binding, bridge);
   }
 }
 
+/** Those that have a number on the host. */
+export const heldOnHost = (ports: readonly PublishedPort[]): PublishedPort[] => ports.filter(({ hostPort }) => hostPort !== 0);
+
 /** Frees ports for this daemon at once and for other processes when it resolves. */
 export async function releasePorts(ctx: Context, ports: readonly PublishedPort[], target: AttachedLink): Promise<void> {
-  await ctx.hostPorts.close(ports.map(port => listenerOf(port, target)));
-  for (const port of ports) ctx.ports.release(port);
+  const held = heldOnHost(ports);
+  await ctx.hostPorts.close(held.map(port => listenerOf(port, target)));
+  for (const port of held) ctx.ports.release(port);
 }
 
-/** What the packet rules translate. An IPv6 host address leads to an IPv4 container through the port proxy instead. */
-export function portRulesOf(ports: readonly PublishedPort[], target: AttachedLink): PortRule[] {
+/** What the packet rules translate or let through. An IPv6 host address leads to an IPv4 container through the port proxy instead. */
+export function portRulesOf(ctx: Context, ports: readonly PublishedPort[], { networkId, link }: Attachment): PortRule[] {
+  const bridge = ctx.networks.byId(networkId)?.bridge;
   return ports.flatMap(({ protocol, hostIp, hostPort, containerPort }) => {
-    const address = (hostIp.includes(':') ? target.ipv6 : target.ipv4)?.address;
-    return address === undefined ? [] : [{ protocol, hostAddress: hostIp, hostPort, address, port: containerPort }];
+    const family = hostIp.includes(':') ? 6 : 4;
+    const address = (family === 6 ? link?.ipv6 : link?.ipv4)?.address;
+    if (address === undefined) return [];
+    const direct = bridge !== undefined && reachedDirectly(ctx, bridge, family);
+    return [{ protocol, hostAddress: hostIp, hostPort, address, port: containerPort, direct }];
   });
 }
 
@@ -73,15 +87,27 @@ export function portMapOf(request: SandboxRequest, ports: readonly PublishedPort
   const map: Record<string, PortBinding[]> = {};
   for (const key of [...request.exposedPorts, ...Object.keys(request.portBindings)]) map[key] ??= [];
   for (const { protocol, containerPort, hostIp, hostPort } of ports) {
-    (map[`${String(containerPort)}/${protocol}`] ??= []).push({ hostIp, hostPort: String(hostPort) });
+    (map[`${String(containerPort)}/${protocol}`] ??= []).push({ hostIp, hostPort: hostPort === 0 ? '' : String(hostPort) });
   }
   return map;
 }
 
-function takeBinding(ctx: Context, held: HeldPorts, protocol: Protocol, port: number, binding: PortBinding, defaultHostIp: string): void {
+function takeBinding(
+  ctx: Context,
+  held: HeldPorts,
+  protocol: Protocol,
+  port: number,
+  binding: PortBinding,
+  bridge: BridgeSettings | undefined,
+): void {
   // `0.0.0.0` as the network's default means everywhere, IPv6 too; as the user's own word it means IPv4.
-  const byDefault = defaultHostIp === '0.0.0.0' ? '' : defaultHostIp;
-  const hostIps = hostIpsOf(ctx, binding.hostIp === '' ? byDefault : binding.hostIp, protocol);
+  const byDefault = bridge === undefined || bridge.hostBindingIpv4 === '0.0.0.0' ? '' : bridge.hostBindingIpv4;
+  const asked = hostIpsOf(ctx, binding.hostIp === '' ? byDefault : binding.hostIp, protocol);
+  const isRouted = (hostIp: string): boolean => bridge?.gatewayModes[hostIp.includes(':') ? 6 : 4] === 'routed';
+  // Where nothing is translated the host has no part in it: the container's own port is opened instead.
+  for (const hostIp of asked.filter(isRouted)) held.open({ protocol, containerPort: port, hostIp, hostPort: 0 });
+  const hostIps = asked.filter(hostIp => !isRouted(hostIp));
+  if (hostIps.length === 0) return;
   const { candidates, single } = candidatesOf(ctx, binding.hostPort);
   let last: unknown;
   for (const hostPort of candidates) {

@@ -1,16 +1,17 @@
 import { messageOf } from '#base/errors.ts';
 import type { PortRule } from '#core/firewall.ts';
 import type { Sandbox } from '#core/network.ts';
-import { interfaceOf, publishingAttachment, retakeAttachment } from './attachments.ts';
+import { publishingAttachment, retakeAttachment } from './attachments.ts';
 import { usesInternalResolver } from './container-files.ts';
 import type { Context } from './context.ts';
 import type { SandboxRecord } from './model.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
 import { linkRules } from './links.ts';
 import { disconnect } from './connect.ts';
-import { putBridge, warnOfObstacles } from './create.ts';
+import { warnOfObstacles } from './create.ts';
+import { putLinks } from './network-links.ts';
 import { retireDefaultBridge } from './predefined.ts';
-import { listenerOf, portRulesOf } from './publish-ports.ts';
+import { heldOnHost, listenerOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
 
 export interface Recovered {
@@ -30,7 +31,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
   const changed = new Map<string, Sandbox>();
   for (const sandbox of ctx.sandboxes.list()) {
     for (const attachment of sandbox.attachments) retakeAttachment(ctx, attachment);
-    for (const port of sandbox.ports) ctx.ports.take(port);
+    for (const port of heldOnHost(sandbox.ports)) ctx.ports.take(port);
   }
   for (const sandbox of ctx.sandboxes.list()) {
     const { containerId } = sandbox.request;
@@ -42,9 +43,9 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
   await retireDefaultBridge(ctx);
   for (const network of ctx.networks.list()) {
     try {
-      putBridge(ctx, network);
+      putLinks(ctx, network);
     } catch (err) {
-      ctx.log.error('a network cannot be used until its bridge can be made', { network: network.name, error: messageOf(err) });
+      ctx.log.error('a network cannot be used until its links can be made', { network: network.name, error: messageOf(err) });
     }
   }
   removed.push(...reconcileRules(ctx));
@@ -67,7 +68,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
 function strayNetworks(ctx: Context, { request, attachments }: SandboxRecord, networks: readonly string[]): string[] {
   if (request.mode.mode !== 'networks' || networks.length === 0) return [];
   const known = new Set(networks.map(ref => ctx.networks.byId(ref)?.id ?? ctx.networks.byName(ref)?.id));
-  return attachments.map(({ networkId }) => networkId).filter(id => !known.has(id));
+  return attachments.filter(({ implied, networkId }) => !implied && !known.has(networkId)).map(({ networkId }) => networkId);
 }
 
 /** Takes a container off a network that may be half joined or half left. */
@@ -81,10 +82,10 @@ async function leave(ctx: Context, { request: { containerId } }: SandboxRecord, 
 }
 
 function reconcileRules(ctx: Context): string[] {
-  const bridges = ctx.networks.list().flatMap(network => bridgeRulesOf(network) ?? []);
+  const bridges = ctx.networks.list().flatMap(network => bridgeRulesOf(ctx, network) ?? []);
   const ports: PortRule[] = ctx.sandboxes.list().flatMap(({ attachments, ports }) => {
-    const link = publishingAttachment(ctx, attachments)?.link;
-    return link === undefined ? [] : portRulesOf(ports, link);
+    const target = publishingAttachment(ctx, attachments);
+    return target === undefined ? [] : portRulesOf(ctx, ports, target);
   });
   return ctx.firewall.reconcile({ bridges, ports, links: linkRules(ctx) });
 }
@@ -93,7 +94,7 @@ const listenersOf =
   (ctx: Context) =>
   ({ attachments, ports }: ReturnType<Context['sandboxes']['list']>[number]) => {
     const link = publishingAttachment(ctx, attachments)?.link;
-    return link === undefined ? [] : ports.map(port => listenerOf(port, link));
+    return link === undefined ? [] : heldOnHost(ports).map(port => listenerOf(port, link));
   };
 
 /** Namespaces and bridge ports that no record knows: from a data root that was lost, or a record that was. */
@@ -104,20 +105,13 @@ async function removeStrays(ctx: Context): Promise<string[]> {
     ctx.driver.removeSandbox(key);
     removed.push(`network namespace ${key.slice(0, 12)}, which belongs to no container`);
   }
-  const known = new Set(
-    ctx.sandboxes.list().flatMap(({ attachments, ports }) =>
-      attachments.flatMap(attachment => {
-        const network = ctx.networks.byId(attachment.networkId);
-        return network === undefined ? [] : (interfaceOf(network, attachment, ports.length > 0)?.hostName ?? []);
-      }),
-    ),
-  );
+  const known = new Set(ctx.sandboxes.list().flatMap(({ attachments }) => attachments.map(({ link }) => link?.hostName)));
   for (const network of ctx.networks.list()) {
     if (network.bridge === undefined) continue;
     for (const port of ctx.driver.bridgePorts(network.bridge.name)) {
       // Somebody else's interface may be a port of the bridge too; ours are called like this.
       if (known.has(port) || !/^veth[0-9a-f]{7}$/.test(port)) continue;
-      await ctx.driver.removeInterface(port);
+      await ctx.driver.removeLink(port);
       removed.push(`interface ${port} on ${network.bridge.name}, which belongs to no container`);
     }
   }

@@ -1,12 +1,15 @@
 import { permissionDenied } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { type Context, publish } from './context.ts';
-import type { Network } from './model.ts';
+import { takeFromKernel } from './network-links.ts';
 
 /** Rejects with NotFound; with PermissionDenied for a predefined network or one that containers are on. */
 export async function removeNetwork(ctx: Context, ref: string): Promise<void> {
   const network = ctx.networks.find(ref);
   if (network.predefined) throw permissionDenied(`${network.name} is a pre-defined network and cannot be removed`);
+  if (network.configOnly && ctx.networks.list().some(({ configFrom }) => configFrom === network.name)) {
+    throw permissionDenied(`configuration network "${network.name}" is in use: remove the networks that were made from it first`);
+  }
   const users = ctx.sandboxes.on(network.id);
   if (users.length > 0) {
     const list = users.map(
@@ -25,13 +28,4 @@ export async function removeNetwork(ctx: Context, ref: string): Promise<void> {
   ctx.networks.delete(network);
   failpoint('network.remove.done');
   publish(ctx, network, 'destroy');
-}
-
-/** Rules first: without them nothing passes that should not. */
-export async function takeFromKernel(ctx: Context, network: Network): Promise<void> {
-  if (network.bridge === undefined) return;
-  ctx.firewall.removeBridge(network.bridge.name);
-  failpoint('network.remove.rules');
-  await ctx.driver.removeBridge(network.bridge.name);
-  failpoint('network.remove.bridge');
 }

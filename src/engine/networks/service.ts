@@ -3,14 +3,16 @@ import { cleanUp } from '#base/dispose.ts';
 import type { EndpointConfig, NetworkMode, Sandbox, SandboxRequest } from '#core/network.ts';
 import { connect, disconnect, renamed } from './connect.ts';
 import { createContext, type NetworkDependencies } from './context.ts';
-import { type CreateNetwork, createNetwork } from './create.ts';
+import { createNetwork } from './create.ts';
+import type { CreateNetwork } from './create-request.ts';
 import { listMatching, type NetworkFilters, prunable } from './filters.ts';
 import type { Network } from './model.ts';
 import { lookupIn } from './names.ts';
 import { ensurePredefined } from './predefined.ts';
 import { relink } from './links.ts';
 import { type Recovered, recover } from './recover.ts';
-import { removeNetwork, takeFromKernel } from './remove.ts';
+import { takeFromKernel } from './network-links.ts';
+import { removeNetwork } from './remove.ts';
 import { setup, wantedNetworks } from './setup.ts';
 import { teardown } from './teardown.ts';
 

@@ -5,25 +5,22 @@ import {
   attach,
   checkStatic,
   endpointStateOf,
-  gatewaysOf,
+  defaultRoutesOf,
   interfaceOf,
   publishesPorts,
   publishingAttachment,
   releaseAttachment,
+  type Wanted,
 } from './attachments.ts';
 import { containerFiles, usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
+import { withGateway } from './gateway-network.ts';
+import { hasInterfaces } from './kernel-state.ts';
 import { applyLinks } from './links.ts';
-import type { Attachment, Network, PublishedPort, SandboxRecord } from './model.ts';
+import type { Attachment, PublishedPort, SandboxRecord } from './model.ts';
 import { HeldPorts, portMapOf, portRulesOf, takePorts } from './publish-ports.ts';
 import { networkError } from './network-error.ts';
 import { teardown } from './teardown.ts';
-
-/** A network a container asks for, with what it asks of it. */
-export interface Wanted {
-  readonly network: Network;
-  readonly config: EndpointConfig;
-}
 
 /** Resolves names and checks requests without changing anything; in the order in which interfaces are made. */
 export function wantedNetworks(ctx: Context, mode: NetworkMode, endpoints: Readonly<Record<string, EndpointConfig>>): Wanted[] {
@@ -40,7 +37,7 @@ export function wantedNetworks(ctx: Context, mode: NetworkMode, endpoints: Reado
   const ids = new Set(wanted.map(({ network }) => network.id));
   if (ids.size < wanted.length) throw invalidArgument('Container cannot be connected to the same network twice');
   for (const { network, config } of wanted) {
-    if (wanted.length > 1 && network.bridge === undefined) {
+    if (wanted.length > 1 && !hasInterfaces(network) && !network.configOnly) {
       throw invalidArgument(`container cannot be connected to network ${network.name} together with other networks`);
     }
     checkStatic(network, config);
@@ -60,13 +57,11 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
   const { containerId } = request;
   if (ctx.sandboxes.get(containerId) !== undefined) await teardown(ctx, containerId);
   signal.throwIfAborted();
-  const wanted = wantedNetworks(ctx, request.mode, request.endpoints);
+  const wanted = await withGateway(ctx, wantedNetworks(ctx, request.mode, request.endpoints));
   await using undo = new AsyncDisposableStack();
   const attachments: Attachment[] = [];
   undo.defer(() => attachments.forEach(attachment => releaseAttachment(ctx, attachment)));
-  for (const [index, { network, config }] of wanted.entries()) {
-    attachments.push(attach(ctx, network, config, request, `eth${String(index)}`));
-  }
+  for (const one of wanted) attachments.push(attach(ctx, one, request, attachments));
   let ports: readonly PublishedPort[] = [];
   try {
     ports = holdPorts(ctx, undo, request, attachments);
@@ -105,6 +100,7 @@ export function sandboxOf(ctx: Context, record: SandboxRecord, namespace: Sandbo
   const { request, attachments, ports } = record;
   const endpoints: Record<string, EndpointState> = {};
   for (const attachment of attachments) {
+    if (attachment.implied) continue;
     endpoints[ctx.networks.byId(attachment.networkId)?.name ?? attachment.networkId] = endpointStateOf(attachment);
   }
   const published = request.mode.mode === 'networks' ? portMapOf(request, ports) : {};
@@ -120,7 +116,7 @@ function holdPorts(
   const target = publishingAttachment(ctx, attachments);
   if (target?.link === undefined || request.mode.mode !== 'networks') return [];
   const held = undo.use(new HeldPorts(ctx, target.link));
-  takePorts(ctx, held, request, ctx.networks.byId(target.networkId)?.bridge?.hostBindingIpv4 ?? '');
+  takePorts(ctx, held, request, ctx.networks.byId(target.networkId)?.bridge);
   return held.ports;
 }
 
@@ -132,14 +128,14 @@ async function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request
   });
   if (interfaces.length === 0) return { kind: 'new' };
   undo.defer(() => void ctx.driver.removeSandbox(request.containerId));
-  const made = await ctx.driver.createSandbox(request.containerId, interfaces, gatewaysOf(ctx, attachments), request.userNamespace);
+  const made = await ctx.driver.createSandbox(request.containerId, interfaces, defaultRoutesOf(ctx, attachments), request.userNamespace);
   return { kind: 'path', ...made };
 }
 
 function publishPorts(ctx: Context, undo: AsyncDisposableStack, { attachments, ports }: SandboxRecord): void {
   const target = publishingAttachment(ctx, attachments);
   if (target?.link === undefined || ports.length === 0) return;
-  const rules = portRulesOf(ports, target.link);
+  const rules = portRulesOf(ctx, ports, target);
   ctx.firewall.publish(rules);
   undo.defer(() => ctx.firewall.unpublish(rules));
 }

@@ -1,5 +1,7 @@
 import { invalidArgument, resourceExhausted } from '#base/errors.ts';
-import { formatPrefix, overlaps, type Prefix, parseCidr } from '#base/ip.ts';
+import { formatIp, formatPrefix, overlaps, type Prefix, parseCidr } from '#base/ip.ts';
+import { firstAddress } from './address-pool.ts';
+import type { IpamPool } from './model.ts';
 
 /** An address range that is split into subnets of `size` for networks that name none (daemon.json: default-address-pools). */
 export interface AddressPoolSource {
@@ -16,6 +18,26 @@ export const defaultAddressPools: readonly AddressPoolSource[] = [
   { base: '172.28.0.0/14', size: 16 },
   { base: '192.168.0.0/16', size: 20 },
 ];
+
+/** Overlay networks of different hosts must not meet the bridge networks of any of them. */
+const defaultOverlayPools: readonly AddressPoolSource[] = [{ base: '10.0.0.0/8', size: 24 }];
+
+export interface PoolOptions {
+  /** Empty: the built-in ones. */
+  readonly addressPools: readonly AddressPoolSource[];
+  /** From which the IPv6 subnets of this engine are derived. */
+  readonly engineId: string;
+}
+
+/** A subnet of the pools that the operator configured, or of the built-in ones. Rejects with ResourceExhausted. */
+export function choosePool({ addressPools, engineId }: PoolOptions, family: 4 | 6, inUse: readonly Prefix[], driver: string): IpamPool {
+  const builtIn = driver === 'overlay' ? defaultOverlayPools : defaultAddressPools;
+  const configured = addressPools.length > 0 && driver !== 'overlay' ? addressPools : builtIn;
+  const hasFamily = configured.some(pool => parsePrefix(pool.base).family === family);
+  const sources = hasFamily ? configured : family === 6 ? [uniqueLocalPool(engineId)] : builtIn;
+  const subnet = chooseSubnet(sources, family, inUse);
+  return { subnet: formatPrefix(subnet), gateway: formatIp(firstAddress(subnet)), ipRange: '', auxiliaryAddresses: {} };
+}
 
 /** The first subnet of these pools that overlaps nothing in use. Rejects with ResourceExhausted. */
 export function chooseSubnet(pools: readonly AddressPoolSource[], family: 4 | 6, inUse: readonly Prefix[]): Prefix {

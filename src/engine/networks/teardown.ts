@@ -15,11 +15,18 @@ export async function teardown(ctx: Context, containerId: string): Promise<void>
   const { attachments, ports } = record;
   ctx.nameServer.stop(containerId);
   failpoint('network.teardown.names');
-  const target = publishingAttachment(ctx, attachments)?.link;
-  if (target !== undefined && ports.length > 0) {
-    await cleanUp(`port rules of ${containerId}`, ctx.log, () => ctx.firewall.unpublish(portRulesOf(ports, target)));
+  const target = publishingAttachment(ctx, attachments);
+  const link = target?.link;
+  if (target !== undefined && link !== undefined && ports.length > 0) {
+    await cleanUp(`port rules of ${containerId}`, ctx.log, () => ctx.firewall.unpublish(portRulesOf(ctx, ports, target)));
     failpoint('network.teardown.unpublished');
-    await cleanUp(`host ports of ${containerId}`, ctx.log, () => releasePorts(ctx, ports, target));
+    await cleanUp(`host ports of ${containerId}`, ctx.log, () => releasePorts(ctx, ports, link));
+  }
+  // What shares a parent would keep its link address, which the next one may have, until the kernel has cleaned up the namespace.
+  for (const { link: shared } of attachments) {
+    if (shared === undefined || shared.hostName !== undefined) continue;
+    await cleanUp(`interface ${shared.name} of ${containerId}`, ctx.log, () => ctx.driver.removeInterface(containerId, shared));
+    failpoint('network.teardown.shared');
   }
   await cleanUp(`network namespace of ${containerId}`, ctx.log, () => ctx.driver.removeSandbox(containerId));
   failpoint('network.teardown.detached');

@@ -46,8 +46,21 @@ export interface VethPair {
   readonly peerMac: string;
 }
 
+/** Attributes of a link that every kind has (linux/if_link.h). */
+export const linkAttribute = {
+  address: IFLA_ADDRESS,
+  name: IFLA_IFNAME,
+  mtu: IFLA_MTU,
+  parent: 5,
+  master: IFLA_MASTER,
+  info: IFLA_LINKINFO,
+  infoKind: IFLA_INFO_KIND,
+  infoData: IFLA_INFO_DATA,
+  namespace: IFLA_NET_NS_FD,
+} as const;
+
 /** ifinfomsg. */
-function linkHeader(options: { readonly family?: number; readonly index?: number; readonly up?: boolean }): Uint8Array {
+export function linkHeader(options: { readonly family?: number; readonly index?: number; readonly up?: boolean }): Uint8Array {
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, options.family ?? 0);
@@ -112,10 +125,21 @@ export function setBridgePort(socket: NetlinkSocket, index: number, port: { read
   socket.request({ type: messageType.setLink, flags: flags.change, payload }, `set bridge port ${String(index)}`);
 }
 
-export function setLink(socket: NetlinkSocket, index: number, change: { readonly up?: boolean; readonly mtu?: number }): void {
+export interface LinkChange {
+  readonly up?: boolean;
+  readonly mtu?: number;
+  /** Index of the bridge it becomes a port of. */
+  readonly master?: number;
+  /** Only of one that is down. */
+  readonly name?: string;
+}
+
+export function setLink(socket: NetlinkSocket, index: number, change: LinkChange): void {
   const payload = concat(
     linkHeader({ index, ...(change.up === undefined ? {} : { up: change.up }) }),
     ...(change.mtu === undefined ? [] : [u32Attribute(IFLA_MTU, change.mtu)]),
+    ...(change.master === undefined ? [] : [u32Attribute(IFLA_MASTER, change.master)]),
+    ...(change.name === undefined ? [] : [textAttribute(IFLA_IFNAME, change.name)]),
   );
   socket.request({ type: messageType.newLink, flags: flags.change, payload }, `change link ${String(index)}`);
 }
@@ -127,8 +151,8 @@ export function withoutLinkLocal(socket: NetlinkSocket, index: number): void {
 }
 
 /** Waits for a grace period of the kernel, tens of milliseconds, on another thread. One that has gone meanwhile is fine. */
-export async function deleteLink(index: number, name: string): Promise<void> {
-  using socket = new NetlinkSocket(netlinkFamily.route);
+export async function deleteLink(index: number, name: string, namespacePath?: string): Promise<void> {
+  using socket = new NetlinkSocket(netlinkFamily.route, namespacePath);
   try {
     await socket.requestAside({ type: messageType.deleteLink, flags: flags.change, payload: linkHeader({ index }) }, `delete link ${name}`);
   } catch (err) {
@@ -163,5 +187,5 @@ function parseLink(answer: Uint8Array): Link {
   };
 }
 
-const macBytes = (text: string): Uint8Array => Uint8Array.from(text.split(':'), part => Number.parseInt(part, 16));
-const macText = (bytes: Uint8Array): string => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(':');
+export const macBytes = (text: string): Uint8Array => Uint8Array.from(text.split(':'), part => Number.parseInt(part, 16));
+export const macText = (bytes: Uint8Array): string => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(':');

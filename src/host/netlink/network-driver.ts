@@ -1,15 +1,18 @@
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { conflict, isErrno } from '#base/errors.ts';
+import { conflict, isErrno, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
-import { formatIp, formatPrefix, isLoopback, parseCidr, parseIp } from '#base/ip.ts';
+import { formatIp, formatPrefix, isLoopback, parseIp } from '#base/ip.ts';
 import type { UserNamespace } from '#core/id-map.ts';
-import type { ContainerInterface, NetworkDriver } from '#core/network-driver.ts';
+import type { ContainerInterface, DefaultRoute, NetworkDriver } from '#core/network-driver.ts';
 import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
 import { createNamespace, listNamespaces, nameNamespace, removeNamespace, runInNamespace } from '#host/sys/netns.ts';
 import { holdUserNamespace } from '#host/sys/user-namespace.ts';
 import { addAddress, deleteAddress, type InterfaceAddress, listAddresses } from './address.ts';
-import { addBridge, addVeth, deleteLink, getLink, type Link, listLinks, setBridgePort, setLink, withoutLinkLocal } from './link.ts';
+import { attachInterface, interfaceAddress, supported } from './container-interface.ts';
+import { putPeers } from './forwarding.ts';
+import { addBridge, deleteLink, getLink, type Link, listLinks, setBridgePort, setLink } from './link.ts';
+import { addDummy, addVlan, addVxlan } from './link-kinds.ts';
 import { listRoutes, setDefaultRoute } from './route.ts';
 
 const loopbackIndex = 1;
@@ -25,31 +28,9 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
   const pathOf = (key: string): string => join(namespaceDir, key);
   const ownerOf = (key: string): string => join(userNamespaceDir, key);
 
-  const attach = (inside: NetlinkSocket, namespacePath: string, added: ContainerInterface): void => {
-    const namespace = openSync(namespacePath, 'r');
-    try {
-      const { hostName, mtu } = added;
-      const bridge = getLink(host, added.bridge).index;
-      addVeth(host, { hostName, bridge, mtu, peerNamespace: namespace, peerName: added.name, peerMac: added.mac });
-    } finally {
-      closeSync(namespace);
-    }
-    const outer = getLink(host, added.hostName).index;
-    withoutLinkLocal(host, outer);
-    if (added.hairpin || added.isolated) setBridgePort(host, outer, added);
-    setLink(host, outer, { up: true });
-    const inner = getLink(inside, added.name).index;
-    setLink(inside, inner, { up: true });
-    // The kernel lets the end that went up first carry packets only when a worker of its has seen that the other is up, which may take a while
-    // on a busy host: a first packet would be lost and sent again after a second. Being asked about a link makes it look at once.
-    getLink(host, added.hostName);
-    getLink(host, added.bridge);
-    for (const address of added.addresses) addAddress(inside, { link: inner, ...interfaceAddress(address) });
-  };
-
-  const detach = async (hostName: string): Promise<void> => {
-    const link = findLink(host, hostName);
-    if (link !== undefined) await deleteLink(link.index, hostName);
+  const removeLink = async (name: string): Promise<void> => {
+    const link = findLink(host, name);
+    if (link !== undefined) await deleteLink(link.index, name);
   };
 
   const driver: NetworkDriver & Disposable = {
@@ -61,15 +42,39 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       }
       const link = getLink(host, bridge.name);
       if (!link.up || link.mtu !== bridge.mtu) setLink(host, link.index, { up: true, mtu: bridge.mtu });
-      putAddresses(host, link.index, bridge.addresses);
+      putAddresses(host, link.index, bridge.addresses, bridge.keepsAddresses);
       // Lets what this host sends from 127.0.0.1 to a published port go out to the container.
       putSysctl(`net/ipv4/conf/${bridge.name}/route_localnet`, '1');
       // The host answers for the neighbours, at once, and does not tell them of the shorter way that they cannot take.
       putSysctl(`net/ipv4/conf/${bridge.name}/proxy_arp_pvlan`, bridge.routesNeighbours ? '1' : '0');
-      if (!bridge.routesNeighbours) return;
-      putSysctl(`net/ipv4/neigh/${bridge.name}/proxy_delay`, '0');
-      putSysctl(`net/ipv4/conf/${bridge.name}/send_redirects`, '0');
+      if (bridge.routesNeighbours) {
+        putSysctl(`net/ipv4/neigh/${bridge.name}/proxy_delay`, '0');
+        putSysctl(`net/ipv4/conf/${bridge.name}/send_redirects`, '0');
+      }
+      return existing === undefined;
     },
+    putParent({ name, made }) {
+      const existing = findLink(host, name);
+      if (existing?.up === true) return;
+      if (existing !== undefined) return setLink(host, existing.index, { up: true });
+      if (made === undefined) throw notFound(`this host has no interface ${name} any more, which the network is on`);
+      if (made.kind === 'dummy') return supported('dummy', () => addDummy(host, name));
+      const on = findLink(host, made.on);
+      if (on === undefined) throw notFound(`this host has no interface ${made.on} any more, of which the network's VLAN ${name} is made`);
+      supported('8021q', () => addVlan(host, name, on.index, made.vlan));
+    },
+    putTunnel(tunnel) {
+      const bridge = getLink(host, tunnel.bridge).index;
+      const existing = findLink(host, tunnel.name);
+      if (existing !== undefined) return setLink(host, existing.index, { up: true, mtu: tunnel.mtu, master: bridge });
+      try {
+        supported('vxlan', () => addVxlan(host, tunnel, bridge));
+      } catch (err) {
+        if (!isErrno(err, 'EEXIST')) throw err;
+        throw conflict(`another interface of this host has the VXLAN number ${String(tunnel.vni)}: choose another`, { cause: err });
+      }
+    },
+    putTunnelPeers: (name, peers) => putPeers(host, getLink(host, name).index, peers),
     async removeBridge(name) {
       const link = findLink(host, name);
       if (link === undefined || link.kind !== 'bridge') return false;
@@ -82,7 +87,7 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       return bridge === undefined ? [] : links.filter(link => link.master === bridge.index).map(link => link.name);
     },
     linkNames: () => listLinks(host).map(link => link.name),
-    async createSandbox(key, interfaces, gateways, owner) {
+    async createSandbox(key, interfaces, routes, owner) {
       const path = pathOf(key);
       driver.removeSandbox(key);
       let opened: NetlinkSocket | undefined;
@@ -91,6 +96,8 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         // An interface that was given no IPv6 address must not make one up or take one from a neighbour's advertisement.
         putSysctl('net/ipv6/conf/default/disable_ipv6', interfaces.some(hasIpv6) ? '0' : '1');
         putSysctl('net/ipv6/conf/default/accept_ra', '0');
+        putSysctl('net/ipv4/conf/default/arp_notify', '1');
+        putSysctl('net/ipv6/conf/default/ndisc_notify', '1');
       };
       try {
         if (owner === undefined) createNamespace(path, prepare);
@@ -100,8 +107,8 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         }
         if (opened === undefined) throw new Error(`no socket into the namespace ${path}`);
         setLink(opened, loopbackIndex, { up: true });
-        for (const added of interfaces) attach(opened, path, added);
-        putGateways(opened, gateways);
+        for (const added of interfaces) attachInterface(host, opened, path, added);
+        putRoutes(opened, routes);
         return owner === undefined ? { path } : { path, userNamespace: ownerOf(key) };
       } catch (err) {
         driver.removeSandbox(key);
@@ -130,18 +137,64 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       const path = pathOf(key);
       if (hasIpv6(added)) runInNamespace(path, () => putSysctl('net/ipv6/conf/default/disable_ipv6', '0'));
       using inside = new NetlinkSocket(netlinkFamily.route, path);
-      attach(inside, path, added);
+      attachInterface(host, inside, path, added);
     },
-    removeInterface: detach,
-    setGateways(key, gateways) {
+    async removeInterface(key, { hostName, name }) {
+      if (hostName !== undefined) return removeLink(hostName);
+      if (!existsSync(pathOf(key))) return;
       using inside = new NetlinkSocket(netlinkFamily.route, pathOf(key));
-      putGateways(inside, gateways);
+      const link = findLink(inside, name);
+      if (link !== undefined) await deleteLink(link.index, name, pathOf(key));
+    },
+    removeLink,
+    mendInterface(key, wanted) {
+      if (wanted.kind !== 'bridged') {
+        using inside = new NetlinkSocket(netlinkFamily.route, pathOf(key));
+        if (findLink(inside, wanted.name) !== undefined) return false;
+        driver.addInterface(key, wanted);
+        return true;
+      }
+      const outer = findLink(host, wanted.hostName);
+      if (outer === undefined) {
+        driver.addInterface(key, wanted);
+        return true;
+      }
+      const bridge = getLink(host, wanted.bridge).index;
+      if (outer.master === bridge && outer.up) return false;
+      setLink(host, outer.index, { up: true, master: bridge });
+      setBridgePort(host, outer.index, wanted);
+      return true;
+    },
+    setMtu(key, changed) {
+      if (changed.kind !== 'bridged') return;
+      using inside = new NetlinkSocket(netlinkFamily.route, pathOf(key));
+      for (const [socket, name] of [
+        [host, changed.hostName],
+        [inside, changed.name],
+      ] as const) {
+        const link = findLink(socket, name);
+        if (link !== undefined && link.mtu !== changed.mtu) setLink(socket, link.index, { mtu: changed.mtu });
+      }
+    },
+    setDefaultRoutes(key, routes) {
+      using inside = new NetlinkSocket(netlinkFamily.route, pathOf(key));
+      putRoutes(inside, routes);
     },
     routedNetworks(exceptLinks) {
       const except = new Set(listLinks(host).flatMap(link => (exceptLinks.has(link.name) ? [link.index] : [])));
       return listRoutes(host).flatMap(route =>
         route.destination === undefined || except.has(route.link) ? [] : [formatPrefix(route.destination)],
       );
+    },
+    egressMtu() {
+      const links = listLinks(host);
+      const mtus = ([4, 6] as const).flatMap(family => {
+        const [first] = listRoutes(host)
+          .filter(route => route.destination === undefined && route.family === family)
+          .toSorted((a, b) => a.metric - b.metric);
+        return links.find(({ index }) => index === first?.link)?.mtu ?? [];
+      });
+      return mtus.length === 0 ? undefined : Math.min(...mtus);
     },
     enableForwarding(family) {
       const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
@@ -177,40 +230,25 @@ function findLink(socket: NetlinkSocket, name: string): Link | undefined {
   }
 }
 
-function interfaceAddress(text: string): Omit<InterfaceAddress, 'link'> {
-  const cidr = parseCidr(text);
-  if (cidr === undefined) throw new Error(`not an address with a prefix length: ${text}`);
-  return { address: cidr.address, length: cidr.prefix.length };
-}
-
-/** The interface has these addresses and no others, but for link-local ones. */
-function putAddresses(socket: NetlinkSocket, link: number, wanted: readonly string[]): void {
+/** The interface has these addresses and, unless it keeps them, no others but for link-local ones. */
+function putAddresses(socket: NetlinkSocket, link: number, wanted: readonly string[], keeps: boolean): void {
   const present = listAddresses(socket).filter(address => address.link === link && !isLinkLocal(address));
   const key = ({ address, length }: Omit<InterfaceAddress, 'link'>): string => `${formatIp(address)}/${String(length)}`;
   const wantedAddresses = wanted.map(interfaceAddress);
   const wantedKeys = new Set(wantedAddresses.map(key));
   const presentKeys = new Set(present.map(key));
-  for (const address of present) if (!wantedKeys.has(key(address))) deleteAddress(socket, address);
+  if (!keeps) for (const address of present) if (!wantedKeys.has(key(address))) deleteAddress(socket, address);
   for (const address of wantedAddresses) if (!presentKeys.has(key(address))) addAddress(socket, { link, ...address });
 }
 
 const isLinkLocal = ({ address }: InterfaceAddress): boolean => address.family === 6 && address.value >> 118n === 0x3fan;
 
-function putGateways(inside: NetlinkSocket, gateways: readonly string[]): void {
-  if (gateways.length === 0) return;
-  const addresses = listAddresses(inside);
-  for (const text of gateways) {
-    const gateway = parseIp(text);
-    if (gateway === undefined) throw new Error(`not a gateway address: ${text}`);
-    const via = addresses.find(one => contains(one, gateway));
-    if (via === undefined) throw new Error(`no interface reaches the gateway ${text}`);
-    setDefaultRoute(inside, gateway, via.link);
+function putRoutes(inside: NetlinkSocket, routes: readonly DefaultRoute[]): void {
+  for (const { family, link, gateway: text } of routes) {
+    const gateway = text === undefined ? undefined : parseIp(text);
+    if (text !== undefined && gateway === undefined) throw new Error(`not a gateway address: ${text}`);
+    setDefaultRoute(inside, family, gateway, getLink(inside, link).index);
   }
-}
-
-function contains({ address, length }: InterfaceAddress, other: { readonly family: 4 | 6; readonly value: bigint }): boolean {
-  const hostBits = BigInt((address.family === 4 ? 32 : 128) - length);
-  return address.family === other.family && address.value >> hostBits === other.value >> hostBits;
 }
 
 /** A host that forwards IPv6 stops listening to its router unless told otherwise, and would lose its own address and route. */

@@ -9,19 +9,22 @@ const RTA_GATEWAY = 5;
 const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_LINK = 253;
+const RTA_PRIORITY = 6;
 const RTN_UNICAST = 1;
 const addressFamily = { 4: 2, 6: 10 } as const;
 
 /** rtmsg. */
-function routeHeader(family: number, destinationLength: number): Uint8Array {
-  return Uint8Array.of(family, destinationLength, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0);
+function routeHeader(family: number, destinationLength: number, scope: number): Uint8Array {
+  return Uint8Array.of(family, destinationLength, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0);
 }
 
-/** Sends everything without a closer route to this gateway; replaces the default route that was there. */
-export function setDefaultRoute(socket: NetlinkSocket, gateway: IpAddress, link: number): void {
+/** Sends everything without a closer route to this gateway, or out by this link; replaces the default route that was there. */
+export function setDefaultRoute(socket: NetlinkSocket, family: 4 | 6, gateway: IpAddress | undefined, link: number): void {
+  const scope = gateway === undefined && family === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   const payload = concat(
-    routeHeader(addressFamily[gateway.family], 0),
-    attribute(RTA_GATEWAY, ipBytes(gateway)),
+    routeHeader(addressFamily[family], 0, scope),
+    ...(gateway === undefined ? [] : [attribute(RTA_GATEWAY, ipBytes(gateway))]),
     u32Attribute(RTA_OIF, link),
   );
   socket.request({ type: messageType.newRoute, flags: flags.put, payload }, 'set the default route');
@@ -31,6 +34,9 @@ export interface Route {
   /** Undefined for a default route. */
   readonly destination: Prefix | undefined;
   readonly link: number;
+  readonly family: 4 | 6;
+  /** The lowest counts. */
+  readonly metric: number;
 }
 
 /** The unicast routes of the main table. */
@@ -48,5 +54,12 @@ function parseRoute(answer: Uint8Array): Route[] {
   const found = parseAttributes(answer.subarray(12));
   const bytes = found.get(RTA_DST);
   const destination = bytes === undefined ? undefined : { ...ipFromBytes(bytes), length };
-  return [{ destination, link: u32Of(found.get(RTA_OIF)) }];
+  return [
+    {
+      destination,
+      link: u32Of(found.get(RTA_OIF)),
+      family: answer[0] === addressFamily[4] ? 4 : 6,
+      metric: u32Of(found.get(RTA_PRIORITY)),
+    },
+  ];
 }

@@ -10,6 +10,9 @@ export const messageType = {
   newRoute: 24,
   deleteRoute: 25,
   getRoute: 26,
+  newNeighbour: 28,
+  deleteNeighbour: 29,
+  getNeighbour: 30,
 } as const;
 
 const NLM_F_REQUEST = 0x1;
@@ -17,6 +20,7 @@ const NLM_F_ACK = 0x4;
 const NLM_F_EXCL = 0x200;
 const NLM_F_CREATE = 0x400;
 const NLM_F_REPLACE = 0x100;
+const NLM_F_APPEND = 0x800;
 const NLM_F_DUMP = 0x300;
 
 export const flags = {
@@ -24,6 +28,8 @@ export const flags = {
   create: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
   /** Made or replaced. */
   put: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
+  /** Made beside others that are there. */
+  append: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND,
   /** Must exist. */
   change: NLM_F_REQUEST | NLM_F_ACK,
   dump: NLM_F_REQUEST | NLM_F_DUMP,

@@ -1,3 +1,4 @@
+import type { Logger } from '#base/log.ts';
 import type { BridgeRules, Firewall, FirewallState, LinkRule, PortRule } from '#core/firewall.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
 import { findObstacles } from './obstacles.ts';
@@ -10,6 +11,7 @@ export function createFirewall(options: {
   readonly nftables: Nftables;
   /** Forgets, now or soon, the flows of connectionless protocols that led through these ports. */
   readonly forgetFlows: (ports: readonly PortRule[]) => void;
+  readonly log: Logger;
 }): Firewall {
   const { nftables, table } = options;
   const ruleset = createRuleset(table);
@@ -19,10 +21,27 @@ export function createFirewall(options: {
   let present = false;
 
   const state = (): FirewallState => ({ bridges: [...bridges.values()], ports: [...ports.values()], links: [...links.values()] });
-  /** The first change makes the table, replacing whatever was there by that name. */
+  /**
+   * The first change makes the table, replacing whatever was there by that name. A change that does not fit what is there finds a table that somebody
+   * has changed or taken away: then all of it is made right.
+   */
   const run = (commands: () => string): void => {
-    nftables.run(present ? commands() : ruleset.whole(state()));
+    if (!present) {
+      make();
+      return;
+    }
+    try {
+      nftables.run(commands());
+    } catch {
+      const repaired = reconcile();
+      if (repaired.length > 0) options.log.warn('repaired what somebody else had changed', { repaired: repaired.join('; ') });
+    }
+  };
+  const make = (): void => {
+    nftables.run(ruleset.whole(state()));
     present = true;
+    const made = readTable(nftables, table);
+    if (made !== undefined) nftables.run(ruleset.sign(fingerprintOf(made)));
   };
 
   /** Whoever changes rules or sets by hand changes what they look like. */
@@ -48,12 +67,29 @@ export function createFirewall(options: {
     return [`packet rules: ${String(count(extra))} for nothing that exists removed, ${String(count(missing))} that were missing added`];
   };
 
+  const reconcile = (): string[] => {
+    const found = readTable(nftables, table);
+    if (found !== undefined && isSigned(found)) {
+      present = true;
+      return bringInLine(found);
+    }
+    const wasPresent = present;
+    make();
+    if (found !== undefined) return ['the packet rules, which were not as this version makes them'];
+    return wasPresent || ports.size > 0 ? ['the packet rules, which were gone'] : [];
+  };
+
   return {
     putBridge(rules) {
       const before = bridges.get(rules.bridge);
       if (present && before !== undefined && sameRules(before, rules)) return;
       bridges.set(rules.bridge, rules);
-      run(() => `${before === undefined ? '' : ruleset.removeBridge(before)}${ruleset.addBridge(rules)}`);
+      try {
+        run(() => `${before === undefined ? '' : ruleset.removeBridge(before)}${ruleset.addBridge(rules)}`);
+      } catch (err) {
+        bridges.delete(rules.bridge);
+        throw err;
+      }
     },
     removeBridge(bridge) {
       const before = bridges.get(bridge);
@@ -96,18 +132,10 @@ export function createFirewall(options: {
       for (const rules of wanted.bridges) bridges.set(rules.bridge, rules);
       for (const port of wanted.ports) ports.set(keyOf(port), port);
       for (const link of wanted.links) links.set(linkKeyOf(link), link);
-      const found = readTable(nftables, table);
-      if (found !== undefined && isSigned(found)) {
-        present = true;
-        return bringInLine(found);
-      }
       present = false;
-      run(() => '');
-      const made = readTable(nftables, table);
-      if (made !== undefined) nftables.run(ruleset.sign(fingerprintOf(made)));
-      if (found !== undefined) return ['the packet rules, which were not as this version makes them'];
-      return wanted.ports.length > 0 ? ['the packet rules, which were gone'] : [];
+      return reconcile();
     },
+    mend: () => (present ? reconcile() : []),
     obstacles: bridge => findObstacles(nftables, table, bridge),
     remove() {
       bridges.clear();
@@ -119,7 +147,8 @@ export function createFirewall(options: {
   };
 }
 
-const keyOf = ({ protocol, hostAddress, hostPort }: PortRule): string => `${protocol} ${hostAddress} ${String(hostPort)}`;
+const keyOf = ({ protocol, hostAddress, hostPort, address, port }: PortRule): string =>
+  `${protocol} ${hostAddress} ${hostPort === 0 ? `${address} ${String(port)}` : String(hostPort)}`;
 
 const linkKeyOf = ({ from, to, protocol, port }: LinkRule): string => `${from} ${to} ${protocol} ${String(port)}`;
 

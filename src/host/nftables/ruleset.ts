@@ -64,21 +64,31 @@ const sets = `
   set bridges { type ifname; }
   set within { type ifname . ifname; }
   set internal { type ifname; }
-  set open { type ifname; }
   set inside4 { type ipv4_addr; flags interval; }
   set inside6 { type ipv6_addr; flags interval; }
   set masquerade4 { type ipv4_addr; flags interval; }
   set masquerade6 { type ipv6_addr; flags interval; }
+  map leaves4 { type ipv4_addr : ipv4_addr; flags interval; }
+  map leaves6 { type ipv6_addr : ipv6_addr; flags interval; }
   set guarded4 { type ipv4_addr; flags interval; }
   set guarded6 { type ipv6_addr; flags interval; }
   set links { type ipv4_addr . ipv4_addr . inet_proto . inet_service; }
+  set trusted4 { type ifname . ipv4_addr; flags interval; }
+  set trusted6 { type ifname . ipv6_addr; flags interval; }
+  set open4 { type ipv4_addr; flags interval; }
+  set open6 { type ipv6_addr; flags interval; }
+  set routed4 { type ipv4_addr; flags interval; }
+  set routed6 { type ipv6_addr; flags interval; }
+  set reachable4 { type ipv4_addr . inet_proto . inet_service; }
+  set reachable6 { type ipv6_addr . inet_proto . inet_service; }
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
   map addresses4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   map addresses6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }`;
 
-// guard      Before anything else: a neighbour may neither speak to this host's loopback addresses through a bridge (on which route_localnet lets
-//            them pass) nor to a container's own address from outside, where only published ports are meant to be reached.
+// guard      Before addresses are translated: a neighbour may neither speak to this host's loopback addresses through a bridge (on which route_localnet lets
+//            them pass) nor to a container's own address from outside, where only published ports are meant to be reached. Answers to what a
+//            container began come to its own address where nothing is translated.
 // prerouting A loopback destination that arrives from outside is left to the kernel, which drops it, instead of being sent to a container.
 // output     [::1] cannot be translated (the kernel never routes it out of the host): the port proxy listens there.
 // forward    Verdicts concern our bridges only; everything else is accepted here and judged by whoever else has rules. Bridged frames pass here
@@ -87,10 +97,12 @@ const sets = `
 //            through here to be translated back.
 const chains = `
   chain guard {
-    type filter hook prerouting priority raw; policy accept;
+    type filter hook prerouting priority mangle; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
-    iifname != @bridges iifname != "lo" ip daddr @guarded4 drop
-    iifname != @bridges iifname != "lo" ip6 daddr @guarded6 drop
+    iifname . ip daddr @trusted4 accept
+    iifname . ip6 daddr @trusted6 accept
+    iifname != @bridges iifname != "lo" ip daddr @guarded4 ct state != { established, related } drop
+    iifname != @bridges iifname != "lo" ip6 daddr @guarded6 ct state != { established, related } drop
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -119,13 +131,22 @@ const chains = `
     oifname @internal drop
     iifname @internal drop
     ct status dnat accept
-    oifname @open accept
     ip saddr . ip daddr . meta l4proto . th dport @links accept
+    iifname @bridges ip daddr @guarded4 drop
+    iifname @bridges ip6 daddr @guarded6 drop
+    ip daddr . meta l4proto . th dport @reachable4 accept
+    ip6 daddr . meta l4proto . th dport @reachable6 accept
+    ip daddr @routed4 meta l4proto icmp accept
+    ip6 daddr @routed6 meta l4proto ipv6-icmp accept
+    ip daddr @open4 accept
+    ip6 daddr @open6 accept
     drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     oifname @bridges jump inward
+    oifname != @bridges snat ip to ip saddr map @leaves4
+    oifname != @bridges snat ip6 to ip6 saddr map @leaves6
     oifname != @bridges ip saddr @masquerade4 masquerade
     oifname != @bridges ip6 saddr @masquerade6 masquerade
   }
@@ -157,25 +178,36 @@ export function bridgeElements(rules: BridgeRules): ReadonlyMap<string, readonly
   elements.add('bridges', bridge);
   if (rules.icc) elements.add('within', `${bridge} . ${bridge}`);
   if (rules.internal) elements.add('internal', bridge);
-  if (rules.open) elements.add('open', bridge);
-  for (const subnet of rules.subnets) {
+  for (const { subnet, leavesAs, direct } of rules.subnets) {
     const family = isIpv6(subnet) ? '6' : '4';
     elements.add(`inside${family}`, subnet);
-    if (rules.masquerade && !rules.internal) elements.add(`masquerade${family}`, subnet);
-    if (!rules.open) elements.add(`guarded${family}`, subnet);
+    if (!rules.internal && leavesAs === 'interface') elements.add(`masquerade${family}`, subnet);
+    if (!rules.internal && leavesAs !== undefined && leavesAs !== 'interface') {
+      elements.add(`leaves${family}`, `${subnet} : ${leavesAs.address}`);
+    }
+    if (direct === 'everything') elements.add(`open${family}`, subnet);
+    if (direct === 'routed') elements.add(`routed${family}`, subnet);
+    if (direct === 'closed') {
+      elements.add(`guarded${family}`, subnet);
+      for (const trusted of rules.trustedInterfaces) elements.add(`trusted${family}`, `"${trusted}" . ${subnet}`);
+    }
   }
   return elements.bySet;
 }
 
 export function portElements(ports: readonly PortRule[], withTarget: boolean): ReadonlyMap<string, readonly string[]> {
   const elements = new Elements();
+  // A port of a container may be published more than once.
+  const reachable = new Set<string>();
   for (const port of ports) {
-    const ipv6 = isIpv6(port.hostAddress);
+    const family = isIpv6(port.address) ? '6' : '4';
+    if (port.direct) reachable.add(`${family} ${port.address} . ${port.protocol} . ${String(port.port)}`);
+    if (port.hostPort === 0) continue;
     const everywhere = port.hostAddress === '0.0.0.0' || port.hostAddress === '::';
-    const set = `${everywhere ? 'ports' : 'addresses'}${ipv6 ? '6' : '4'}`;
     const key = `${everywhere ? '' : `${port.hostAddress} . `}${port.protocol} . ${String(port.hostPort)}`;
-    elements.add(set, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
+    elements.add(`${everywhere ? 'ports' : 'addresses'}${family}`, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
   }
+  for (const one of reachable) elements.add(`reachable${one.slice(0, 1)}`, one.slice(2));
   return elements.bySet;
 }
 

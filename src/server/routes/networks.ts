@@ -27,8 +27,6 @@ export function networkRoutes({ networks, containers }: Services): Route[] {
     route('POST /networks/create', async request => {
       const body = await request.requireJson(networkCreateRequest, 'NetworkCreateRequest');
       for (const [field, isAsked] of [
-        ['ConfigOnly', body.ConfigOnly === true],
-        ['ConfigFrom', (body.ConfigFrom?.Network ?? '') !== ''],
         ['Ingress', body.Ingress === true],
         ['Scope', (body.Scope ?? '') !== '' && body.Scope !== 'local'],
       ] as const) {

@@ -1,5 +1,5 @@
 import type { EndpointResource, Ipam, IpamConfig, Network as WireNetwork, NetworkCreateRequest } from '#api/types/network.ts';
-import type { CreateNetwork } from '#engine/networks/create.ts';
+import type { CreateNetwork } from '#engine/networks/create-request.ts';
 import type { IpamPool, Network } from '#engine/networks/model.ts';
 import type { NetworkUser } from '#engine/networks/service.ts';
 
@@ -21,8 +21,8 @@ export function toWireNetwork(network: Network, users: readonly NetworkUser[]): 
     Internal: network.internal,
     Attachable: network.attachable,
     Ingress: false,
-    ConfigFrom: { Network: '' },
-    ConfigOnly: false,
+    ConfigFrom: { Network: network.configFrom },
+    ConfigOnly: network.configOnly,
     Options: { ...network.options },
     Labels: { ...network.labels },
     Containers: Object.fromEntries(users.map(user => [user.containerId, toWireUser(user)])),
@@ -48,10 +48,12 @@ export function fromNetworkCreate(request: NetworkCreateRequest): CreateNetwork 
   return {
     name: request.Name ?? '',
     driver: request.Driver ?? '',
-    enableIpv4: request.EnableIPv4 ?? true,
-    enableIpv6: request.EnableIPv6 ?? false,
+    enableIpv4: request.EnableIPv4 ?? undefined,
+    enableIpv6: request.EnableIPv6 ?? undefined,
     internal: request.Internal ?? false,
     attachable: request.Attachable ?? false,
+    configOnly: request.ConfigOnly ?? false,
+    configFrom: request.ConfigFrom?.Network ?? '',
     ipam: fromWireIpam(request.IPAM ?? {}),
     options: request.Options ?? {},
     labels: request.Labels ?? {},

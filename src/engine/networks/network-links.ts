@@ -1,0 +1,50 @@
+import { failpoint } from '#base/failpoint.ts';
+import type { Context } from './context.ts';
+import { bridgeLinkOf } from './kernel-state.ts';
+import type { Network } from './model.ts';
+import { peersOf } from './overlay-peers.ts';
+
+/** The links of a network that containers' interfaces need, without packet rules; what is there already is brought in line. True when its bridge was made. */
+export function putLinks(ctx: Context, network: Network): boolean {
+  if (network.parent !== undefined) ctx.driver.putParent(network.parent.link);
+  const link = bridgeLinkOf(network);
+  if (link === undefined) return false;
+  const made = ctx.driver.putBridge(link);
+  putTunnel(ctx, network);
+  if (ctx.options.forwarding && !network.internal && network.overlay === undefined) enableForwarding(ctx, network);
+  return made;
+}
+
+function putTunnel(ctx: Context, network: Network): void {
+  const { overlay, bridge } = network;
+  if (overlay === undefined || bridge === undefined) return;
+  failpoint('network.create.tunnel');
+  const { link: name, vni, port, local } = overlay;
+  ctx.driver.putTunnel({ name, vni, port, local, bridge: bridge.name, mtu: bridge.mtu });
+  ctx.driver.putTunnelPeers(name, peersOf(ctx, network));
+}
+
+/** Rules first: without them nothing passes that should not. */
+export async function takeFromKernel(ctx: Context, network: Network): Promise<void> {
+  const { bridge, parent, overlay } = network;
+  if (bridge !== undefined) ctx.firewall.removeBridge(bridge.name);
+  failpoint('network.remove.rules');
+  if (overlay !== undefined) await ctx.driver.removeLink(overlay.link);
+  if (bridge !== undefined) await ctx.driver.removeBridge(bridge.name);
+  if (parent?.link.made !== undefined) await ctx.driver.removeLink(parent.link.name);
+  failpoint('network.remove.bridge');
+}
+
+function enableForwarding(ctx: Context, network: Network): void {
+  for (const family of [4, 6] as const) {
+    if (family === 6 && !network.enableIpv6) continue;
+    const settings = ctx.driver.enableForwarding(family);
+    if (settings.length === 0) continue;
+    ctx.log.info(
+      'changed settings of this host that containers need to reach other hosts; they stay, because others may rely on them then',
+      {
+        settings: settings.join(' '),
+      },
+    );
+  }
+}
