@@ -24,6 +24,24 @@ test('loops that never wait for anything let others go first, together every few
   expect(turns).toBeGreaterThanOrEqual(8);
 });
 
+test('many who begin at the same moment do not all go on after the same pause', async () => {
+  let turns = 0;
+  let isOver = false;
+  const others = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(others);
+  };
+  setImmediate(others);
+  const step = async (): Promise<void> => {
+    await letOthersGoFirst();
+    workFor(1);
+  };
+  workFor(3);
+  await Promise.all(Array.from({ length: 40 }, step));
+  isOver = true;
+  expect(turns).toBeGreaterThanOrEqual(10);
+});
+
 test('steps that take no time are not held up', async () => {
   let turns = 0;
   let isOver = false;
