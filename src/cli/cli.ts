@@ -3,17 +3,28 @@ import type { ConfigFile } from './config/config-file.ts';
 import type { GlobalOptions } from './global-options.ts';
 import { Output } from './output/terminal.ts';
 
+/** Extended attributes of this machine's files, links not followed. */
+export interface FileAttributes {
+  /** Undefined when the file has no such attribute, or its file system has none. */
+  get(path: string, name: string): Uint8Array | undefined;
+  /** Throws with the errno of the system. */
+  set(path: string, name: string, value: Uint8Array): void;
+}
+
 /** What the program is. */
 export interface Program {
   /** `docker` or `berth`: as it was called, and so as its messages call it. */
   readonly name: string;
   readonly version: string;
+  /** Loads what only few commands need. */
+  readonly fileAttributes: () => Promise<FileAttributes>;
 }
 
 /** One run of the command line: where it reads, where it writes, whom it asks. Everything but the two outputs is made when first wanted. */
 export class Cli {
   readonly name: string;
   readonly version: string;
+  readonly fileAttributes: Program['fileAttributes'];
   readonly options: GlobalOptions;
   readonly out = new Output(1);
   readonly err = new Output(2);
@@ -21,9 +32,10 @@ export class Cli {
   #config: ConfigFile | undefined;
   #client: Promise<Client> | undefined;
 
-  constructor({ name, version }: Program, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
+  constructor({ name, version, fileAttributes }: Program, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
     this.name = name;
     this.version = version;
+    this.fileAttributes = fileAttributes;
     this.options = options;
     this.#connect = connect;
   }

@@ -2,22 +2,30 @@ import { lstatSync, readdirSync, readlinkSync, type BigIntStats, openSync, readS
 import { isErrno } from '#base/errors.ts';
 import type { NewTarEntry, NewTarFile } from '#oci/tar/writer.ts';
 import { decodeName, encodeName } from '#oci/tar/names.ts';
+import type { FileAttributes } from '../cli.ts';
 import type { CopySource } from './copy-paths.ts';
 import { splitPath } from './copy-paths.ts';
 
 const chunkBytes = 1024 * 1024;
 
 /** A file or tree of this machine as the members of an archive, named from its last part on. Sockets are left out. */
-export function* localMembers(source: CopySource): Generator<NewTarFile, void, undefined> {
+export function* localMembers(source: CopySource, attributes: FileAttributes): Generator<NewTarFile, void, undefined> {
   const { directory, base } = splitPath(source.path);
   const linked = new Map<string, string>();
   const name = source.rebaseName === '' ? base : source.rebaseName;
-  yield* members(base === '.' ? directory : `${directory === '/' ? '' : directory}/${base}`, name, linked);
+  yield* members(base === '.' ? directory : `${directory === '/' ? '' : directory}/${base}`, name, { linked, attributes });
 }
 
-function* members(path: string, name: string, linked: Map<string, string>): Generator<NewTarFile, void, undefined> {
+interface Walk {
+  /** The first name of every file that has several. */
+  readonly linked: Map<string, string>;
+  readonly attributes: FileAttributes;
+}
+
+function* members(path: string, name: string, walk: Walk): Generator<NewTarFile, void, undefined> {
   const stats = lstatSync(encodeName(path) as Buffer, { bigint: true, throwIfNoEntry: false });
   if (stats === undefined || stats.isSocket()) return;
+  const { linked, attributes } = walk;
   const entry = entryOf(path, name, stats);
   const inode = `${String(stats.dev)}:${String(stats.ino)}`;
   const first = linked.get(inode);
@@ -25,13 +33,21 @@ function* members(path: string, name: string, linked: Map<string, string>): Gene
     if (first !== undefined) return yield { entry: { ...entry, type: 'link', linkName: first, sizeBytes: 0 } };
     linked.set(inode, name);
   }
-  if (stats.isFile()) return yield { entry, content: contentOf(path, Number(stats.size)) };
+  if (stats.isFile()) return yield { entry: withCapabilities(entry, path, attributes), content: contentOf(path, Number(stats.size)) };
   yield { entry };
   if (!stats.isDirectory()) return;
   for (const bytes of readdirSync(encodeName(path) as Buffer, { encoding: 'buffer' }).sort((a, b) => Buffer.compare(a, b))) {
     const base = decodeName(bytes);
-    yield* members(`${path === '/' ? '' : path}/${base}`, name === '/' ? `/${base}` : `${name}/${base}`, linked);
+    yield* members(`${path === '/' ? '' : path}/${base}`, name === '/' ? `/${base}` : `${name}/${base}`, walk);
   }
+}
+
+const capabilities = 'security.capability';
+
+/** What a program may do belongs to it; other attributes are this machine's. */
+function withCapabilities(entry: NewTarEntry, path: string, attributes: FileAttributes): NewTarEntry {
+  const value = attributes.get(path, capabilities);
+  return value === undefined ? entry : { ...entry, xattrs: new Map([[capabilities, value]]) };
 }
 
 function entryOf(path: string, name: string, stats: BigIntStats): NewTarEntry {

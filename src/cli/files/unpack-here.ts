@@ -13,9 +13,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { invalidArgument, messageOf } from '#base/errors.ts';
+import { invalidArgument, isErrno, messageOf } from '#base/errors.ts';
 import type { TarEntry } from '#oci/tar/entry.ts';
 import { encodeName } from '#oci/tar/names.ts';
+import type { FileAttributes } from '../cli.ts';
 import { readTar, type TarFile } from '#oci/tar/reader.ts';
 
 export type Rename = (name: string) => string;
@@ -24,12 +25,20 @@ export type Rename = (name: string) => string;
  * Unpacks an archive into a directory of this machine, as the user who runs the command: owners are not taken over. What is there is replaced, but a file
  * does not take the place of a directory nor the reverse. No member leaves the directory, nor passes through a link that came with the archive.
  */
-export async function unpackHere(source: AsyncIterable<Uint8Array>, directory: string, rename: Rename): Promise<void> {
+export async function unpackHere(
+  source: AsyncIterable<Uint8Array>,
+  directory: string,
+  rename: Rename,
+  attributes: FileAttributes,
+): Promise<void> {
   const times = new Map<string, TarEntry['mtime']>();
   const links = new Set<string>();
   const before = process.umask(0);
   try {
-    for await (const file of readTar(source)) await unpackOne(file, directory, rename, times, links);
+    for await (const file of readTar(source)) {
+      const path = await unpackOne(file, directory, rename, times, links);
+      if (path !== undefined) setAttributes(path, file.entry, attributes);
+    }
   } finally {
     process.umask(before);
     // Only now does nothing change in them any more.
@@ -41,18 +50,19 @@ export async function unpackHere(source: AsyncIterable<Uint8Array>, directory: s
 /** Names may be any bytes. */
 const bytes = (path: string): Buffer => Buffer.from(encodeName(path));
 
+/** Returns where a file or directory is now; undefined for what can have no attributes. */
 async function unpackOne(
   { entry, content }: TarFile,
   directory: string,
   rename: Rename,
   times: Map<string, TarEntry['mtime']>,
   links: Set<string>,
-): Promise<void> {
+): Promise<string | undefined> {
   const path = placeIn(directory, rename(entry.name), links);
   const { type, mode, mtime } = entry;
   if (path === join(directory)) {
     if (type !== 'directory') throw invalidArgument(`cannot overwrite directory "${path}" with non-directory "${directory}"`);
-    return;
+    return undefined;
   }
   mkdirSync(bytes(dirname(path)), { recursive: true, mode: 0o755 });
   const there = lstatSync(bytes(path), { throwIfNoEntry: false });
@@ -68,16 +78,18 @@ async function unpackOne(
       if (there === undefined) mkdirSync(bytes(path), 0o700);
       chmodSync(bytes(path), mode);
       times.set(path, mtime);
-      return;
+      return path;
     case 'file':
       await writeFile(path, content);
       break;
     case 'link':
-      return linkSync(bytes(placeIn(directory, rename(entry.linkName), links)), bytes(path));
+      linkSync(bytes(placeIn(directory, rename(entry.linkName), links)), bytes(path));
+      return undefined;
     case 'symlink':
       links.add(path);
       symlinkSync(bytes(entry.linkName), bytes(path));
-      return lutimesSync(bytes(path), mtime.seconds, mtime.seconds);
+      lutimesSync(bytes(path), mtime.seconds, mtime.seconds);
+      return undefined;
     case 'char':
     case 'block':
     case 'fifo':
@@ -86,6 +98,18 @@ async function unpackOne(
   }
   chmodSync(bytes(path), mode);
   utimesSync(bytes(path), mtime.seconds, mtime.seconds);
+  return path;
+}
+
+/** What this user may not set, or this file system does not know, is left out. */
+function setAttributes(path: string, { xattrs }: TarEntry, attributes: FileAttributes): void {
+  for (const [name, value] of xattrs) {
+    try {
+      attributes.set(path, name, value);
+    } catch (err) {
+      if (!isErrno(err, 'EPERM', 'EOPNOTSUPP')) throw err;
+    }
+  }
 }
 
 /** Where a member goes. Rejects with InvalidArgument for a name that leads out. */

@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'bun:test';
+import { getXattr, setXattr } from '#host/sys/fs.ts';
 import { sharedDaemon } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { dockerCommand } from '#test/helpers/docker-cli.ts';
@@ -107,6 +108,27 @@ function compareBefore(host: () => string, apiVersion: string): void {
     },
     30_000,
   );
+
+  test('what a program may do goes into a container with it, and comes back', async () => {
+    // struct vfs_cap_data: version 2, cap_net_bind_service, effective (capabilities(7)).
+    const capabilities = new Uint8Array(new Uint32Array([0x02000001, 1 << 10, 0, 0, 0]).buffer);
+    const program = join(folder.path, 'program');
+    writeFileSync(program, 'program\n');
+    setXattr(program, 'security.capability', capabilities);
+    for (const [command, box] of [
+      [dockerCommand(), 'box-of-one'],
+      [ours, 'box-of-two'],
+    ] as const) {
+      const back = join(folder.path, `back-of-${box}`);
+      for (const ends of [
+        [program, `${box}:/program`],
+        [`${box}:/program`, back],
+      ]) {
+        await runOk([...command, 'cp', ...ends], { env: env() });
+      }
+      expect([box, getXattr(back, 'security.capability')]).toEqual([box, capabilities]);
+    }
+  });
 }
 
 describe('both command lines copy alike before dockerd', () => {

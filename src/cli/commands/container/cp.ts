@@ -81,7 +81,7 @@ async function copyFromContainer(cli: Cli, client: Client, options: Options): Pr
   const plan = planCopy(source, localDestination(target));
   const rename = renamer(plan, rebaseName === '' ? undefined : { from: splitPath(path).base, to: rebaseName });
   await using meter = new CopyMeter(cli, 'Copying from container - ', options.quiet);
-  await unpackHere(meter.count(tar), plan.directory, rename);
+  await unpackHere(meter.count(tar), plan.directory, rename, await cli.fileAttributes());
   await meter.finish(target);
 }
 
@@ -108,7 +108,8 @@ async function copyToContainer(cli: Cli, client: Client, options: Options): Prom
   const source = localSource(from, options.followLink);
   const plan = planCopy(source, destination);
   await using meter = new CopyMeter(cli, 'Copying to container - ', options.quiet);
-  await write(plan.directory, toStream(meter.count(writeTar(renamed(localMembers(source), renamer(plan))))));
+  const members = localMembers(source, await cli.fileAttributes());
+  await write(plan.directory, toStream(meter.count(writeTar(renamed(members, renamer(plan))))));
   await meter.finish(`${container}:${destination.path}`);
 }
 
