@@ -1,5 +1,6 @@
 import type { ContentInfo } from './content.ts';
 import type { IdMap } from './id-map.ts';
+import type { LayerChanges } from './snapshots.ts';
 
 /** Files that an instruction takes from one tree: the build context, another stage, an image. */
 export interface FileSource {
@@ -28,9 +29,7 @@ export interface FileTarget {
   readonly mode: string | undefined;
 }
 
-export interface LayerFiles {
-  readonly upperDir: string;
-  readonly lowerDirs: readonly string[];
+export interface LayerFiles extends LayerChanges {
   /** How the owners in the upper directory are mapped; those below it are the container's own. */
   readonly idMap?: IdMap | undefined;
   /** Where the tar goes; undefined: nowhere, only its digest is wanted. */

@@ -1,4 +1,5 @@
 import type { IdMap } from './id-map.ts';
+import type { LayerChanges } from './snapshots.ts';
 
 /** Where the files of a container are to be found. With a map of ids, archives speak of owners as the container sees them. */
 export type FilesView = {
@@ -43,12 +44,9 @@ export interface ExtractOptions {
 }
 
 /** A writable layer and what is below it. */
-export interface WritableLayer {
-  readonly upperDir: string;
+export interface WritableLayer extends LayerChanges {
   /** How the owners in the writable layer are mapped; those in the layers below are the container's own. */
   readonly idMap?: IdMap | undefined;
-  /** Uppermost first. */
-  readonly lowerDirs: readonly string[];
 }
 
 export interface FileChange {

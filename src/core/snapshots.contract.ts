@@ -7,6 +7,8 @@ import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import type { ChainId, Snapshotter } from './snapshots.ts';
 
 export interface SnapshotPlace {
+  /** Whether each layer is a whole tree, and nothing has to be mounted. */
+  readonly isWhole: boolean;
   /** Opens the snapshotter; a second time as after a kill of the process that had it. */
   open(): Promise<Snapshotter>;
   /** Directories of layers on disk, whether in use or not. */
@@ -15,6 +17,8 @@ export interface SnapshotPlace {
   mounts(): string[];
   /** Resolves when nothing is left to be deleted in the background. */
   settled(): Promise<void>;
+  /** An extended attribute of a file. */
+  attributeOf(path: string, name: string): Uint8Array | undefined;
   /** Unmounts and removes everything. */
   dispose(): Promise<void>;
 }
@@ -64,6 +68,8 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       }
       return chainIds(diffIds);
     };
+    /** Places where something is mounted when these roots are in use. */
+    const mountsOf = (...roots: string[]): string[] => (place.isWhole ? [] : roots);
     const mounted = async (key: string, parent: ChainId | undefined): Promise<string> => {
       await snapshots.prepare(key, parent);
       return await snapshots.mount(key);
@@ -92,7 +98,7 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       expect(snapshots.has(bottom)).toBe(true);
       expect(snapshots.layerSize(top)).toBe(5);
       expect(snapshots.layerSize(sha256('nothing'))).toBeUndefined();
-      expect(await Promise.all(snapshots.layerDirs(top).map(dir => readdir(dir)))).toEqual([['b'], ['a']]);
+      expect(await Promise.all(snapshots.layerDirs(top).map(dir => readdir(dir)))).toEqual(place.isWhole ? [] : [['b'], ['a']]);
       expect(() => snapshots.layerDirs(sha256('nothing'))).toThrow('is not unpacked here');
       const root = await mounted('box', top);
       expect((await readdir(root)).sort()).toEqual(['a', 'b']);
@@ -175,11 +181,9 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       const root = await mounted('box', chain.at(-1));
       const stats = await Promise.all(['bin/tool', 'usr/alias', 'again'].map(path => lstat(join(root, path))));
       expect(new Set(stats.map(({ ino }) => ino)).size).toBe(1);
-      expect(stats.map(({ mode, uid, nlink }) => [mode & 0o7777, uid, nlink])).toEqual([
-        [0o4755, 7, 3],
-        [0o4755, 7, 3],
-        [0o4755, 7, 3],
-      ]);
+      expect(stats.map(({ mode, uid }) => [mode & 0o7777, uid])).toEqual(Array(3).fill([0o4755, 7]));
+      // fuse-overlayfs counts the links of a layer by itself.
+      expect(stats.every(({ nlink }) => nlink > 1)).toBe(true);
     });
 
     test('a hard link to nothing is refused', async () => {
@@ -223,7 +227,7 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
     test('mounting and unmounting twice is fine', async () => {
       const root = await mounted('box', undefined);
       expect(await snapshots.mount('box')).toBe(root);
-      expect(place.mounts()).toEqual([root]);
+      expect(place.mounts()).toEqual(mountsOf(root));
       await snapshots.unmount('box');
       await snapshots.unmount('box');
       await snapshots.unmount('unknown');
@@ -234,18 +238,18 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       await snapshots.prepare('box', undefined);
       const first = await snapshots.hold('box');
       const second = await snapshots.hold('box');
-      expect([first.path, second.path, ...place.mounts()]).toEqual(Array(3).fill(first.path));
+      expect([first.path, second.path, ...place.mounts()]).toEqual([first.path, first.path, ...mountsOf(first.path)]);
       await first[Symbol.asyncDispose]();
       await first[Symbol.asyncDispose]();
       await snapshots.mount('box');
       await snapshots.unmount('box');
-      expect(place.mounts()).toEqual([first.path]);
+      expect(place.mounts()).toEqual(mountsOf(first.path));
       await second[Symbol.asyncDispose]();
       expect(place.mounts()).toEqual([]);
       const third = await snapshots.hold('box');
       await snapshots.mount('box');
       await third[Symbol.asyncDispose]();
-      expect(place.mounts()).toEqual([first.path]);
+      expect(place.mounts()).toEqual(mountsOf(first.path));
       expect(await failure(snapshots.hold('unknown'))).toBe('NotFound');
     });
 
@@ -256,7 +260,7 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       expect(place.mounts()).toEqual([]);
       const root = await mounted('box', undefined);
       await held[Symbol.asyncDispose]();
-      expect(place.mounts()).toEqual([root]);
+      expect(place.mounts()).toEqual(mountsOf(root));
     });
 
     test('a volatile mount can be mounted again', async () => {
@@ -291,7 +295,7 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       await writeFile(join(root, 'x'), 'before');
       snapshots = await place.open();
       expect(await snapshots.mount('box')).toBe(root);
-      expect(place.mounts()).toEqual([root]);
+      expect(place.mounts()).toEqual(mountsOf(root));
       expect(await readFile(join(root, 'x'), 'utf8')).toBe('before');
       await snapshots.unmount('box');
       expect(place.mounts()).toEqual([]);
@@ -326,6 +330,81 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
       expect(await failure(snapshots.usage('unknown'))).toBe('NotFound');
     });
 
+    test('paths() say where the changes are: of a whole tree also since when', async () => {
+      const [chain] = await stack([file('lower', '1')]);
+      const root = await mounted('box', chain);
+      await writeFile(join(root, 'new'), '2');
+      const { upperDir, lowerDirs, mergedDir, copiedAtNs } = snapshots.paths('box');
+      expect(mergedDir).toBe(root);
+      expect([...(await readdir(upperDir))].sort()).toEqual(place.isWhole ? ['lower', 'new'] : ['new']);
+      expect(await readdir(lowerDirs[0] ?? '')).toEqual(['lower']);
+      expect(copiedAtNs !== undefined).toBe(place.isWhole);
+      const { ctimeNs: lowerTime } = await lstat(join(root, 'lower'), { bigint: true });
+      if (copiedAtNs !== undefined) expect(lowerTime).toBeLessThanOrEqual(BigInt(copiedAtNs));
+    });
+
+    test('owners, modes, times, attributes and kinds of files are those of the image', async () => {
+      const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
+      const mtime = { seconds: 1_500_000_000, nanoseconds: 7 };
+      const chain = await stack(
+        [
+          {
+            entry: {
+              name: 'ping',
+              mode: 0o755,
+              mtime,
+              xattrs: new Map([
+                ['security.capability', new Uint8Array(capability)],
+                ['user.a', bytes('b')],
+              ]),
+            },
+            content: bytes('x'),
+          },
+          { entry: { name: 'su', mode: 0o4755, uid: 5, gid: 6, mtime }, content: bytes('s') },
+          { entry: { name: 'null', type: 'char', mode: 0o666, devMajor: 1, devMinor: 3 } },
+          { entry: { name: 'pipe', type: 'fifo', mode: 0o600 } },
+          { entry: { name: 'link', type: 'symlink', linkName: '/nowhere', uid: 9, mtime } },
+          { entry: { name: 'one', mode: 0o644 }, content: bytes('1') },
+          { entry: { name: 'two', type: 'link', linkName: 'one' } },
+        ],
+        [file('above', 'x')],
+      );
+      const root = await mounted('box', chain[1]);
+      const stats = async (name: string) => await lstat(join(root, name), { bigint: true });
+      const [ping, su, device, pipe, symbolic, one, two] = await Promise.all(
+        ['ping', 'su', 'null', 'pipe', 'link', 'one', 'two'].map(stats),
+      );
+      expect([ping?.mtimeNs, su?.mtimeNs, symbolic?.mtimeNs]).toEqual(Array(3).fill(1_500_000_000_000_000_007n));
+      expect([su?.mode, su?.uid, su?.gid, symbolic?.uid]).toEqual([0o104755n, 5n, 6n, 9n]);
+      expect([device?.isCharacterDevice(), device?.rdev, pipe?.isFIFO()]).toEqual([true, 0x103n, true]);
+      expect([one?.ino === two?.ino, one?.nlink]).toEqual([true, 2n]);
+      expect(Buffer.from(place.attributeOf(join(root, 'ping'), 'security.capability') ?? []).toString('hex')).toBe(
+        capability.toString('hex'),
+      );
+      expect(place.attributeOf(join(root, 'ping'), 'user.a')).toEqual(bytes('b'));
+    });
+
+    test('a file in the place of a directory, and the reverse; a link in the place of either leads nowhere', async () => {
+      const chain = await stack(
+        [
+          directory('d'),
+          file('d/x', '1'),
+          file('f', '1'),
+          directory('l'),
+          file('l/kept', '1'),
+          { entry: { name: 's', type: 'symlink', linkName: 'l' } },
+        ],
+        [file('d', '2'), directory('f'), file('f/y', '2'), directory('s'), file('s/new', '2'), file('.wh.l', '')],
+      );
+      const root = await mounted('box', chain[1]);
+      expect([(await readdir(root)).sort(), await readFile(join(root, 'd'), 'utf8'), await readdir(join(root, 'f'))]).toEqual([
+        ['d', 'f', 's'],
+        '2',
+        ['y'],
+      ]);
+      expect(await readdir(join(root, 's'))).toEqual(['new']);
+    });
+
     test('commit() makes a writable layer a layer for others, in which what was removed stays removed', async () => {
       const [base] = await stack([file('kept', 'k'), file('gone', 'g')]);
       const root = await mounted('box', base);
@@ -352,16 +431,18 @@ export function snapshotterContract(name: string, make: () => Promise<SnapshotPl
     });
 
     test('127 layers are not too many', async () => {
+      // Copies of all below each are the slower the more there are.
+      const count = place.isWhole ? 20 : 127;
       const diffIds: Digest[] = [];
-      for (let i = 0; i < 127; i += 1) {
+      for (let i = 0; i < count; i += 1) {
         await using pending = await unpack([file(`file-${String(i)}`, String(i)), file('last', String(i))]);
         const parent = chainIds(diffIds).at(-1);
         diffIds.push(pending.unpacked.diffId);
         await pending.commit(chainIds(diffIds).at(-1) as ChainId, parent);
       }
       const root = await mounted('box', chainIds(diffIds).at(-1));
-      expect(await readdir(root)).toHaveLength(128);
-      expect(await readFile(join(root, 'last'), 'utf8')).toBe('126');
+      expect(await readdir(root)).toHaveLength(count + 1);
+      expect(await readFile(join(root, 'last'), 'utf8')).toBe(String(count - 1));
     }, 60_000);
 
     test('symlinks keep their text, whatever it is', async () => {

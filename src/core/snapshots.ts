@@ -41,7 +41,7 @@ export interface LayerDamage {
 
 /** Read-only image layers and the writable layers of containers on top. */
 export interface Snapshotter {
-  /** As `docker info` names it: `overlay2`. */
+  /** As `docker info` names it: `overlay2`, `btrfs`. */
   readonly name: string;
   has(chainId: ChainId): boolean;
   /** All layers, parents before what stands on them. */
@@ -60,7 +60,7 @@ export interface Snapshotter {
     chainId: ChainId,
     options: { readonly tar?: AsyncIterable<Uint8Array>; readonly signal: AbortSignal },
   ): Promise<{ readonly diffId: Digest; readonly damage: readonly LayerDamage[] }>;
-  /** Directories of a layer and those below it, uppermost first. Rejects with NotFound. */
+  /** Directories of a layer and those below it, uppermost first; none where a layer is kept as a whole tree. Rejects with NotFound. */
   layerDirs(chainId: ChainId): readonly string[];
   /**
    * Unpacks a layer tar into a directory of its own; layers can be unpacked in any order and at the same time. Compression is found by its magic
@@ -72,14 +72,11 @@ export interface Snapshotter {
   /** Removes every layer that is neither in `keep` nor under one that is, nor pinned. Returns the removed bytes. */
   collect(keep: ReadonlySet<ChainId>): Promise<number>;
 
-  /**
-   * Makes a writable layer on a chain (undefined: an empty root). Rejects with AlreadyExists, NotFound. `mapped`: for a user namespace. Mounted, it
-   * shows owners as the host knows them, and so does its own directory; layers of images always name the owners inside.
-   */
-  prepare(key: string, parent: ChainId | undefined, options?: { readonly mapped?: boolean }): Promise<void>;
+  /** Makes a writable layer on a chain (undefined: an empty root). Rejects with AlreadyExists, NotFound, and FailedPrecondition for what this driver cannot. */
+  prepare(key: string, parent: ChainId | undefined, options?: WritableOptions): Promise<void>;
   /** How the owners of files in a writable layer are mapped; undefined when they are not. Rejects with NotFound. */
   idMapOf(key: string): IdMap | undefined;
-  /** Mounts a writable layer and returns its path. Mounting twice is fine. `volatile` skips the sync at unmount: for throw-away containers. */
+  /** Makes a writable layer usable and returns its path. Mounting twice is fine. `volatile` skips the sync at unmount: for throw-away containers. */
   mount(key: string, options?: { readonly volatile?: boolean }): Promise<string>;
   /** Unmounts; not mounted is fine. What somebody holds goes with the last who does. */
   unmount(key: string): Promise<void>;
@@ -105,10 +102,29 @@ export interface HeldSnapshot extends AsyncDisposable {
   readonly path: string;
 }
 
-export interface SnapshotPaths {
+export interface WritableOptions {
+  /**
+   * For a user namespace: mounted, it shows owners as the host knows them, and so does its own directory; layers of images always name the owners inside.
+   */
+  readonly mapped?: boolean;
+  /** How much may be written. */
+  readonly sizeBytes?: number | undefined;
+}
+
+/** Where what a writable layer changes can be read. */
+export interface LayerChanges {
   /** Uppermost first. */
   readonly lowerDirs: readonly string[];
   readonly upperDir: string;
+  /**
+   * Not there: the upper directory holds only what is different, with whiteouts (overlay). There: it is the whole tree, a copy of the one lower directory
+   * that was complete at this moment (nanoseconds since 1970, decimal); what changed later has a later change time.
+   */
+  readonly copiedAtNs?: string;
+}
+
+export interface SnapshotPaths extends LayerChanges {
+  /** Overlay's own. */
   readonly workDir: string;
   readonly mergedDir: string;
   /** For the recipe of its tar, when one is packed. */

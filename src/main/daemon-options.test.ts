@@ -57,7 +57,7 @@ describe('daemon options', () => {
     [['-H', 'ftp://x'], 'invalid --host "ftp://x"'],
     [['--default-ulimit', 'nofile=9:3'], 'soft limit 9 is above the hard limit 3'],
     [['--registry-mirror', 'mirror.local'], 'invalid mirror "mirror.local"'],
-    [['--storage-driver', 'zfs'], 'only overlay2 is available'],
+    [['--storage-driver', 'zfs'], 'invalid --storage-driver "zfs": expected overlay2, btrfs, fuse-overlayfs, vfs'],
   ])('%p is refused', (argv, message) => {
     expect(() => optionsFor(argv)).toThrow(message);
   });

@@ -5,6 +5,7 @@ import { formatIp, parseIp } from '#base/ip.ts';
 import { logLevels, type LogLevel } from '#base/log.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import { parseMirror } from '#host/registry/endpoints.ts';
+import { type StorageDriver, storageDrivers } from '#host/snapshots/drivers.ts';
 import { type ConfigValues, readConfigFile } from './daemon-config-file.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
 import { type Setting, settings } from './daemon-settings.ts';
@@ -47,6 +48,8 @@ export interface DaemonOptions {
   readonly dnsSearch: readonly string[];
   readonly defaultRuntime: string | undefined;
   readonly runtimes: readonly RuntimeBinary[];
+  /** Undefined: the one that the data root has, or the first that works there. */
+  readonly storageDriver: StorageDriver | undefined;
   /** How much the build cache may keep: bytes, `default` for a tenth of the disk, `all` when it is never cleaned up. */
   readonly buildCacheKeeps: number | 'default' | 'all';
   readonly init: boolean;
@@ -100,10 +103,6 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
 
   const certDir = process.env.DOCKER_CERT_PATH ?? join(homedir(), '.docker');
   const tlsVerify = bool('tlsverify', false);
-  const storageDriver = text('storage-driver');
-  if (storageDriver !== undefined && !['', 'overlay2', 'overlay'].includes(storageDriver)) {
-    throw invalidArgument(`--storage-driver "${storageDriver}": only overlay2 is available`);
-  }
   return {
     hosts: hostsOf(values('host')),
     tls: {
@@ -118,6 +117,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     execRoot: resolve(text('exec-root') ?? '/run/berth'),
     pidfile: resolve(text('pidfile') ?? '/run/berth.pid'),
     configFile,
+    storageDriver: storageDriverOf(text('storage-driver') ?? ''),
     debug: bool('debug', false),
     logLevel: oneOf('--log-level', text('log-level') ?? 'info', logLevels),
     logFormat: oneOf('--log-format', text('log-format') ?? 'text', ['text', 'json']),
@@ -176,6 +176,11 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
       one.accepted === undefined ? [] : [{ name: one.flag ?? String(one.key), why: one.accepted }],
     ),
   };
+}
+
+/** `overlay` is what overlay2 was called before there was a second version. */
+function storageDriverOf(name: string): StorageDriver | undefined {
+  return name === '' ? undefined : oneOf('--storage-driver', name === 'overlay' ? 'overlay2' : name, storageDrivers);
 }
 
 function cdiSpecDirs(dirs: readonly string[], areGiven: boolean, features: Value | undefined): readonly string[] | undefined {

@@ -203,7 +203,13 @@ export const settings: readonly Setting[] = [
     accepted: 'containers always outlive the daemon',
     help: 'Always on',
   },
-  { flag: 'storage-driver', short: 's', key: 'storage-driver', type: 'string', help: 'Storage driver: overlay2' },
+  {
+    flag: 'storage-driver',
+    short: 's',
+    key: 'storage-driver',
+    type: 'string',
+    help: 'Storage driver: overlay2, btrfs, fuse-overlayfs or vfs (default: the first that works in the data root)',
+  },
   {
     flag: 'userland-proxy',
     key: 'userland-proxy',

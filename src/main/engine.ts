@@ -40,7 +40,7 @@ import { makeNullDevice } from '#host/runtime/null-device.ts';
 import { openRuntime } from '#host/runtime/runtime.ts';
 import { takeProxies } from '#host/registry/proxies.ts';
 import { createFetchUrl, openUrl } from '#host/remote-sources/download.ts';
-import { openOverlaySnapshotter } from '#host/snapshots/overlay/snapshotter.ts';
+import { openStorage } from '#host/snapshots/drivers.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { openNftables } from '#host/sys/nftables.ts';
 import { createLocalVolumeDriver } from '#host/volumes/local-driver.ts';
@@ -86,12 +86,13 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
   const runtimes = rememberedRuntimes(() => options().runtimes);
   const [content, snapshots, runtime] = await Promise.all([
     openContentStore({ dir: join(dataRoot, 'content'), log }),
-    openOverlaySnapshotter({
+    openStorage({
+      driver: options().storageDriver,
       dir: join(dataRoot, 'layers'),
       records,
       log,
       maxLayerBytes: options().maxLayerBytes,
-      ...(owners === undefined ? {} : { owners }),
+      owners,
     }),
     openRuntime({
       execRoot,
@@ -223,7 +224,13 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     },
     machine: createMachine(log),
     cgroups: limits,
-    settings: () => describeSettings(options(), runtimes(), { hasUserNamespaces: idMap !== undefined, devices, proxies }),
+    settings: () =>
+      describeSettings(options(), runtimes(), {
+        hasUserNamespaces: idMap !== undefined,
+        devices,
+        proxies,
+        storageDriver: snapshots.name,
+      }),
     components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,
     images,

@@ -20,22 +20,31 @@ const filesystemNames: Readonly<Record<number, string>> = {
 const backingFilesystem = (dataRoot: string): string => filesystemNames[statfsSync(dataRoot).type] ?? 'unknown';
 
 /** What `info` tells of the settings. */
+const overlayStatus = [
+  ['Supports d_type', 'true'],
+  ['Using metacopy', 'false'],
+  ['Native Overlay Diff', 'true'],
+  ['userxattr', 'false'],
+] as const;
+
 export function describeSettings(
   options: DaemonOptions,
   runtimes: ReadonlyMap<string, RuntimeBinary>,
-  facts: { readonly hasUserNamespaces: boolean; readonly devices: DeviceCatalogue | undefined; readonly proxies: ProxySettings },
+  facts: {
+    readonly hasUserNamespaces: boolean;
+    readonly devices: DeviceCatalogue | undefined;
+    readonly proxies: ProxySettings;
+    readonly storageDriver: string;
+  },
 ): DaemonSettings {
   return {
     debug: options.debug,
     labels: options.labels,
     dataRoot: options.dataRoot,
-    storageDriver: 'overlay2',
+    storageDriver: facts.storageDriver,
     storageStatus: [
       ['Backing Filesystem', backingFilesystem(options.dataRoot)],
-      ['Supports d_type', 'true'],
-      ['Using metacopy', 'false'],
-      ['Native Overlay Diff', 'true'],
-      ['userxattr', 'false'],
+      ...(facts.storageDriver === 'overlay2' ? overlayStatus : []),
     ],
     loggingDriver: options.logDriver,
     runtimes: [...runtimes.values()].map(({ name, path, args }) => ({ name, path, args })),

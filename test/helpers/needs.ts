@@ -27,6 +27,8 @@ const checks = {
     existsSync('/proc/net/if_inet6') && readFileSync('/proc/net/if_inet6', 'utf8').includes('00000000000000000000000000000001')
       ? undefined
       : 'there is no ::1 on the loopback interface',
+  btrfs: () => tool('mkfs.btrfs') ?? fileSystem('btrfs'),
+  'fuse-overlayfs': () => tool('fuse-overlayfs') ?? (existsSync('/dev/fuse') ? undefined : 'there is no /dev/fuse'),
   loop: () => (existsSync('/dev/loop-control') ? undefined : 'there are no loop devices'),
   dockerd: () => unpacked('docker/usr/sbin/dockerd'),
   'docker-cli-28': () => {
@@ -59,6 +61,8 @@ function stockVersion(): string {
 
 const missing = (what: string): string => `.cache/${what} is missing: run sh scripts/setup.sh tests`;
 const tool = (name: string): string | undefined => (Bun.which(name) === null ? `${name} is not installed` : undefined);
+const fileSystem = (name: string): string | undefined =>
+  readFileSync('/proc/filesystems', 'utf8').split('\n').includes(`\t${name}`) ? undefined : `the kernel has no ${name}`;
 const unpacked = (path: string): string | undefined => (existsSync(cached(path)) ? undefined : missing(path));
 
 /** Makes a link of this kind on another one, in a namespace that goes with the shell. */

@@ -111,26 +111,18 @@ async function perform(
   undo.defer(() => cleanUp(`root of build step ${id}`, log, () => snapshots.remove(id)));
   await snapshots.prepare(id, below, { mapped: work.isProcess && context.steps.idMap !== undefined });
   const idMap = snapshots.idMapOf(id);
-  const { upperDir, lowerDirs, recipe } = snapshots.paths(id);
+  const { upperDir, lowerDirs, copiedAtNs, recipe } = snapshots.paths(id);
   // On an empty root nothing has to be merged, and overlay would mark new directories as complete.
   const rootPath = work.isLinked ? upperDir : await snapshots.mount(id, { volatile: true });
+  const changes = { upperDir, lowerDirs: work.isLinked ? [] : lowerDirs, ...(copiedAtNs === undefined ? {} : { copiedAtNs }) };
   failpoint('build.step.mounted');
   await work.perform({ id, rootPath }, tell, signal);
   failpoint('build.step.performed');
   const latestSeconds = session.epoch;
   // What is on disk has to be what the tar says: with other times or owners, or in another place, it is unpacked anew.
   await using file = work.isLinked || latestSeconds !== undefined || idMap !== undefined ? await workspace.file() : undefined;
-  const packed = await files.pack(
-    {
-      upperDir,
-      lowerDirs: work.isLinked ? [] : lowerDirs,
-      idMap,
-      tarPath: file?.path,
-      recipePath: file === undefined ? recipe : undefined,
-      latestSeconds,
-    },
-    signal,
-  );
+  const target = { tarPath: file?.path, recipePath: file === undefined ? recipe : undefined };
+  const packed = await files.pack({ ...changes, ...target, idMap, latestSeconds }, signal);
   failpoint('build.step.packed');
   signal.throwIfAborted();
   const common = { description: work.description, parentChain: below ?? null, sizeBytes: packed.sizeBytes };

@@ -94,7 +94,12 @@ describe('host config', () => {
       { ipcMode: 'host', sysctls: { 'kernel.shmmax': '1' } },
       'sysctl "kernel.shmmax" is not allowed in the hosts ipc namespace',
     ],
-    ['storage option', { storageOpt: { size: '1G' } }, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"],
+    [
+      'storage option',
+      { storageOpt: { speed: '1G' } },
+      'unknown storage option "speed": there is only size, such as --storage-opt size=10G',
+    ],
+    ['storage size', { storageOpt: { size: 'big' } }, 'invalid storage option size="big": invalid size: \'big\''],
     ['network of nobody', { networkMode: 'container:' }, 'Invalid network mode: invalid container format container:<name|id>'],
     [
       'links and the host’s network',

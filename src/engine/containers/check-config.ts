@@ -11,6 +11,7 @@ import { parseSeccompProfile } from './seccomp.ts';
 import { parseSecurityOptions } from './security-options.ts';
 import { parseSignal } from '#base/signals.ts';
 import { checkUserNamespace } from './user-namespace.ts';
+import { storageSize } from './storage-size.ts';
 
 /** What a request is checked against. */
 export interface Surroundings {
@@ -46,9 +47,7 @@ export function checkRequest(config: ContainerConfig, hostConfig: HostConfig, { 
   if (hostConfig.isolation !== '' && hostConfig.isolation !== 'default') {
     throw invalidArgument(`Invalid isolation: "${hostConfig.isolation}" - linux only supports 'default'`);
   }
-  if (Object.keys(hostConfig.storageOpt).length > 0) {
-    throw invalidArgument("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
-  }
+  storageSize(hostConfig.storageOpt);
   checkProcessLimits(hostConfig);
   return settleResources(hostConfig, host, 'create');
 }

@@ -19,6 +19,7 @@ import { type PlannedMount, parseVolumesFrom, planMounts } from './plan-mounts.t
 import type { ResolvedImage } from './ports.ts';
 import type { CreateRequest, CreateResult } from './service.ts';
 import { systemPaths } from './spec.ts';
+import { storageSize } from './storage-size.ts';
 import { giveToRoot, idMapOf, letPass } from './user-namespace.ts';
 
 /** Programs look for it to tell whether they run in a container. */
@@ -54,7 +55,7 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
     await ctx.images.released(image.id);
   });
   const idMap = idMapOf(ctx.options, hostConfig);
-  await ctx.snapshots.prepare(id, image.chainId, { mapped: idMap !== undefined });
+  await ctx.snapshots.prepare(id, image.chainId, { mapped: idMap !== undefined, sizeBytes: storageSize(hostConfig.storageOpt) });
   const mark = `${ctx.snapshots.paths(id).upperDir}${containerMark}`;
   writeFileSync(mark, '', { mode: 0o755 });
   giveToRoot(idMap, mark);

@@ -4,7 +4,8 @@ import { internal, isErrno, kindOf } from '#base/errors.ts';
 import type { BuildFiles, FileSource, FileTarget, ScratchCopy } from '#core/build-files.ts';
 import { decompress } from '#host/compression/decompress.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
-import { treeBytes } from '#host/snapshots/overlay/usage.ts';
+import { treeBytes } from '#host/snapshots/usage.ts';
+import { copyFiles } from '#host/snapshots/whole/copy-files.ts';
 import { unpackInto } from '#host/snapshots/unpack/spawn.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 import { mountMapped } from '#host/sys/mapped-mount.ts';
@@ -44,7 +45,13 @@ async function scratchOver(directory: string, workDir: string): Promise<ScratchC
   const { uid, gid, mode } = await stat(directory);
   await chown(overlay.upperDir, uid, gid);
   await chmod(overlay.upperDir, mode & 0o7777);
-  mountOverlay(overlay, path);
+  try {
+    mountOverlay(overlay, path);
+  } catch (err) {
+    if (!isErrno(err, 'ENODEV', 'EINVAL', 'EPERM', 'EOPNOTSUPP')) throw err;
+    // Where the kernel has no overlay, or not on this file system, a copy does.
+    await copyFiles(directory, path);
+  }
   return {
     path,
     [Symbol.asyncDispose]: async () => {

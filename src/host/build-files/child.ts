@@ -54,7 +54,7 @@ function work(job: FileJob): FileJobResults[keyof FileJobResults] {
   }
 }
 
-function pack({ upperDir, lowerDirs, idMap, tarPath, recipePath, latestSeconds }: LayerFiles): PackedLayer {
+function pack({ idMap, tarPath, recipePath, latestSeconds, ...changes }: LayerFiles): PackedLayer {
   const fd = tarPath === undefined ? undefined : openSync(tarPath, 'wx', 0o600);
   try {
     const recipe = recipePath === undefined ? undefined : new RecipeWriter(recipePath);
@@ -63,7 +63,7 @@ function pack({ upperDir, lowerDirs, idMap, tarPath, recipePath, latestSeconds }
     const output = new Output(fd);
     let content: readonly [name: string, offset: number] | undefined;
     const onContent = (name: string, offset: number): void => void (content = [name, offset]);
-    for (const chunk of layerTar(upperDir, lowerDirs, totals, { latestSeconds, idMap, onContent })) {
+    for (const chunk of layerTar(changes, totals, { latestSeconds, idMap, onContent })) {
       hasher.update(chunk);
       output.write(chunk);
       recipe?.beginChunk(chunk);

@@ -1,9 +1,11 @@
 import { isErrno } from '#base/errors.ts';
 import type { FileChange, WritableLayer } from '#core/files.ts';
 import { hostOwner, type IdMap } from '#core/id-map.ts';
+import { isOpaqueMarker } from '#host/snapshots/diff/entries.ts';
 import { atCwd, getXattr, getXattrOf, openDirectory } from '#host/sys/fs.ts';
 import { type Inode, inodeIfThere, linkTargetAt, namesIn } from '#host/sys/inode.ts';
 import { ownedFd } from '#host/sys/rooted.ts';
+import { encodeName } from '#oci/tar/names.ts';
 import { ArchiveWriter, type Write } from './archive.ts';
 
 /** What stands in a writable layer. */
@@ -27,12 +29,19 @@ const mountPoints: ReadonlySet<string> = new Set([
 ]);
 const mountParents: ReadonlySet<string> = new Set(['dev', 'etc']);
 
-/** Walks a writable layer in order of names, each directory before what is in it. */
-function walkLayer({ upperDir, lowerDirs, idMap }: WritableLayer, visit: (member: Member) => void): void {
+/** Walks what a writable layer changes in order of names, each directory before what is in it. */
+function walkLayer(layer: WritableLayer, visit: (member: Member) => void): void {
+  if (layer.copiedAtNs === undefined) walkUpper(layer, visit);
+  else walkWhole(layer.upperDir, layer.lowerDirs[0], BigInt(layer.copiedAtNs), visit);
+}
+
+/** The changes are all there is: a layer of overlay. */
+function walkUpper({ upperDir, lowerDirs, idMap }: WritableLayer, visit: (member: Member) => void): void {
   /** Directories that count only when there is something in them. */
   const pending: Member[] = [];
   const walk = (directoryFd: number, directory: string, lowers: readonly string[]): void => {
     for (const base of namesIn(directoryFd)) {
+      if (isOpaqueMarker(base)) continue;
       const inode = inodeIfThere(directoryFd, base);
       if (inode === undefined) continue;
       const path = directory === '' ? base : `${directory}/${base}`;
@@ -63,6 +72,62 @@ function walkLayer({ upperDir, lowerDirs, idMap }: WritableLayer, visit: (member
 /** With the owner that it has when it is copied up. */
 const asMapped = (inode: Inode | undefined, idMap: IdMap | undefined): Inode | undefined =>
   inode === undefined || idMap === undefined ? inode : { ...inode, ...hostOwner(idMap, inode) };
+
+/** A whole tree beside the one it was copied from: what is different in it, as overlay would have it. */
+function walkWhole(tree: string, below: string | undefined, copiedAtNs: bigint, visit: (member: Member) => void): void {
+  /** Directories that count only when there is something in them. */
+  const pending: Member[] = [];
+  const take = (member: Member): void => {
+    for (const directory of pending.splice(0)) visit(directory);
+    visit(member);
+  };
+  const walk = (directoryFd: number, directory: string, lowerDirectory: string | undefined): void => {
+    const names = new Set(namesIn(directoryFd));
+    for (const base of [...new Set([...names, ...namesOf(lowerDirectory)])].toSorted(byBytes)) {
+      const place = lowerDirectory === undefined ? undefined : `${lowerDirectory}/${base}`;
+      const lower = place === undefined ? undefined : inodeIfThere(atCwd, place);
+      const inode = names.has(base) ? inodeIfThere(directoryFd, base) : undefined;
+      const path = directory === '' ? base : `${directory}/${base}`;
+      const member = { directoryFd, base, path, lower, isOpaque: false };
+      if (inode === undefined) {
+        if (lower !== undefined && lower.type !== 'socket') take({ ...member, inode: { ...lower, ...whiteout } });
+      } else if (inode.type !== 'directory') {
+        const isSame = place !== undefined && lower !== undefined && isUnchanged(directoryFd, base, inode, place, lower, copiedAtNs);
+        const found = { ...member, inode };
+        if (!isSame && !(lower === undefined && isMountPoint(found)) && !isMountTable(found)) take(found);
+      } else {
+        const fd = openIfThere(directoryFd, base);
+        if (fd === undefined) continue;
+        using opened = ownedFd(fd);
+        const found = { ...member, inode };
+        const isMerged = lower?.type === 'directory';
+        if ((isMerged && !isTouched(inode, lower)) || isUntouched(found)) pending.push(found);
+        else take(found);
+        walk(opened.fd, path, isMerged ? place : undefined);
+        if (pending.at(-1) === found) pending.pop();
+      }
+    }
+  };
+  using root = ownedFd(openDirectory(atCwd, tree));
+  walk(root.fd, '', below);
+}
+
+const whiteout = { type: 'char', deviceMajor: 0, deviceMinor: 0, sizeBytes: 0 } as const;
+const byBytes = (a: string, b: string): number => Buffer.compare(encodeName(a), encodeName(b));
+
+function namesOf(directory: string | undefined): string[] {
+  if (directory === undefined) return [];
+  using opened = ownedFd(openDirectory(atCwd, directory));
+  return namesIn(opened.fd);
+}
+
+/** The clock goes in ticks: what changed in the tick in which the copy was completed is compared. */
+function isUnchanged(directoryFd: number, base: string, inode: Inode, place: string, lower: Inode, copiedAtNs: bigint): boolean {
+  if (inode.changedNs !== copiedAtNs) return inode.changedNs < copiedAtNs;
+  if (inode.type !== lower.type || isTouched(inode, lower)) return false;
+  if (inode.deviceMajor !== lower.deviceMajor || inode.deviceMinor !== lower.deviceMinor) return false;
+  return inode.type !== 'symlink' || linkTargetAt(directoryFd, base) === linkTargetAt(atCwd, place);
+}
 
 const isMountPoint = ({ path, inode }: Member): boolean => mountPoints.has(path) && inode.sizeBytes === 0 && !isWhiteout(inode);
 

@@ -23,6 +23,8 @@ export interface Inode {
   readonly links: number;
   readonly sizeBytes: number;
   readonly mtime: { readonly seconds: number; readonly nanoseconds: number };
+  /** When anything of it changed last, nanoseconds since 1970. */
+  readonly changedNs: bigint;
   /** Same text, same inode. */
   readonly identity: string;
   /** Names the file system. */
@@ -69,6 +71,7 @@ export function inodeAt(dirFd: number, name: string): Inode {
     gid: word(24),
     sizeBytes: Number(long(40)),
     mtime: { seconds: Number(view.getBigInt64(112, true)), nanoseconds: word(120) },
+    changedNs: view.getBigInt64(96, true) * 1_000_000_000n + BigInt(word(104)),
     identity: `${device}:${String(long(32))}`,
     device,
     deviceMajor: word(128),

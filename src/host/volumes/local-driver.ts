@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { failedPrecondition, invalidArgument } from '#base/errors.ts';
 import type { Owner } from '#core/id-map.ts';
 import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
-import { treeBytes } from '#host/snapshots/overlay/usage.ts';
+import { treeBytes } from '#host/snapshots/usage.ts';
 import { SystemError } from '#host/sys/libc.ts';
 import { mount, unmount } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';

@@ -37,19 +37,22 @@ export function toWireInspect(details: ContainerDetails): ContainerInspect {
     HostConfig: toWireHostConfig(container.hostConfig),
     GraphDriver: {
       Name: details.driver,
-      Data: {
-        ID: container.id,
-        LowerDir: snapshot.lowerDirs.join(':'),
-        MergedDir: snapshot.mergedDir,
-        UpperDir: snapshot.upperDir,
-        WorkDir: snapshot.workDir,
-      },
+      Data: toWireLayers(container.id, snapshot),
     },
     ...sizes(details),
     Mounts: container.mounts.map(toWireMountPoint),
     Config: toWireConfig(container.config),
     NetworkSettings: toWireNetworkSettings(details),
   };
+}
+
+/** Drivers that keep whole trees have nothing to tell. */
+function toWireLayers(
+  id: string,
+  { lowerDirs, upperDir, workDir, mergedDir, copiedAtNs }: ContainerDetails['snapshot'],
+): Record<string, string> | null {
+  if (copiedAtNs !== undefined) return null;
+  return { ID: id, LowerDir: lowerDirs.join(':'), MergedDir: mergedDir, UpperDir: upperDir, WorkDir: workDir };
 }
 
 /** `linux` of `linux/amd64`. */

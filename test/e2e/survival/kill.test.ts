@@ -53,6 +53,7 @@ describe('a daemon that is killed', () => {
         args: [
           ...['--insecure-registry', '127.0.0.0/8', '--experimental', '--add-runtime', `${recorder}=${recordingRuntime(folder)}`],
           ...(etc === undefined ? [] : ['--userns-remap', remappedUser.name]),
+          ...(name.startsWith('snapshot.whole.') ? ['--storage-driver', 'vfs'] : []),
         ],
         ...(etc === undefined ? {} : { besideProcess: etc.pid, remappedRoot }),
       });

@@ -29,7 +29,7 @@ export function* diffEntries(
   yield* directoryEntries({ name: '', path: Buffer.from(upper), stats: lstatSync(upper, { bigint: true }) }, lowerDirs, owners);
 }
 
-type Directory = Pick<DiffEntry, 'name' | 'path' | 'stats'>;
+export type Directory = Pick<DiffEntry, 'name' | 'path' | 'stats'>;
 
 function* directoryEntries(
   directory: Directory,
@@ -49,6 +49,7 @@ function* directoryEntries(
   const below = isOpaque ? [] : lowerDirs;
   const names = readdirSync(directory.path, { encoding: 'buffer' }).sort(Buffer.compare);
   for (const bytes of names) {
+    if (isOpaqueMarker(bytes.toString('latin1'))) continue;
     const name = directory.name === '' ? decodeName(bytes) : `${directory.name}/${decodeName(bytes)}`;
     const path = Buffer.concat([directory.path, slash, bytes]);
     const stats = lstatSync(path, { bigint: true });
@@ -66,6 +67,9 @@ function* directoryEntries(
 }
 
 const slash = Buffer.from('/');
+
+/** What fuse-overlayfs puts into an opaque directory, besides the attribute. */
+export const isOpaqueMarker = (base: string): boolean => base === '.wh..wh..opq' || base === '.wh..opq';
 
 const isOpaqueDirectory = (path: Buffer): boolean => getXattr(decodeName(path), 'trusted.overlay.opaque')?.[0] === 'y'.charCodeAt(0);
 

@@ -1,11 +1,13 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dataLoss } from '#base/errors.ts';
 import type { IdMap } from '#core/id-map.ts';
+import type { LayerChanges } from '#core/snapshots.ts';
 import { deviceOf } from '#host/rootfs/copy-tree.ts';
 import { inward, type OwnerTranslation } from '#host/rootfs/owner-translation.ts';
 import type { TarEntryType, TarTime } from '#oci/tar/entry.ts';
 import { type NewTarEntry, tarHeader, tarPadding, tarTrailer } from '#oci/tar/writer.ts';
 import { type DiffEntry, diffEntries, linkTargetOf, xattrsOf } from './entries.ts';
+import { wholeEntries } from './whole.ts';
 
 export interface LayerTarOptions {
   /** Later times become this one (seconds since 1970). */
@@ -26,19 +28,18 @@ export interface LayerTarTotals {
 const chunkBytes = 1024 * 1024;
 
 /**
- * The tar of what an upper directory changes in the layers below it (OCI image spec, layer.md): sorted, removals as `.wh.` members, hard links within the
+ * The tar of what a writable layer changes in those below it (OCI image spec, layer.md): sorted, removals as `.wh.` members, hard links within the
  * layer kept. The same files give the same bytes. A chunk is valid until the next one is asked for.
  */
 export function* layerTar(
-  upper: string,
-  lowerDirs: readonly string[],
+  changes: LayerChanges,
   totals: LayerTarTotals,
   options: LayerTarOptions = {},
 ): Generator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(chunkBytes);
   const links = new Map<string, string>();
   const owners = inward(options.idMap);
-  for (const entry of diffEntries(upper, lowerDirs, owners)) {
+  for (const entry of entriesOf(changes, owners)) {
     // A socket means nothing without the process that listens on it.
     if (entry.stats.isSocket()) continue;
     totals.members += 1;
@@ -55,6 +56,10 @@ export function* layerTar(
     yield tarPadding(sizeBytes);
   }
   yield tarTrailer();
+}
+
+function entriesOf({ upperDir, lowerDirs, copiedAtNs }: LayerChanges, owners: OwnerTranslation): Generator<DiffEntry, void, undefined> {
+  return copiedAtNs === undefined ? diffEntries(upperDir, lowerDirs, owners) : wholeEntries(upperDir, lowerDirs[0], BigInt(copiedAtNs));
 }
 
 /** `dir/.wh.name` for something that is gone, `dir/.wh..wh..opq` for a directory of which nothing below is left. */

@@ -16,6 +16,8 @@ export interface CheckOptions {
   readonly contents: boolean;
   /** The tar was made of these files, and leaves out what an image does not have: sockets, directories without a change. */
   readonly isPacked: boolean;
+  /** The directory has the files of the layers below as well, and no whiteouts: nothing that is there is too much. */
+  readonly isWhole: boolean;
 }
 
 /** What is expected at a name. */
@@ -95,8 +97,10 @@ export class LayerCheck implements TarSink {
   /** Call it once, after the end of the tar. */
   damage(): LayerDamage[] {
     for (const [name, expected] of this.#expected) this.#compare(name, expected);
-    for (const name of this.#opaque) if (this.#statOf(name)?.isDirectory() === true) this.#compareOpaque(name);
-    this.#lookForMore('');
+    if (!this.#options.isWhole) {
+      for (const name of this.#opaque) if (this.#statOf(name)?.isDirectory() === true) this.#compareOpaque(name);
+      this.#lookForMore('');
+    }
     for (const [attribute, { present, missing }] of this.#attributes) {
       if (present > 0) for (const path of missing) this.note(path, `has lost its attribute ${attribute}`);
     }
@@ -123,6 +127,10 @@ export class LayerCheck implements TarSink {
 
   #compare(name: string, expected: Expected): void {
     const stats = this.#statOf(name);
+    if (expected.is === 'whiteout' && this.#options.isWhole) {
+      if (stats !== undefined) this.note(name, 'is not from the image');
+      return;
+    }
     if (stats === undefined) return this.note(name, 'is not there');
     if (expected.is === 'whiteout') {
       if (!isWhiteout(stats)) this.note(name, 'hides nothing of the layers below any more');

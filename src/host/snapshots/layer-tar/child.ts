@@ -35,8 +35,9 @@ function answer(result: CheckResult): number {
 function check({
   hasRecipe,
   isPacked,
+  isWhole,
 }: Extract<LayerJob, { kind: 'check' }>): Pick<Extract<CheckResult, { ok: true }>, 'diffId' | 'damage'> {
-  const found = new LayerCheck({ contents: !hasRecipe, isPacked });
+  const found = new LayerCheck({ contents: !hasRecipe, isPacked, isWhole });
   const parser = new TarParser(found);
   const hasher = new Bun.CryptoHasher('sha256');
   for (const chunk of hasRecipe ? assembleTar(recipeFd, (name, what) => found.note(name, what)) : readStdin()) {

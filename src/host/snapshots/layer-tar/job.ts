@@ -5,7 +5,7 @@ import type { LayerDamage } from '#core/snapshots.ts';
 export type LayerJob = { readonly directory: string; readonly parentPid: number } & (
   | { readonly kind: 'assemble' }
   /** Without a recipe the tar comes from stdin. */
-  | { readonly kind: 'check'; readonly hasRecipe: boolean; readonly isPacked: boolean }
+  | { readonly kind: 'check'; readonly hasRecipe: boolean; readonly isPacked: boolean; readonly isWhole: boolean }
 );
 
 export type CheckResult =

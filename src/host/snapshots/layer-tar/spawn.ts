@@ -10,6 +10,8 @@ export interface LayerPlace {
   readonly recipe: string | undefined;
   /** The recipe was made while the files were packed, see CheckOptions. */
   readonly isPacked: boolean;
+  /** The directory has the files of the layers below as well. */
+  readonly isWhole: boolean;
 }
 
 type Failure = { readonly kind: ErrorKind; readonly message: string };
@@ -44,7 +46,7 @@ export async function checkLayer(
   signal: AbortSignal,
 ): Promise<Extract<CheckResult, { ok: true }>> {
   signal.throwIfAborted();
-  const flags = [...(tar === undefined ? ['recipe'] : []), ...(place.isPacked ? ['packed'] : [])];
+  const flags = [...(tar === undefined ? ['recipe'] : []), ...(place.isPacked ? ['packed'] : []), ...(place.isWhole ? ['whole'] : [])];
   const recipe = tar === undefined ? openRecipe(place) : undefined;
   const child = Bun.spawn(selfCommand('internal-layer', 'check', place.directory, String(process.pid), ...flags), {
     stdio: recipe === undefined ? ['pipe', 'pipe', 'inherit'] : ['ignore', 'pipe', 'inherit', recipe],

@@ -11,7 +11,7 @@ import { openDirectory, atCwd } from '#host/sys/fs.ts';
 import { mountMapped } from '#host/sys/mapped-mount.ts';
 import { mountOverlay, type Overlay, unmount } from '#host/sys/mount.ts';
 import { ownedFd } from '#host/sys/rooted.ts';
-import type { LayerDirectories } from './directories.ts';
+import type { LayerDirectories } from '../directories.ts';
 
 /** How a user namespace maps owners, and a descriptor of such a namespace. */
 export interface MappedOwners {

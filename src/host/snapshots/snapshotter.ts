@@ -1,58 +1,59 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { alreadyExists, failedPrecondition, isErrno, notFound } from '#base/errors.ts';
+import { renameSync, rmSync } from 'node:fs';
+import { alreadyExists, failedPrecondition, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
-import { hostOwner, type IdMap } from '#core/id-map.ts';
+import type { IdMap } from '#core/id-map.ts';
 import type { RecordStore } from '#core/records.ts';
-import type { ChainId, HeldSnapshot, LayerDamage, LayerInput, PendingLayer, SnapshotPaths, Snapshotter } from '#core/snapshots.ts';
-import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
-import { mountOverlay as mountOverlayPlainly } from '#host/sys/mount.ts';
-import { readMounts } from '#host/sys/mountinfo.ts';
+import type {
+  ChainId,
+  HeldSnapshot,
+  LayerDamage,
+  LayerInput,
+  PendingLayer,
+  SnapshotPaths,
+  Snapshotter,
+  WritableOptions,
+} from '#core/snapshots.ts';
 import { type Digest, parseDigest } from '#oci/digest.ts';
-import { assembleLayer, checkLayer, type LayerPlace } from '../layer-tar/spawn.ts';
-import type { UnpackReport } from '../unpack/result.ts';
-import { unpackInto } from '../unpack/spawn.ts';
-import { completeLayer } from './complete-layer.ts';
+import { readMounts } from '#host/sys/mountinfo.ts';
 import { LayerDirectories } from './directories.ts';
-import { type MappedLayers, type MappedOwners, openMappedLayers } from './mapped-layers.ts';
+import type { LayerForm, WritableLayer } from './layer-form.ts';
+import { assembleLayer, checkLayer, type LayerPlace } from './layer-tar/spawn.ts';
 import { type LayerRecord, openSnapshotRecords, type SnapshotRecords, type WritableRecord } from './records.ts';
+import type { UnpackReport } from './unpack/result.ts';
+import { unpackInto } from './unpack/spawn.ts';
 import { unmountInBackground } from './unmount.ts';
-import { treeBytes } from './usage.ts';
 
-/**
- * Layers as directories, stacked by the kernel's overlay file system. Opening recovers: directories that no record names are removed, and mounts that
- * have outlived an earlier process are taken over; those of removed writable layers are unmounted.
- */
-export async function openOverlaySnapshotter(options: {
+export interface SnapshotterOptions {
   readonly dir: string;
   readonly records: RecordStore;
   readonly log: Logger;
-  /** For containers with a user namespace. */
-  readonly owners?: MappedOwners;
   /** Layers with more uncompressed bytes are refused; undefined: layers of any size. */
   readonly maxLayerBytes?: number | undefined;
-}): Promise<Snapshotter & { settled(): Promise<void> }> {
-  const { dir, log } = options;
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  spreadSubdirectories(dir);
+}
+
+export type SettlingSnapshotter = Snapshotter & { settled(): Promise<void> };
+
+/**
+ * Layers as numbered directories, in the form that a storage driver gives them. Opening recovers: directories that no record names are removed, and mounts
+ * that have outlived an earlier process are taken over; those of removed writable layers are unmounted.
+ */
+export async function openSnapshotter(
+  { dir, log, ...options }: SnapshotterOptions,
+  makeForm: (directories: LayerDirectories) => Promise<LayerForm>,
+  kind: { readonly removeTree?: (directory: string) => Promise<void>; readonly isOpen?: boolean } = {},
+): Promise<SettlingSnapshotter> {
   const records = openSnapshotRecords(options.records);
   const layers = records.layers.list();
   const writables = records.writables.list();
-
-  const mountedIds = new Set<number>();
-  for (const { target } of readMounts()) {
-    const id =
-      target.startsWith(`${dir}/`) && target.endsWith('/merged') ? Number(target.slice(dir.length + 1, -'/merged'.length)) : Number.NaN;
-    if (Number.isSafeInteger(id)) mountedIds.add(id);
-  }
+  const mountedIds = mountedBelow(dir);
   const mounted = new Set<string>();
   for (const { key, value } of writables) if (mountedIds.delete(value.id)) mounted.add(key);
   for (const id of mountedIds) {
     log.info('unmounted a layer that nobody knows', { id });
     await (await unmountInBackground(`${dir}/${String(id)}/merged`)).done;
   }
-
   for (const { key, value } of records.retired.list()) {
     const users = value.users.filter(user => mounted.has(user));
     if (users.length === 0) records.retired.delete(key);
@@ -60,20 +61,38 @@ export async function openOverlaySnapshotter(options: {
   }
   const retired = records.retired.list().map(({ key }) => Number(key));
   const used = new Set([...[...layers, ...writables].map(({ value }) => value.id), ...retired]);
-  const { owners } = options;
-  const directories = new LayerDirectories(dir, used, log, owners !== undefined);
-  return new OverlaySnapshotter(
+  const directories = new LayerDirectories({ dir, used, log, isOpen: kind.isOpen === true, removeTree: kind.removeTree });
+  return new LayerSnapshotter({
+    form: await makeForm(directories),
     directories,
     records,
     mounted,
     log,
-    owners && openMappedLayers(directories, owners, log),
-    options.maxLayerBytes,
-  );
+    maxLayerBytes: options.maxLayerBytes,
+  });
 }
 
-class OverlaySnapshotter implements Snapshotter {
-  readonly name = 'overlay2';
+/** Numbers of the layers that are mounted. */
+function mountedBelow(dir: string): Set<number> {
+  const ids = readMounts()
+    .filter(({ target }) => target.startsWith(`${dir}/`) && target.endsWith('/merged'))
+    .map(({ target }) => Number(target.slice(dir.length + 1, -'/merged'.length)));
+  return new Set(ids.filter(Number.isSafeInteger));
+}
+
+interface SnapshotterParts {
+  readonly form: LayerForm;
+  readonly directories: LayerDirectories;
+  readonly records: SnapshotRecords;
+  /** Keys of writable layers that are mounted. */
+  readonly mounted: Set<string>;
+  readonly log: Logger;
+  readonly maxLayerBytes: number | undefined;
+}
+
+class LayerSnapshotter implements Snapshotter {
+  readonly name: string;
+  readonly #form: LayerForm;
   readonly #directories: LayerDirectories;
   readonly #records: SnapshotRecords;
   /** Keys of writable layers that are mounted. */
@@ -82,22 +101,15 @@ class OverlaySnapshotter implements Snapshotter {
   readonly #holds = new Map<string, { count: number; isWanted: boolean }>();
   readonly #locks = new KeyedLock();
   readonly #log: Logger;
-  readonly #mappedLayers: MappedLayers | undefined;
   readonly #maxLayerBytes: number | undefined;
 
-  constructor(
-    directories: LayerDirectories,
-    records: SnapshotRecords,
-    mounted: Set<string>,
-    log: Logger,
-    mappedLayers: MappedLayers | undefined,
-    maxLayerBytes: number | undefined,
-  ) {
+  constructor({ form, directories, records, mounted, log, maxLayerBytes }: SnapshotterParts) {
+    this.name = form.name;
+    this.#form = form;
     this.#directories = directories;
     this.#records = records;
     this.#mounted = mounted;
     this.#log = log;
-    this.#mappedLayers = mappedLayers;
     this.#maxLayerBytes = maxLayerBytes;
   }
 
@@ -136,15 +148,17 @@ class OverlaySnapshotter implements Snapshotter {
       directory: this.#directories.path(id, 'diff'),
       recipe: tar === undefined ? undefined : this.#directories.path(id, 'recipe'),
       isPacked: tar?.packed === true,
+      isWhole: this.#form.isWhole,
     };
   }
 
   layerDirs(chainId: ChainId): readonly string[] {
-    return this.#lowerDirs(chainId);
+    const dirs = this.#below(chainId).map(id => this.#directories.path(id, 'diff'));
+    return this.#form.isWhole ? [] : dirs;
   }
 
   async unpack(tar: LayerInput, { signal }: { readonly signal: AbortSignal }): Promise<PendingLayer> {
-    const id = this.#directories.create(['diff']);
+    const id = await this.#form.stage();
     try {
       const recipePath = this.#directories.path(id, 'recipe');
       const options = { recipePath, maxBytes: this.#maxLayerBytes };
@@ -168,21 +182,46 @@ class OverlaySnapshotter implements Snapshotter {
       commit: async (chainId, parent) => {
         if (!isOpen) throw failedPrecondition(`layer ${chainId} cannot be committed: it was committed or dropped before`);
         if (this.has(chainId)) return dispose();
-        await completeLayer(this.#directories.path(id, 'diff'), report, this.#lowerDirs(parent));
-        failpoint('snapshot.layer.completed');
+        const made = await this.#complete(id, report, parent);
         // Another copy may have been committed meanwhile.
-        if (this.has(chainId)) return dispose();
-        if (parent !== undefined && !this.has(parent)) throw layerNotFound(parent);
-        this.#records.layers.put(chainId, recordOf(id, parent, report));
+        if (this.has(chainId)) {
+          made.discard();
+          return dispose();
+        }
+        if (parent !== undefined && !this.has(parent)) {
+          made.discard();
+          throw layerNotFound(parent);
+        }
+        this.#records.layers.put(chainId, recordOf(made.id, parent, report));
+        made.keep(dispose);
         isOpen = false;
       },
       replace: async chainId => {
         if (!isOpen) throw failedPrecondition(`layer ${chainId} cannot be replaced: the new one was committed or dropped before`);
-        await completeLayer(this.#directories.path(id, 'diff'), report, this.#lowerDirs(this.#layer(chainId).parent));
+        const made = await this.#complete(id, report, this.#layer(chainId).parent);
+        const users = this.#replace(chainId, made.id, report);
+        made.keep(dispose);
         isOpen = false;
-        return this.#replace(chainId, id, report);
+        return users;
       },
       [Symbol.asyncDispose]: async () => dispose(),
+    };
+  }
+
+  /** The layer may be another directory than the one it was unpacked into: `keep` then lets go of that one, `discard` of the new one. */
+  async #complete(
+    staged: number,
+    report: UnpackReport,
+    parent: ChainId | undefined,
+  ): Promise<{ readonly id: number; keep(letGo: () => void): void; discard(): void }> {
+    const id = await this.#form.complete(staged, report, this.#below(parent));
+    failpoint('snapshot.layer.completed');
+    const isOther = id !== staged;
+    if (isOther && report.tarBytes !== null) renameSync(this.#directories.path(staged, 'recipe'), this.#directories.path(id, 'recipe'));
+    return {
+      id,
+      keep: letGo => void (isOther && letGo()),
+      discard: () => void (isOther && this.#directories.discard(id)),
     };
   }
 
@@ -195,7 +234,8 @@ class OverlaySnapshotter implements Snapshotter {
   /** Overlay must not see its lower directories change: the old one stays as it is for whom it is mounted. */
   #replace(chainId: ChainId, id: number, report: UnpackReport): string[] {
     const old = this.#layer(chainId);
-    const users = [...this.#mounted].filter(key => this.#standsOn(this.#records.writables.get(key)?.parent, chainId));
+    const mounted = this.#form.isWhole ? [] : [...this.#mounted];
+    const users = mounted.filter(key => this.#standsOn(this.#records.writables.get(key)?.parent, chainId));
     this.#records.transaction(() => {
       this.#records.layers.put(chainId, recordOf(id, old.parent, report));
       if (users.length > 0) this.#records.retired.put(String(old.id), { users });
@@ -224,16 +264,16 @@ class OverlaySnapshotter implements Snapshotter {
     }
   }
 
-  /** Directories of a chain, uppermost first. */
-  #lowerDirs(chainId: ChainId | undefined): string[] {
-    const dirs: string[] = [];
+  /** Directories of a chain by number, uppermost first. */
+  #below(chainId: ChainId | undefined): number[] {
+    const ids: number[] = [];
     for (let at = chainId; at !== undefined; ) {
       const layer = this.#records.layers.get(at);
       if (layer === undefined) throw layerNotFound(at);
-      dirs.push(this.#directories.path(layer.id, 'diff'));
+      ids.push(layer.id);
       at = layer.parent;
     }
-    return dirs;
+    return ids;
   }
 
   pinned(): ReadonlySet<ChainId> {
@@ -255,15 +295,15 @@ class OverlaySnapshotter implements Snapshotter {
     return unused.reduce((bytes, [, layer]) => bytes + layer.sizeBytes, 0);
   }
 
-  async prepare(key: string, parent: ChainId | undefined, options: { readonly mapped?: boolean } = {}): Promise<void> {
+  async prepare(key: string, parent: ChainId | undefined, options: WritableOptions = {}): Promise<void> {
     if (this.#records.writables.get(key) !== undefined) throw alreadyExists(`writable layer ${key} exists already`);
-    const map = options.mapped === true ? this.#expectMapped().map : undefined;
-    const [top] = this.#lowerDirs(parent);
-    const id = this.#directories.create(['diff', 'work', 'merged']);
+    const below = this.#below(parent);
+    const isMapped = options.mapped === true;
+    const id = await this.#form.makeWritable(below, { isMapped, sizeBytes: options.sizeBytes });
+    failpoint('snapshot.prepare.made');
     try {
-      copyRootAttributes(top ?? this.#directories.empty, this.#directories.path(id, 'diff'), map);
-      failpoint('snapshot.prepare.made');
-      this.#records.writables.put(key, { id, ...(parent === undefined ? {} : { parent }), ...(map === undefined ? {} : { mapped: true }) });
+      if (this.#records.writables.get(key) !== undefined) throw alreadyExists(`writable layer ${key} exists already`);
+      this.#records.writables.put(key, { id, ...(parent === undefined ? {} : { parent }), ...(isMapped ? { mapped: true } : {}) });
     } catch (err) {
       this.#directories.discard(id);
       throw err;
@@ -278,25 +318,10 @@ class OverlaySnapshotter implements Snapshotter {
   }
 
   async #attach(key: string, options: { readonly volatile?: boolean }): Promise<string> {
-    const { workDir, mergedDir, upperDir, lowerDirs } = this.paths(key);
-    if (this.#mounted.has(key)) return mergedDir;
-    const overlay = { lowerDirs, upperDir, workDir, volatile: options.volatile === true };
-    const isMapped = this.#writable(key).mapped === true;
-    const mountOverlay = isMapped ? await this.#expectMapped().ready(lowerDirs) : mountOverlayPlainly;
-    try {
-      mountOverlay(overlay, mergedDir);
-    } catch (err) {
-      // An earlier volatile mount ended without its sync, and overlay warns of that. What it lost, it lost; the rest is used on purpose.
-      if (!isErrno(err, 'EINVAL', 'ESTALE')) throw explainMount(err, key);
-      rmSync(`${workDir}/work/incompat`, { recursive: true, force: true });
-      try {
-        mountOverlay(overlay, mergedDir);
-      } catch (again) {
-        throw explainMount(again, key);
-      }
-    }
+    const layer = this.#layerOf(this.#writable(key));
+    if (!this.#mounted.has(key)) await this.#form.attach(layer, key, { isVolatile: options.volatile === true });
     this.#mounted.add(key);
-    return mergedDir;
+    return this.#form.paths(layer).mergedDir;
   }
 
   async unmount(key: string): Promise<void> {
@@ -340,7 +365,7 @@ class OverlaySnapshotter implements Snapshotter {
 
   async #detach(key: string, record: WritableRecord): Promise<{ readonly done: Promise<void> }> {
     if (!this.#mounted.has(key)) return { done: Promise.resolve() };
-    const detached = await unmountInBackground(this.#directories.path(record.id, 'merged'));
+    const detached = await this.#form.detach(record.id);
     this.#mounted.delete(key);
     this.#letRetiredGo(key);
     return detached;
@@ -376,7 +401,7 @@ class OverlaySnapshotter implements Snapshotter {
     });
     failpoint('snapshot.commit.recorded');
     if (!isNew) return this.#directories.discard(id);
-    for (const part of ['work', 'merged'] as const) rmSync(this.#directories.path(id, part), { recursive: true, force: true });
+    this.#form.seal(id);
   }
 
   keys(): string[] {
@@ -384,7 +409,7 @@ class OverlaySnapshotter implements Snapshotter {
   }
 
   idMapOf(key: string): IdMap | undefined {
-    return this.#writable(key).mapped === true ? this.#expectMapped().map : undefined;
+    return this.#writable(key).mapped === true ? this.#form.idMap : undefined;
   }
 
   #writable(key: string): WritableRecord {
@@ -393,25 +418,16 @@ class OverlaySnapshotter implements Snapshotter {
     return record;
   }
 
-  #expectMapped(): MappedLayers {
-    if (this.#mappedLayers !== undefined) return this.#mappedLayers;
-    throw failedPrecondition('this daemon has no user namespaces: start it with --userns-remap');
+  #layerOf({ id, parent, mapped }: WritableRecord): WritableLayer {
+    return { id, below: this.#below(parent), isMapped: mapped === true };
   }
 
   paths(key: string): SnapshotPaths {
-    const record = this.#writable(key);
-    const lowerDirs = this.#lowerDirs(record.parent);
-    return {
-      lowerDirs: lowerDirs.length > 0 ? lowerDirs : [this.#directories.empty],
-      upperDir: this.#directories.path(record.id, 'diff'),
-      workDir: this.#directories.path(record.id, 'work'),
-      mergedDir: this.#directories.path(record.id, 'merged'),
-      recipe: this.#directories.path(record.id, 'recipe'),
-    };
+    return this.#form.paths(this.#layerOf(this.#writable(key)));
   }
 
   async usage(key: string): Promise<number> {
-    return await treeBytes(this.paths(key).upperDir);
+    return await this.#form.usage(this.#layerOf(this.#writable(key)));
   }
 
   async settled(): Promise<void> {
@@ -430,20 +446,3 @@ function recordOf(
 }
 
 const layerNotFound = (chainId: ChainId) => notFound(`layer ${chainId} is not unpacked here`);
-
-/** The root of a mount shows the attributes of its uppermost directory. */
-function copyRootAttributes(from: string, to: string, map: IdMap | undefined): void {
-  const stats = lstatSync(from);
-  const { uid, gid } = hostOwner(map, stats);
-  const { mode } = stats;
-  if (uid !== 0 || gid !== 0) chownSync(to, uid, gid);
-  chmodSync(to, mode & 0o7777);
-}
-
-function explainMount(err: unknown, key: string): unknown {
-  if (!isErrno(err, 'EINVAL', 'ENODEV', 'EPERM', 'EOPNOTSUPP')) return err;
-  return failedPrecondition(
-    `cannot mount the root file system of ${key}: ${err instanceof Error ? err.message : ''}; the kernel needs overlayfs, and the data root a file system that can carry it (ext4, xfs with ftype=1)`,
-    { cause: err },
-  );
-}

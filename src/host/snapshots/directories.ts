@@ -3,6 +3,18 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, resourceExhausted } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
+import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
+
+export interface LayerDirectoriesOptions {
+  readonly dir: string;
+  /** Numbers that records name. */
+  readonly used: ReadonlySet<number>;
+  readonly log: Logger;
+  /** Others than root come by on their way to what is mounted here. */
+  readonly isOpen: boolean;
+  /** Removes a directory of a layer with all that is in it. */
+  readonly removeTree?: ((directory: string) => Promise<void>) | undefined;
+}
 
 /**
  * Numbered directories, one per layer. A directory without a record in the database is rubbish: it was being made or removed when the process
@@ -13,15 +25,18 @@ export class LayerDirectories {
   readonly #trash: string;
   readonly #log: Logger;
   readonly #mode: number;
+  readonly #removeTree: (directory: string) => Promise<void>;
   #nextId: number;
   #deleting: Promise<void> = Promise.resolve();
 
-  /** `used` are the ids that records name; `open`: others than root come by on their way to what is mounted here. */
-  constructor(dir: string, used: ReadonlySet<number>, log: Logger, open: boolean) {
+  constructor({ dir, used, log, isOpen, removeTree }: LayerDirectoriesOptions) {
     this.#dir = dir;
-    this.#mode = open ? 0o711 : 0o700;
+    this.#mode = isOpen ? 0o711 : 0o700;
+    this.#removeTree = removeTree ?? (path => rm(path, { recursive: true, force: true }));
     this.#trash = join(dir, 'trash');
     this.#log = log;
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    spreadSubdirectories(dir);
     mkdirSync(this.#trash, { recursive: true, mode: 0o700 });
     mkdirSync(this.empty, { recursive: true, mode: 0o755 });
     chmodSync(dir, this.#mode);
@@ -86,7 +101,7 @@ export class LayerDirectories {
   #delete(path: string): void {
     this.#deleting = this.#deleting.then(async () => {
       try {
-        await rm(path, { recursive: true, force: true });
+        await this.#removeTree(path);
       } catch (err) {
         this.#log.warn('could not delete a removed layer; the next start tries again', { path, error: err });
       }

@@ -16,7 +16,7 @@ import {
   openDirectoryBeneath,
   setXattr,
 } from '#host/sys/fs.ts';
-import type { UnpackReport } from '../unpack/result.ts';
+import type { UnpackReport } from './unpack/result.ts';
 import { type Found, findInChain } from './chain.ts';
 
 /**

@@ -1,11 +1,9 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { lstatSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { silentLogger } from '#base/log.ts';
-import { layerTarContract } from '#core/layer-tars.contract.ts';
-import { type SnapshotPlace, snapshotterContract } from '#core/snapshots.contract.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { getXattr } from '#host/sys/fs.ts';
 import { unmount } from '#host/sys/mount.ts';
@@ -15,40 +13,7 @@ import { holdUserNamespace, type NamespaceHolder } from '#host/sys/user-namespac
 import { chainIds } from '#oci/digest.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import { needs } from '#test/helpers/needs.ts';
-import { openOverlaySnapshotter } from './snapshotter.ts';
-
-const makePlace = async (): Promise<SnapshotPlace> => {
-  const dir = await mkdtemp(join(tmpdir(), 'berth-layers-'));
-  const layers = join(dir, 'layers');
-  const records = openSqliteRecords(join(dir, 'berth.db'));
-  const opened: Awaited<ReturnType<typeof openOverlaySnapshotter>>[] = [];
-  const mounts = (): string[] =>
-    readMounts()
-      .map(({ target }) => target)
-      .filter(target => target.startsWith(`${dir}/`));
-  return {
-    async open() {
-      const snapshotter = await openOverlaySnapshotter({ dir: layers, records, log: silentLogger });
-      opened.push(snapshotter);
-      return snapshotter;
-    },
-    layerCount: async () =>
-      (await readdir(layers)).filter(name => /^\d+$/.test(name)).length + (await readdir(join(layers, 'trash'))).length,
-    mounts,
-    async settled() {
-      for (const snapshotter of opened) await snapshotter.settled();
-    },
-    async dispose() {
-      for (const target of mounts()) unmount(target, { detach: true });
-      for (const snapshotter of opened) await snapshotter.settled();
-      records.close();
-      await rm(dir, { recursive: true });
-    },
-  };
-};
-
-snapshotterContract('overlay', makePlace, needs('root').describe);
-layerTarContract('overlay', makePlace, needs('root').describe);
+import { openOverlaySnapshotter } from './form.ts';
 
 needs('root').describe('with user namespaces', () => {
   const idMap = { uids: [{ containerId: 0, hostId: 200_000, size: 65_536 }], gids: [{ containerId: 0, hostId: 300_000, size: 65_536 }] };
