@@ -126,18 +126,20 @@ unpack_debian_packages() {
   printf '%s' "$*" >"$stamp"
 }
 
-# unpack_criu DIR: CRIU of a newer Debian with its own libraries, started by DIR/criu: that of Debian 12 does not know recent kernels. Tests can do without.
-unpack_criu() {
-  dir=$1
-  suite=trixie
-  [ ! -x "$dir/criu" ] || return 0
-  [ "${BERTH_NO_APT:-}" != 1 ] || return 0
+# unpack_newer SUITE DIR WHAT apt-get-words…: downloads packages of a newer Debian with an apt of their own and unpacks them below DIR; the system stays as it
+# is. Returns 1, having said what is skipped (WHAT), where that suite cannot be reached.
+unpack_newer() {
+  suite=$1
+  dir=$2
+  what=$3
+  shift 3
+  [ "${BERTH_NO_APT:-}" != 1 ] || return 1
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 2>/dev/null | awk '$1 ~ /\/debian\/?$/ && $2 == "main" { print $1; exit }')
   if [ -z "$mirror" ]; then
-    note "no Debian mirror is configured here: tests of checkpoints with CRIU are skipped"
-    return 0
+    note "no Debian mirror is configured here: $what are skipped"
+    return 1
   fi
-  say "unpacking CRIU of Debian $suite into $dir"
+  say "unpacking packages of Debian $suite into $dir"
   rm -rf "$dir" "$dir.apt"
   mkdir -p "$dir" "$dir.apt/lists/partial" "$dir.apt/cache/archives/partial"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$dir.apt/sources.list"
@@ -145,15 +147,28 @@ unpack_criu() {
     apt-get -o Dir::State::lists="$dir.apt/lists" -o Dir::Cache="$dir.apt/cache" -o Dir::Etc::sourcelist="$dir.apt/sources.list" \
       -o Dir::Etc::sourceparts=/dev/null -o Dir::State::status=/dev/null -o APT::Sandbox::User=root "$@" >"$dir.apt/log" 2>&1 </dev/null
   }
-  if ! apt_of_suite update || ! apt_of_suite -y --no-install-recommends --download-only install criu; then
-    note "Debian $suite cannot be reached: tests of checkpoints with CRIU are skipped"
+  if ! apt_of_suite update || ! (cd "$dir.apt/cache/archives" && apt_of_suite "$@"); then
+    note "Debian $suite cannot be reached: $what are skipped"
     rm -rf "$dir" "$dir.apt"
-    return 0
+    return 1
   fi
   for deb in "$dir.apt"/cache/archives/*.deb; do dpkg -x "$deb" "$dir"; done
   rm -rf "$dir.apt"
+}
+
+# unpack_criu DIR: CRIU of a newer Debian with its own libraries, started by DIR/criu: that of Debian 12 does not know recent kernels. Tests can do without.
+unpack_criu() {
+  dir=$1
+  [ ! -x "$dir/criu" ] || return 0
+  unpack_newer trixie "$dir" "tests of checkpoints with CRIU" -y --no-install-recommends --download-only install criu || return 0
   loader=$(find "$dir/usr" -name 'ld-linux*' | head -n 1)
   libraries=$(find "$dir/usr/lib" -maxdepth 1 -name '*-linux-gnu' | head -n 1)
   printf '#!/bin/sh\nexec %s --library-path %s %s/usr/sbin/criu "$@"\n' "$loader" "$libraries" "$dir" >"$dir/criu"
   chmod +x "$dir/criu"
+}
+
+# unpack_buildx DIR: a current docker command line with its plugins buildx and compose. They are static, or nearly so. Tests can do without.
+unpack_buildx() {
+  [ ! -x "$1/usr/libexec/docker/cli-plugins/docker-buildx" ] || return 0
+  unpack_newer forky "$1" "tests with buildx and compose 2" download docker-cli docker-buildx docker-compose || return 0
 }

@@ -20,6 +20,7 @@ mkdir -p .cache
 unpack_debian_packages "$root/.cache/docker" docker.io containerd docker-registry
 unpack_debian_packages "$root/.cache/rsyslog" rsyslog rsyslog-openssl libestr0 libfastjson4
 unpack_criu "$root/.cache/criu"
+unpack_buildx "$root/.cache/buildx"
 if [ "$(uname -m)" = x86_64 ]; then
   ensure_debian_packages qemu-system-x86
   update_kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)

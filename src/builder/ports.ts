@@ -114,4 +114,6 @@ export interface GitSource {
 export interface ClientSecrets {
   /** Undefined when the client has no such secret. */
   secret(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Makes a socket at this path that leads to an SSH agent of the client, until it is disposed; undefined when the client has no such agent. */
+  agent?(id: string, socketPath: string, signal: AbortSignal): Promise<AsyncDisposable | undefined>;
 }

@@ -1,8 +1,12 @@
 import type { RegistryAuth } from '#core/registry.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
 import type { BuildStepLimits } from '#core/build-steps.ts';
-import type { ClientSecrets } from './ports.ts';
+import type { Instruction } from './dockerfile/instructions.ts';
+import type { LintWarning } from './dockerfile/linter.ts';
+import type { Range, Source } from './dockerfile/source.ts';
+import type { ClientSecrets, Layer } from './ports.ts';
 
 /** What is to be built. */
 export interface BuildRequest {
@@ -32,13 +36,17 @@ export interface BuildRequest {
   /** One layer for everything that the build adds to its base image. */
   readonly squash: boolean;
   /** The credentials for a registry, if there are any. */
-  readonly authOf: (domain: string) => RegistryAuth | undefined;
+  readonly authOf: (domain: string) => RegistryAuth | undefined | Promise<RegistryAuth | undefined>;
   readonly secrets: ClientSecrets;
 }
 
 export type Entitlement = 'network.host' | 'security.insecure' | 'device';
 
-export type NamedContext = { readonly kind: 'directory'; readonly path: string } | { readonly kind: 'image'; readonly reference: string };
+export type NamedContext =
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'image'; readonly reference: string }
+  /** What another build has come to, and still holds. */
+  | { readonly kind: 'built'; readonly build: { readonly config: ImageConfigFile; readonly layers: readonly Layer[] } };
 
 /** Follows a build. Steps are told of in the order in which things happen, which is not that of the file. */
 export interface BuildObserver {
@@ -55,6 +63,10 @@ export interface BuildObserver {
     progress: { readonly id?: string; readonly status?: string; readonly current?: number; readonly total?: number },
   ): void;
   finished(step: StepInfo, result: StepResult): void;
+  /** The step ended with an error; of steps that are stopped because another one failed, this is told as well. */
+  failed?(step: StepInfo, err: unknown): void;
+  /** What the build checks found, before anything is done. */
+  linted?(warnings: readonly LintWarning[], source: Source): void;
 }
 
 /** One line of the file. */
@@ -63,6 +75,11 @@ export interface StepInfo {
   readonly number: number;
   readonly code: string;
   readonly stage: string;
+  /** The kind of the instruction: `run`, `copy`, …; `from` begins a stage, `global` stands outside of stages. */
+  readonly kind: Instruction['kind'] | 'from' | 'global';
+  /** What a stage begins with, when that is an image. */
+  readonly image?: string;
+  readonly range: Range;
 }
 
 export interface StepResult {

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { invalidArgument, notFound } from '#base/errors.ts';
+import { notFound } from '#base/errors.ts';
 import { Semaphore } from '#base/semaphore.ts';
 import { SharedWork } from '#base/shared-work.ts';
 import type { EventPublisher } from '#core/events.ts';
@@ -10,11 +10,9 @@ import { CacheBudget } from './cache/budget.ts';
 import { CacheMounts } from './cache/cache-mounts.ts';
 import { type CacheEntry, listCache } from './cache/list.ts';
 import { type PruneOptions, type PruneResult, pruneCache } from './cache/prune.ts';
-import { parseDockerfile } from './dockerfile/parse.ts';
-import { planStages } from './dockerfile/stages.ts';
 import type { BuildObserver, BuildRequest } from './request.ts';
-import { Build, imageConfigOf } from './solver/build.ts';
-import { type BuilderContext, BuildSession, passableMode } from './solver/session.ts';
+import { type BuilderContext, passableMode } from './solver/session.ts';
+import { solve, type SolvedBuild } from './solver/solve.ts';
 
 export interface BuildServiceOptions extends Omit<BuilderContext, 'cacheMounts' | 'flights' | 'turns' | 'workDir' | 'secretsDir'> {
   readonly records: RecordStore;
@@ -42,10 +40,14 @@ export interface BuildService {
   unpack(archive: AsyncIterable<Uint8Array>, directory: string, signal: AbortSignal): Promise<void>;
   /** Reads a file of a context, links resolved inside it. Rejects with NotFound. */
   readText(contextDir: string, path: string): Promise<string>;
+  /** Where a path in a directory is on this machine, links resolved inside the directory. Rejects with NotFound. */
+  place(directory: string, path: string): string;
   /** Removes a file of a context; none is fine. */
   removeFile(contextDir: string, path: string): Promise<void>;
   /** Rejects with DockerfileError for what is wrong with the file, StepFailed for a process that failed. */
   build(request: BuildRequest, observer: BuildObserver, signal: AbortSignal): Promise<BuildResult>;
+  /** Builds without making an image of it: what comes of it stays until it is disposed. Rejects like `build`. */
+  solve(request: BuildRequest, observer: BuildObserver, signal: AbortSignal): Promise<SolvedBuild>;
   readonly remotes: BuilderContext['remotes'];
   usage(): Promise<CacheEntry[]>;
   prune(options: PruneOptions): Promise<PruneResult>;
@@ -77,6 +79,16 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     if (ids.length > 0)
       context.log.info('removed what the build cache had used longest ago', { records: ids.length, bytes: reclaimedBytes });
   });
+  const solveTracked: BuildService['solve'] = async (request, observer, signal) => {
+    const end = Promise.withResolvers<void>();
+    running.add(end.promise);
+    const done = (): void => {
+      running.delete(end.promise);
+      end.resolve();
+      budget.keep(context.log);
+    };
+    return await solve(context, request, observer, AbortSignal.any([signal, closing.signal]), done);
+  };
   return {
     contextDirectory: async () => await directoryIn(workDir),
     unpack: (archive, directory, signal) => context.files.unpack(archive, directory, signal),
@@ -84,19 +96,15 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       if (context.files.kindOf(contextDir, path) !== 'other') throw notFound(`${path}: no such file or directory`);
       return await Bun.file(context.files.resolve(contextDir, path)).text();
     },
+    place: (directory, path) => context.files.resolve(directory, path),
     async removeFile(contextDir, path) {
       if (context.files.kindOf(contextDir, path) === 'other') await rm(context.files.resolve(contextDir, path), { force: true });
     },
     async build(request, observer, signal) {
-      const building = build(context, request, observer, AbortSignal.any([signal, closing.signal]));
-      running.add(building);
-      try {
-        return await building;
-      } finally {
-        running.delete(building);
-        budget.keep(context.log);
-      }
+      await using solved = await solveTracked(request, observer, signal);
+      return { imageId: await solved.save(request.names) };
     },
+    solve: solveTracked,
     remotes: context.remotes,
     usage: () => listCache(context, isOfImage),
     async prune(prune) {
@@ -129,27 +137,4 @@ async function directoryIn(workDir: string): Promise<BuildDirectory> {
   const path = join(workDir, `context-${String((nextDirectory += 1))}`);
   await mkdir(path, { recursive: true, mode: 0o755 });
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
-async function build(context: BuilderContext, request: BuildRequest, observer: BuildObserver, signal: AbortSignal): Promise<BuildResult> {
-  const parsed = parseDockerfile(request.dockerfile.text, { name: request.dockerfile.name });
-  const plan = planStages(parsed, {
-    buildArgs: request.buildArgs,
-    buildPlatform: context.platform,
-    targetPlatform: request.platform ?? context.platform,
-    target: request.target,
-    namedContexts: new Set(request.namedContexts.keys()),
-  });
-  await using session = new BuildSession(context, request, epochOf(request), signal);
-  const stage = await new Build(session, plan, observer).run();
-  const config = imageConfigOf(session, stage);
-  const { id } = await session.workspace.add({ config, layers: stage.layers, names: request.names, parent: undefined }, session.signal);
-  return { imageId: id };
-}
-
-function epochOf({ buildArgs }: BuildRequest): number | undefined {
-  const text = buildArgs.get('SOURCE_DATE_EPOCH');
-  if (text === undefined || text === '') return undefined;
-  if (!/^\d{1,12}$/.test(text)) throw invalidArgument(`invalid SOURCE_DATE_EPOCH ${JSON.stringify(text)}: expected seconds since 1970`);
-  return Number(text);
 }

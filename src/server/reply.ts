@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { DataFrame } from './websocket.ts';
 import type { ClientStream } from '#engine/containers/attach-types.ts';
 
@@ -5,7 +6,7 @@ export type Headers = Readonly<Record<string, string>>;
 export type Chunk = string | Uint8Array;
 
 /** What a handler answers. Sending is the server's business. */
-export type Reply = JsonReply | TextReply | StreamReply | HijackReply;
+export type Reply = JsonReply | TextReply | StreamReply | HijackReply | UpgradeReply;
 
 export interface JsonReply {
   readonly kind: 'json';
@@ -48,6 +49,15 @@ export interface HijackReply {
   /** The headers of every answer follow those of the upgrade. */
   readonly commonHeaders: boolean;
   readonly run: (client: ClientStream) => Promise<unknown>;
+}
+
+/** The connection goes over to another protocol, which `run` speaks from the first byte on. */
+export interface UpgradeReply {
+  readonly kind: 'upgrade';
+  readonly status: 101;
+  readonly protocol: 'h2c';
+  /** Resolves when the connection is closed. */
+  readonly run: (connection: Duplex) => Promise<void>;
 }
 
 export const json = (value: unknown, status = 200): JsonReply => ({ kind: 'json', status, value });

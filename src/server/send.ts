@@ -20,13 +20,11 @@ export function plainErrorReply(err: unknown): TextReply {
   return { kind: 'text', status, contentType: 'text/plain; charset=utf-8', text: `${body.message}\n` };
 }
 
-/** Sends anything but a hijack, and resolves when it is sent or the client has gone. */
-export async function send(
-  response: ServerResponse,
-  reply: Exclude<Reply, { kind: 'hijack' }>,
-  common: Headers,
-  log: Logger,
-): Promise<void> {
+/** An answer that stays HTTP. */
+export type PlainReply = Exclude<Reply, { kind: 'hijack' | 'upgrade' }>;
+
+/** Sends an answer, and resolves when it is sent or the client has gone. */
+export async function send(response: ServerResponse, reply: PlainReply, common: Headers, log: Logger): Promise<void> {
   if (reply.kind === 'stream') return await sendStream(response, reply, common, log);
   const { contentType, body } =
     reply.kind === 'json'

@@ -23,7 +23,7 @@ test('_ping says OK, and with HEAD only its headers; HEAD is what comes before a
   expect([get.status, await get.text(), get.headers.get('builder-version'), get.headers.get('swarm')]).toEqual([
     200,
     'OK',
-    '1',
+    '2',
     'inactive',
   ]);
   const head = await request(server, 'HEAD', '/_ping');
@@ -39,7 +39,7 @@ test('versions outside the range, unknown paths and wrong methods are told in JS
     ['GET', '/nowhere', 404, 'page not found'],
     ['PUT', '/containers/json', 404, 'page not found'],
     ['POST', '/v1.24/containers/prune', 400, 'POST /containers/prune requires minimum API version 1.25'],
-    ['POST', '/session?x=y', 501, 'POST /session is not served by this daemon yet: BuildKit is not spoken'],
+    ['POST', '/swarm/init?x=y', 501, 'POST /swarm/init is not served by this daemon yet: this daemon does not form clusters'],
   ] as const;
   for (const [method, path, status, message] of answers) {
     const response = await request(server, method, path);

@@ -11,10 +11,11 @@ import { formatHeaders, hijack, sendRaw } from './hijack.ts';
 import { listen } from './listener.ts';
 import type { ListenAddress, SocketOwner } from './listener.ts';
 import type { Services } from './ports.ts';
-import type { Headers, Reply } from './reply.ts';
+import { joinSocket } from './joined-socket.ts';
+import type { Headers, Reply, UpgradeReply } from './reply.ts';
 import { Router, parseTarget } from './router.ts';
 import { allRoutes } from './routes/index.ts';
-import { errorReply, formatJson, plainErrorReply, send } from './send.ts';
+import { errorReply, formatJson, plainErrorReply, type PlainReply, send } from './send.ts';
 import { takeoverToken } from './takeover.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
@@ -127,7 +128,8 @@ class Api {
       };
       const reply = await this.#answer(message, raw);
       if (lingers(reply)) release();
-      const sent = reply.kind === 'hijack' ? errorReply(invalidArgument('this route takes its connection over: use HTTP/1.1')) : reply;
+      const takesOver = reply.kind === 'hijack' || reply.kind === 'upgrade';
+      const sent = takesOver ? errorReply(invalidArgument('this route takes its connection over: use HTTP/1.1')) : reply;
       await send(response, sent, this.#common, this.#log);
       return sent.status;
     });
@@ -157,6 +159,11 @@ class Api {
         const upgrade = message.headers.upgrade !== takeoverToken;
         await hijack({ socket, head: rest, upgrade, isPeerGone: () => this.#isPeerGone(socket) }, reply, this.#common);
         return upgrade ? 101 : 200;
+      }
+      if (reply.kind === 'upgrade') {
+        this.#connections.forget(socket);
+        await runUpgraded(socket, rest, reply);
+        return reply.status;
       }
       await sendUnupgraded(socket, reply, this.#common);
       return reply.status;
@@ -221,7 +228,8 @@ class Api {
 }
 
 /** Whether an answer may go on for as long as a container runs or a client likes. */
-const lingers = (reply: Reply): boolean => reply.kind === 'hijack' || (reply.kind === 'stream' && reply.start === 'at-once');
+const lingers = (reply: Reply): boolean =>
+  reply.kind === 'hijack' || reply.kind === 'upgrade' || (reply.kind === 'stream' && reply.start === 'at-once');
 
 /** Clients from before 1.24 read errors as plain text; all they can be told is that they are too old. */
 const speaksPlainText = ({ url = '' }: IncomingMessage): boolean => /^\/v(?:0\.\d+|1\.(?:\d|1\d|2[0-3]))\//.test(url);
@@ -234,8 +242,19 @@ async function* once(body: Uint8Array): AsyncGenerator<Uint8Array> {
   if (body.length > 0) yield body;
 }
 
+async function runUpgraded(socket: Socket, start: Uint8Array, { protocol, run }: UpgradeReply): Promise<void> {
+  if (socket.destroyed) return;
+  const connection = joinSocket(socket, start);
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+  try {
+    await run(connection);
+  } finally {
+    connection.destroy();
+  }
+}
+
 /** Answers on a connection that asked for an upgrade where nothing is to be upgraded; it is closed after that. */
-async function sendUnupgraded(socket: Socket, reply: Exclude<Reply, { kind: 'hijack' }>, common: Headers): Promise<void> {
+async function sendUnupgraded(socket: Socket, reply: PlainReply, common: Headers): Promise<void> {
   if (reply.kind === 'json')
     return sendRaw(socket, reply.status, { ...common, ...reply.headers, 'Content-Type': 'application/json' }, formatJson(reply.value));
   if (reply.kind === 'text') {

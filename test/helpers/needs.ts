@@ -35,6 +35,7 @@ const checks = {
     const version = /version (\d+)/.exec(stockVersion())?.[1] ?? 'unknown';
     return Number(version) >= 28 ? undefined : `the stock docker command line is of version ${version}, not 28`;
   },
+  buildx: () => unpacked('buildx/usr/libexec/docker/cli-plugins/docker-buildx'),
   'docker-registry': () => unpacked('docker/usr/bin/docker-registry'),
   rsyslog: () => unpacked('rsyslog/usr/sbin/rsyslogd'),
   'vm-kernel': () =>

@@ -21,6 +21,7 @@ export interface PruneFilters {
   readonly inUse?: boolean;
   readonly shared?: boolean;
   readonly isPrivate?: boolean;
+  readonly matches?: (entry: CacheEntry) => boolean;
 }
 
 export interface PruneResult {
@@ -86,6 +87,7 @@ function matches(entry: CacheEntry, filters: PruneFilters, nowMs: number): boole
     (descriptions === undefined || descriptions.some(text => entry.description.includes(text))) &&
     (inUse === undefined || entry.inUse === inUse) &&
     (shared === undefined || entry.shared === shared) &&
-    (isPrivate === undefined || entry.shared !== isPrivate)
+    (isPrivate === undefined || entry.shared !== isPrivate) &&
+    (filters.matches?.(entry) ?? true)
   );
 }

@@ -1,9 +1,10 @@
 import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { newId } from '#base/id.ts';
 import { failedPrecondition, invalidArgument, notFound, permissionDenied } from '#base/errors.ts';
 import type { FileSource } from '#core/build-files.ts';
 import { hostOwner, rootOwner } from '#core/id-map.ts';
-import type { BindMount, CacheMount, Mount, SecretMount } from '../dockerfile/instructions.ts';
+import type { BindMount, CacheMount, Mount, SecretMount, SshMount } from '../dockerfile/instructions.ts';
 import type { RunOperation } from '../dockerfile/operations.ts';
 import { proxyEnvironment } from '../dockerfile/platform-args.ts';
 import { StepFailed } from '../errors.ts';
@@ -111,7 +112,7 @@ async function prepareMounts(
     else if (mount.type === 'tmpfs') mounts.push({ type: 'tmpfs', target: mount.target, sizeBytes: mount.sizeBytes });
     else if (mount.type === 'cache') mounts.push(await cacheMount(session, mount, treeOf, made, signal));
     else if (mount.type === 'secret') await secretMount(session, mount, secretsDir, { mounts, env }, signal);
-    else if (mount.required) throw notFound(`unset ssh forward key ${mount.id}`);
+    else await agentMount(session, mount, made, { mounts, env }, signal);
   }
   if (operation.script !== undefined) {
     const { path, content } = operation.script;
@@ -162,6 +163,35 @@ async function cacheMount(
   const inside = mount.from === undefined && mount.source !== '/' ? mount.source : '/';
   if (inside !== '/') await files.makeDirectory({ root: acquired.path, path: inside, owner, mode: undefined }, signal);
   return { type: 'bind', source: files.resolve(acquired.path, inside), target: mount.target, readOnly: mount.readOnly };
+}
+
+const agentPath = /^\/run\/buildkit\/ssh_agent\.\d+$/;
+
+async function agentMount(
+  session: BuildSession,
+  mount: SshMount,
+  made: AsyncDisposableStack,
+  into: { readonly mounts: BuildStepMount[]; readonly env: string[] },
+  signal: AbortSignal,
+): Promise<void> {
+  // The path of a socket is short by necessity.
+  const directory = join(session.context.secretsDir, newId().slice(0, 8));
+  made.defer(() => rm(directory, { recursive: true, force: true }));
+  const { idMap } = session.context.steps;
+  await mkdir(directory, { recursive: true, mode: passableMode(idMap) });
+  const source = join(directory, 's');
+  const agent = await session.request.secrets.agent?.(mount.id, source, signal);
+  if (agent === undefined) {
+    if (mount.required) throw notFound(`unset ssh forward key ${mount.id}`);
+    return;
+  }
+  made.use(agent);
+  const { uid, gid } = hostOwner(idMap, { uid: mount.uid, gid: mount.gid });
+  await chown(source, uid, gid);
+  await chmod(source, mount.mode);
+  const target = mount.target ?? `/run/buildkit/ssh_agent.${String(into.mounts.filter(({ target }) => agentPath.test(target)).length)}`;
+  into.mounts.push({ type: 'bind', source, target, readOnly: false });
+  if (!into.env.some(variable => variable.startsWith('SSH_AUTH_SOCK='))) into.env.push(`SSH_AUTH_SOCK=${target}`);
 }
 
 async function secretMount(

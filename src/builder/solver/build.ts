@@ -1,10 +1,11 @@
-import { invalidArgument } from '#base/errors.ts';
+import { invalidArgument, notFound } from '#base/errors.ts';
 import { sha256, type Digest } from '#oci/digest.ts';
 import type { ImageConfigFile, ImageHistory } from '#oci/image-config.ts';
 import { type Platform, normalizePlatform } from '#oci/platform.ts';
 import { parseReference, withDefaultTag } from '#oci/reference.ts';
 import { dispatch, type DispatchContext } from '../dockerfile/dispatch.ts';
 import type { Instruction } from '../dockerfile/instructions.ts';
+import type { Linter } from '../dockerfile/linter.ts';
 import type { Operation, StageState } from '../dockerfile/operations.ts';
 import { parseTrigger } from '../dockerfile/parse.ts';
 import { beginStage, continueStage, emptyImage } from '../dockerfile/stage-state.ts';
@@ -13,7 +14,7 @@ import { prepareCopy, type SourceTree } from '../operations/copy.ts';
 import { prepareRun } from '../operations/run.ts';
 import { prepareWorkdir } from '../operations/workdir.ts';
 import type { BaseImage, Layer } from '../ports.ts';
-import type { BuildObserver, StepInfo, StepResult } from '../request.ts';
+import type { BuildObserver, NamedContext, StepInfo, StepResult } from '../request.ts';
 import { performOrReuse, type PreparedWork, type WorkResult } from './perform.ts';
 import type { BuildSession } from './session.ts';
 
@@ -46,7 +47,7 @@ export class Build {
   /** By stage, what is said of each of its lines, `FROM` first. */
   #steps: ReadonlyMap<number, readonly StepInfo[]> = new Map();
 
-  constructor(session: BuildSession, plan: BuildPlan, observer: BuildObserver) {
+  constructor(session: BuildSession, plan: BuildPlan, observer: BuildObserver, lint: Linter) {
     this.#session = session;
     this.#plan = plan;
     this.#observer = observer;
@@ -56,6 +57,7 @@ export class Build {
       escape: plan.parsed.directives.escape,
       buildArgs: session.request.buildArgs,
       globals: plan.globals,
+      lint,
     };
   }
 
@@ -78,15 +80,19 @@ export class Build {
   #number(needed: ReadonlySet<number>): Map<number, StepInfo[]> {
     const steps = new Map<number, StepInfo[]>();
     let number = 0;
-    const next = (code: string, stage: string): StepInfo => ({ number: (number += 1), code, stage });
+    const next = (step: Omit<StepInfo, 'number'>): StepInfo => ({ number: (number += 1), ...step });
     steps.set(
       outsideStages,
-      this.#plan.parsed.metaArgs.map(({ code }) => next(code, '')),
+      this.#plan.parsed.metaArgs.map(({ code, range }) => next({ code, stage: '', kind: 'global', range })),
     );
-    for (const { stage, label, isReplaced } of this.#plan.stages) {
+    for (const { stage, label, base, isReplaced } of this.#plan.stages) {
       if (!needed.has(stage.index)) continue;
       const instructions = isReplaced ? [] : stage.instructions;
-      steps.set(stage.index, [next(stage.code, label), ...instructions.map(({ code }) => next(code, label))]);
+      const image = base.kind === 'image' ? { image: base.name } : {};
+      steps.set(stage.index, [
+        next({ code: stage.code, stage: label, kind: 'from', range: stage.range, ...image }),
+        ...instructions.map(({ code, kind, range }) => next({ code, stage: label, kind, range })),
+      ]);
     }
     return steps;
   }
@@ -111,11 +117,11 @@ export class Build {
     const [fromStep, ...steps] = this.#steps.get(planned.stage.index) ?? [];
     if (fromStep === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
     this.#observer.started(fromStep);
-    const begun = await this.#begin(planned, fromStep);
+    const begun = await this.#told(fromStep, () => this.#begin(planned, fromStep));
     let { result } = begun;
     for (const text of begun.triggers) {
       const trigger = parseTrigger(text, { source: this.#plan.parsed.source, range: planned.stage.range });
-      result = await this.#instruct(planned, trigger, result, fromStep);
+      result = await this.#told(fromStep, () => this.#instruct(planned, trigger, result, fromStep));
     }
     const isUnchanged = planned.base.kind === 'image' && begun.triggers.length === 0;
     this.#observer.finished(fromStep, { how: 'config', imageId: (isUnchanged ? result.base.id : undefined) ?? this.#idOf(result) });
@@ -125,13 +131,24 @@ export class Build {
       const before = result;
       let how: StepResult['how'] = 'config';
       let processId: string | undefined;
-      result = await this.#instruct(planned, instruction, before, step, done => {
-        how = done.isCached ? 'cached' : 'done';
-        processId = done.processId;
-      });
+      result = await this.#told(step, () =>
+        this.#instruct(planned, instruction, before, step, done => {
+          how = done.isCached ? 'cached' : 'done';
+          processId = done.processId;
+        }),
+      );
       this.#observer.finished(step, { how, imageId: this.#idOf(result), processId });
     }
     return result;
+  }
+
+  async #told<T>(step: StepInfo, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (err) {
+      this.#observer.failed?.(step, err);
+      throw err;
+    }
   }
 
   /** What a stage stands on, and what its base wants to be done first. */
@@ -147,19 +164,27 @@ export class Build {
       const state = beginStage(emptyImage(platform), platform);
       return { result: { state, layers: [], times: [], base: { id: undefined, layers: 0, history: 0 } }, triggers: [] };
     }
-    const image = await this.#image(this.#imageName(base), platform, step);
+    const image = await this.#baseImage(base, platform, step);
     const state = beginStage(image.config, normalizePlatform(image.config));
     const times = (image.config.history ?? []).map(entry => entry.created);
     const result = { state, layers: image.layers, times, base: { id: image.id, layers: image.layers.length, history: times.length } };
     return { result, triggers: image.config.config?.OnBuild ?? [] };
   }
 
-  #imageName(source: SourceReference): string {
-    if (source.kind === 'image') return source.name;
+  async #baseImage(source: SourceReference, platform: Platform, step: StepInfo): Promise<BaseImage> {
+    if (source.kind === 'image') return await this.#image(source.name, platform, step);
     if (source.kind !== 'context') throw invalidArgument('a stage cannot begin with this');
     const context = this.#session.request.namedContexts.get(source.name);
-    if (context?.kind === 'image') return context.reference;
+    if (context?.kind === 'image') return await this.#image(context.reference, platform, step);
+    if (context?.kind === 'built') return await this.#takeOver(source.name, context.build);
     throw invalidArgument(`the named context ${JSON.stringify(source.name)} is a directory: a stage cannot begin with it`);
+  }
+
+  /** What another build has made is held here as well: that build may end before this one. */
+  async #takeOver(name: string, { config, layers }: (NamedContext & { kind: 'built' })['build']): Promise<BaseImage> {
+    const { workspace } = this.#session;
+    for (const layer of layers) if (!(await workspace.hold(layer))) throw notFound(`the context ${name} is gone: its build has ended`);
+    return { id: workspace.idOf(config), config, layers };
   }
 
   /** An image by its name, brought here once for all stages that want it. */
@@ -179,7 +204,7 @@ export class Build {
     if (here !== undefined) return here;
     const reference = withDefaultTag(parseReference(name));
     const report = (progress: Parameters<BuildObserver['progress']>[1]): void => this.#observer.progress(step, progress);
-    return await workspace.pull(reference, platform, request.authOf(reference.domain), report, signal);
+    return await workspace.pull(reference, platform, await request.authOf(reference.domain), report, signal);
   }
 
   async #instruct(
@@ -252,7 +277,10 @@ export class Build {
     if (context?.kind === 'directory') return { root: context.path, keepOwners: false };
     const [step] = this.#steps.get(planned.stage.index) ?? [];
     if (step === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
-    const image = await this.#image(context?.reference ?? source.name, this.#session.platform, step);
+    const image =
+      context?.kind === 'built'
+        ? await this.#takeOver(from, context.build)
+        : await this.#image(context?.reference ?? source.name, this.#session.platform, step);
     return await this.#treeOf(image.layers);
   }
 

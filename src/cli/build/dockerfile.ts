@@ -1,26 +1,18 @@
 import type { Client } from '#client/client.ts';
 import { messageOf } from '#base/errors.ts';
-import { dispatch, type DispatchContext } from '#builder/dockerfile/dispatch.ts';
+import type { ReadDockerfile } from '#builder/dockerfile/check-instructions.ts';
+import type { FindImage } from '#builder/dockerfile/context-paths.ts';
 import type { ParsedDockerfile } from '#builder/dockerfile/instructions.ts';
 import { lintFile } from '#builder/dockerfile/lint.ts';
 import { Linter, parseCheckOptions } from '#builder/dockerfile/linter.ts';
-import { parseDockerfile, parseTrigger } from '#builder/dockerfile/parse.ts';
+import { parseDockerfile } from '#builder/dockerfile/parse.ts';
 import { DockerfileError } from '#builder/dockerfile/source.ts';
-import { beginStage, continueStage, emptyImage } from '#builder/dockerfile/stage-state.ts';
-import { type BuildPlan, planStages } from '#builder/dockerfile/stages.ts';
-import type { StageState } from '#builder/dockerfile/operations.ts';
+import { planStages } from '#builder/dockerfile/stages.ts';
 import type { IgnoreMatcher } from '#builder/dockerfile/ignore.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import { hostPlatform, parsePlatform, type Platform } from '#oci/platform.ts';
-import type { FindImage } from './needed-paths.ts';
 
-export interface ReadDockerfile {
-  readonly parsed: ParsedDockerfile;
-  readonly plan: BuildPlan;
-  readonly context: DispatchContext;
-  readonly lint: Linter;
-  readonly targetPlatform: Platform;
-}
+export type { ReadDockerfile };
 
 export interface ReadOptions {
   readonly buildArgs: Readonly<Record<string, string | null>>;
@@ -67,34 +59,6 @@ function checkOptions(parsed: ParsedDockerfile, given: string | undefined): Retu
 export const isForeign = ({ directives }: ParsedDockerfile): boolean =>
   directives.syntax !== undefined &&
   !/^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)|^dockerfile\.v0$/.test(directives.syntax);
-
-/**
- * Makes the checks that need every instruction looked at. Where a base image is not at hand, nobody knows what its environment has: then
- * variables are not checked.
- */
-export async function checkInstructions(
-  { parsed, plan, context, lint, targetPlatform }: ReadDockerfile,
-  findImage: FindImage,
-): Promise<void> {
-  const states = new Map<number, StageState>();
-  const known = new Set<number>();
-  for (const planned of plan.stages) {
-    const { stage, base } = planned;
-    if (planned.isReplaced) continue;
-    const platform = planned.platform ?? targetPlatform;
-    const parent = base.kind === 'stage' ? states.get(base.index) : undefined;
-    const image = base.kind === 'image' ? await findImage(base.name, platform) : undefined;
-    const isKnown = base.kind === 'scratch' || image !== undefined || (base.kind === 'stage' && known.has(base.index));
-    if (isKnown) known.add(stage.index);
-    let state = parent === undefined ? beginStage(image ?? emptyImage(platform), platform) : continueStage(parent);
-    const triggers = (parent === undefined ? image?.config?.OnBuild : parent.image.config?.OnBuild) ?? [];
-    const inherited = triggers.map(trigger => parseTrigger(trigger, { source: parsed.source, range: stage.range }));
-    const stageLint = isKnown ? lint : lint.without('UndefinedVar');
-    for (const instruction of [...inherited, ...stage.instructions])
-      ({ state } = dispatch(state, instruction, { ...context, lint: stageLint }));
-    states.set(stage.index, state);
-  }
-}
 
 /** Looks base images up at the daemon, each once. */
 export function imageFinder(client: Client, { signal }: { signal: AbortSignal }): FindImage {

@@ -1,22 +1,28 @@
-import { invalidArgument, kindOf, messageOf, notFound, notImplemented } from '#base/errors.ts';
-import { parseGitReference } from '#builder/dockerfile/git-reference.ts';
+import { errorMessage } from '#api/json-stream.ts';
+import { invalidArgument, kindOf, messageOf, notFound } from '#base/errors.ts';
 import { IgnoreMatcher, ownIgnoreFile, parseIgnoreFile } from '#builder/dockerfile/ignore.ts';
 import { familiarString } from '#oci/reference.ts';
 import type { ApiRequest } from '../api-request.ts';
 import { buildErrorMessage, ClassicBuildStream } from '../classic-build.ts';
+import type { BuildKit } from '../buildkit/buildkit.ts';
 import type { Services } from '../ports.ts';
 import { messagesReply } from '../progress-stream.ts';
 import { empty, json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
+import { fetchContext } from '../remote-context.ts';
 import { route } from '../router.ts';
 import type { Route } from '../router.ts';
 import { buildParameters, pruneOptions } from '../translate/build.ts';
+import { engineBuild } from '../translate/buildkit-build.ts';
 
-export function buildRoutes(services: Services): Route[] {
+export function buildRoutes(services: Services, buildKit: () => Promise<BuildKit>): Route[] {
   /** Builds under way that a client has given an id. */
   const running = new Map<string, AbortController>();
   return [
-    route('POST /build', request => buildReply(request, services, running)),
+    route('POST /build', request => {
+      const isBuildKit = request.query.text('version') === '2';
+      return isBuildKit ? buildKitReply(request, buildKit, running) : buildReply(request, services, running);
+    }),
     route('POST /build/cancel', request => {
       const id = request.query.text('id');
       if (id === '') throw invalidArgument('build ID not provided');
@@ -36,9 +42,7 @@ export function buildRoutes(services: Services): Route[] {
 
 function buildReply(request: ApiRequest, { builds }: Services, running: Map<string, AbortController>): Reply {
   const { query } = request;
-  if (query.text('version') === '2')
-    throw notImplemented('builds with version=2 need BuildKit sessions, which this daemon does not serve yet');
-  if (query.text('remote') === 'client-session') throw notImplemented('contexts of client sessions are not served by this daemon yet');
+  if (query.text('remote') === 'client-session') throw invalidArgument('the context of a session is for builds by BuildKit: add version=2');
   const parameters = buildParameters(request);
   const id = query.text('buildid');
   const cancel = new AbortController();
@@ -67,6 +71,23 @@ function buildReply(request: ApiRequest, { builds }: Services, running: Map<stri
   }, buildErrorMessage);
 }
 
+function buildKitReply(request: ApiRequest, buildKit: () => Promise<BuildKit>, running: Map<string, AbortController>): Reply {
+  const build = engineBuild(request);
+  const id = request.query.text('buildid');
+  const cancel = new AbortController();
+  if (id !== '') running.set(id, cancel);
+  return messagesReply(
+    async put => {
+      try {
+        await (await buildKit()).build(build, put, AbortSignal.any([request.signal, cancel.signal]));
+      } finally {
+        running.delete(id);
+      }
+    },
+    err => errorMessage(messageOf(err)),
+  );
+}
+
 interface FoundDockerfile {
   readonly name: string;
   readonly text: string;
@@ -88,42 +109,6 @@ async function receiveContext(
   }
   return await findDockerfile(builds, directory, request.query.optional('dockerfile') ?? 'Dockerfile');
 }
-
-/** Returns the text of a Dockerfile when that is all there is at this place. */
-async function fetchContext(
-  builds: Services['builds'],
-  remote: string,
-  directory: string,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const written = /^(?:github\.com\/|git@|git:)/.test(remote) ? gitShorthand(remote) : remote;
-  const git = parseGitReference(written);
-  if (git !== undefined) {
-    await builds.remotes.checkout(
-      {
-        url: git.remote,
-        ref: git.ref ?? '',
-        subdirectory: git.subdirectory ?? '',
-        keepGitDirectory: git.keepGitDir ?? false,
-        checksum: git.checksum,
-        submodules: git.submodules ?? true,
-      },
-      directory,
-      signal,
-    );
-    return undefined;
-  }
-  if (!/^https?:\/\//.test(remote))
-    throw invalidArgument(`unable to build from ${JSON.stringify(remote)}: it is neither a Git repository nor a URL`);
-  await using place = await builds.contextDirectory();
-  const { path, contentType } = await builds.remotes.download(remote, place.path, {}, signal);
-  if (/^text\/plain/.test(contentType)) return await Bun.file(path).text();
-  await builds.unpack(Bun.file(path).stream(), directory, signal);
-  return undefined;
-}
-
-const gitShorthand = (remote: string): string =>
-  remote.startsWith('github.com/') ? `https://${remote.replace(/(\.git)?(#|$)/, '.git$2')}` : remote;
 
 async function findDockerfile(builds: Services['builds'], directory: string, name: string): Promise<FoundDockerfile> {
   const text = await readFirst(builds, directory, name === 'Dockerfile' ? [name, 'dockerfile'] : [name]);

@@ -14,7 +14,7 @@ import { formatEvent } from '../translate/event.ts';
 import { toWireInfo, toWireVersion } from '../translate/system.ts';
 
 const pingHeaders = {
-  'Builder-Version': '1',
+  'Builder-Version': '2',
   Swarm: 'inactive',
   'Cache-Control': 'no-cache, no-store, must-revalidate',
   Pragma: 'no-cache',

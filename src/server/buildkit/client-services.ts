@@ -1,0 +1,104 @@
+import { createServer, type Socket } from 'node:net';
+import { kindOf } from '#base/errors.ts';
+import type { ClientSecrets } from '#builder/ports.ts';
+import type { RegistryAuth } from '#core/registry.ts';
+import type { ClientSession, SessionCall } from './client-session.ts';
+import { type Codec, codec } from './codec.ts';
+
+interface BytesMessage {
+  readonly data: Uint8Array;
+}
+
+export const bytesMessages: Codec<BytesMessage> = codec('moby.session.BytesMessage');
+const secret = {
+  request: codec<{ readonly ID: string }>('moby.session.GetSecretRequest'),
+  answer: codec<BytesMessage>('moby.session.GetSecretResponse'),
+};
+const agent = {
+  request: codec<{ readonly ID: string }>('moby.session.CheckAgentRequest'),
+  answer: codec<object>('moby.session.CheckAgentResponse'),
+};
+const credentials = {
+  request: codec<{ readonly Host: string }>('moby.session.CredentialsRequest'),
+  answer: codec<{ readonly Username: string; readonly Secret: string }>('moby.session.CredentialsResponse'),
+};
+
+/** What the client of a session has for `--mount=type=secret` and `type=ssh`. */
+export function secretsOf(session: ClientSession): ClientSecrets {
+  return {
+    async secret(id, signal) {
+      try {
+        return (await session.ask('/moby.buildkit.secrets.v1.Secrets/GetSecret', { ID: id }, secret, signal)).data;
+      } catch (err) {
+        if (kindOf(err) === 'NotFound' || kindOf(err) === 'NotImplemented') return undefined;
+        throw err;
+      }
+    },
+    async agent(id, socketPath, signal) {
+      try {
+        await session.ask('/moby.sshforward.v1.SSH/CheckAgent', { ID: id }, agent, signal);
+      } catch (err) {
+        if (/unset ssh forward key/.test(String(err)) || kindOf(err) === 'NotFound' || kindOf(err) === 'NotImplemented') return undefined;
+        throw err;
+      }
+      return await forwardAgent(session, id, socketPath, signal);
+    },
+  };
+}
+
+/** The largest message that gets through in one piece. */
+const chunkBytes = 16 * 1024;
+
+async function forwardAgent(session: ClientSession, id: string, socketPath: string, signal: AbortSignal): Promise<AsyncDisposable> {
+  const open = new Set<Socket>();
+  const server = createServer(socket => {
+    open.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => open.delete(socket));
+    const call = session.call('/moby.sshforward.v1.SSH/ForwardAgent', { 'buildkit.ssh.id': id }, signal);
+    void carry(socket, call).catch(() => socket.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  return {
+    async [Symbol.asyncDispose]() {
+      for (const socket of open) socket.destroy();
+      await new Promise(resolve => void server.close(resolve));
+    },
+  };
+}
+
+async function carry(socket: Socket, call: SessionCall): Promise<void> {
+  const out = (async () => {
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      for (let at = 0; at < chunk.length; at += chunkBytes)
+        await call.send(bytesMessages.encode({ data: chunk.subarray(at, at + chunkBytes) }));
+    }
+    call.end();
+  })();
+  for await (const message of call.messages) socket.write(bytesMessages.decode(message).data);
+  socket.end();
+  await out;
+}
+
+/** The client's credentials for a registry; undefined when it has none. */
+export async function authOf(session: ClientSession, domain: string, signal: AbortSignal): Promise<RegistryAuth | undefined> {
+  const host = domain === 'docker.io' ? 'registry-1.docker.io' : domain;
+  try {
+    const { Username, Secret } = await session.ask('/moby.filesync.v1.Auth/Credentials', { Host: host }, credentials, signal);
+    if (Secret === '') return undefined;
+    return Username === '' ? { identityToken: Secret } : { username: Username, password: Secret };
+  } catch (err) {
+    if (kindOf(err) === 'NotImplemented') return undefined;
+    throw err;
+  }
+}
+
+/** An archive that the client has on its standard input: `http://buildkit-session/<id>`. */
+export async function* pullUpload(session: ClientSession, url: URL, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const call = session.call('/moby.upload.v1.Upload/Pull', { urlpath: url.pathname, urlhost: url.host }, signal);
+  call.end();
+  for await (const message of call.messages) yield bytesMessages.decode(message).data;
+}

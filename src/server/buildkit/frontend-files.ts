@@ -1,0 +1,166 @@
+import { posix } from 'node:path';
+import { invalidArgument, kindOf, notImplemented } from '#base/errors.ts';
+import type { Attributes, Definition } from '#api/buildkit/messages.ts';
+import { ownIgnoreFile, parseIgnoreFile } from '#builder/dockerfile/ignore.ts';
+import type { BuildService } from '#builder/service.ts';
+import { fetchContext } from '../remote-context.ts';
+import { pullUpload } from './client-services.ts';
+import type { Job } from './job.ts';
+import { receiveDirectory, type WantedFiles } from './receive-directory.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface FrontendParts {
+  readonly builds: Pick<BuildService, 'contextDirectory' | 'unpack' | 'readText' | 'remotes'>;
+  readonly sessions: Sessions;
+  readonly job: Job;
+  readonly options: Attributes;
+  readonly inputs: Readonly<Record<string, Definition>>;
+}
+
+export interface FilesOfBuild {
+  readonly dockerfile: { readonly name: string; readonly text: string };
+  /** Patterns of what is left out of the context. */
+  readonly ignored: readonly string[];
+  /** Brings what of the context is at or below these paths here; undefined: all. Returns its directory. */
+  context(paths: ReadonlySet<string> | undefined): Promise<string>;
+}
+
+/** Finds the Dockerfile, and where the context is. Rejects with InvalidArgument when there is no Dockerfile. */
+export async function openFiles(parts: FrontendParts): Promise<FilesOfBuild> {
+  const { options } = parts;
+  const remote = options.context;
+  const name = options.filename === undefined || options.filename === '' ? 'Dockerfile' : options.filename;
+  const hasLocalDockerfile = remote === undefined || (options.dockerfilekey ?? '') !== '';
+  const fetched = remote === undefined ? undefined : await fetchRemote(parts, remote);
+  const root = fetched && posix.join(fetched.directory, posix.join('/', options.contextsubdir ?? ''));
+  const dockerfile = parts.job.progress.vertex('dockerfile', `[internal] load build definition from ${name}`);
+  const found = await dockerfile.run(async () => {
+    if (fetched?.text !== undefined) return { text: fetched.text, directory: undefined };
+    const directory =
+      hasLocalDockerfile || root === undefined
+        ? await receive(
+            parts,
+            options.dockerfilekey || 'dockerfile',
+            { follow: [name, ownIgnoreFile(name), name.toLowerCase()] },
+            dockerfile,
+          )
+        : root;
+    const text = await readFirst(parts, directory, name === 'Dockerfile' ? [name, 'dockerfile'] : [name]);
+    if (text === undefined) throw invalidArgument(`failed to read dockerfile: open ${name}: no such file or directory`);
+    if (text.trim() === '') throw invalidArgument(`the Dockerfile (${name}) is empty`);
+    return { text, directory };
+  });
+  if (root !== undefined) return { dockerfile: { name, text: found.text }, ignored: [], context: () => Promise.resolve(root) };
+  const ignore = parts.job.progress.vertex('ignore', '[internal] load .dockerignore');
+  const key = options.contextkey || 'context';
+  const ignored = await ignore.run(async () => {
+    const own = found.directory && (await readFirst(parts, found.directory, [ownIgnoreFile(name)]));
+    if (own !== undefined) return parseIgnoreFile(own);
+    const directory = await receive(parts, key, { follow: ['.dockerignore'] }, ignore);
+    return parseIgnoreFile((await readFirst(parts, directory, ['.dockerignore'])) ?? '');
+  });
+  return {
+    dockerfile: { name, text: found.text },
+    ignored,
+    async context(paths) {
+      const follow = paths && followed(paths);
+      if (follow?.length === 0) return await emptyDirectory(parts);
+      const vertex = parts.job.progress.vertex('context', '[internal] load build context');
+      return await vertex.run(() => receive(parts, key, { follow, exclude: ignored }, vertex));
+    },
+  };
+}
+
+/** Paths without what only this side understands; undefined when one means the whole context. */
+function followed(paths: ReadonlySet<string>): string[] | undefined {
+  const all = new Set<string>();
+  for (const path of paths) {
+    const clean = posix.join('/', path).slice(1).replace(/\/$/, '');
+    const names = clean.split('/');
+    const deep = names.findIndex(name => name.includes('**'));
+    const known = deep === -1 ? clean : names.slice(0, deep).join('/');
+    if (known === '') return undefined;
+    all.add(known);
+  }
+  return [...all];
+}
+
+/** A directory of the client's, by the name it is offered under. */
+export async function receiveNamed(parts: FrontendParts, name: string): Promise<string> {
+  const vertex = parts.job.progress.vertex(`context ${name}`, `[context ${name}] load from client`);
+  return await vertex.run(async () => {
+    const found = await receive(parts, name, { follow: ['.dockerignore'] }, vertex);
+    const exclude = parseIgnoreFile((await readFirst(parts, found, ['.dockerignore'])) ?? '');
+    return await receive(parts, name, { exclude }, vertex);
+  });
+}
+
+interface Meter {
+  part(id: string, amount: { readonly current?: number; readonly isDone?: boolean }): void;
+}
+
+async function receive(parts: FrontendParts, name: string, wanted: Omit<WantedFiles, 'directory'>, meter: Meter): Promise<string> {
+  const { sessions, job, options } = parts;
+  const session = await sessions.get(options[`local-sessionid:${name}`] || job.sessionId, job.signal);
+  const directory = await emptyDirectory(parts);
+  const what = `transferring ${name}:`;
+  meter.part(what, {});
+  const { bytes } = await receiveDirectory(session, { directory: name, ...wanted }, directory, meterEvery(meter, what), job.signal);
+  meter.part(what, { current: bytes, isDone: true });
+  return directory;
+}
+
+const quietMs = 100;
+
+function meterEvery(meter: Meter, what: string): (bytes: number) => void {
+  let last = 0;
+  return current => {
+    if (performance.now() - last < quietMs) return;
+    last = performance.now();
+    meter.part(what, { current });
+  };
+}
+
+async function emptyDirectory({ builds, job }: FrontendParts): Promise<string> {
+  return job.use(await builds.contextDirectory()).path;
+}
+
+async function readFirst({ builds }: FrontendParts, directory: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) {
+    try {
+      return await builds.readText(directory, name);
+    } catch (err) {
+      if (kindOf(err) !== 'NotFound') throw err;
+    }
+  }
+  return undefined;
+}
+
+/** A context that is not a directory of the client's. The text is that of a Dockerfile which is all there is. */
+async function fetchRemote(
+  parts: FrontendParts,
+  remote: string,
+): Promise<{ readonly directory: string; readonly text: string | undefined }> {
+  const { builds, sessions, job } = parts;
+  if (remote.startsWith('input:'))
+    throw notImplemented(`the context ${JSON.stringify(remote)} is a graph: only Dockerfiles are built here`);
+  const vertex = job.progress.vertex('remote', `[internal] load remote build context`);
+  return await vertex.run(async () => {
+    const directory = await emptyDirectory(parts);
+    const url = /^https?:\/\/buildkit-session\//.test(remote) ? new URL(remote) : undefined;
+    if (url === undefined) return { directory, text: await fetchContext(builds, remote, directory, job.signal) };
+    await builds.unpack(pullUpload(await sessions.get(job.sessionId, job.signal), url, job.signal), directory, job.signal);
+    return { directory, text: undefined };
+  });
+}
+
+/** A context of its own, for `--build-context name=URL`. */
+export async function fetchNamed(parts: FrontendParts, name: string, remote: string): Promise<string> {
+  const vertex = parts.job.progress.vertex(`context ${name}`, `[context ${name}] ${remote}`);
+  return await vertex.run(async () => {
+    const directory = await emptyDirectory(parts);
+    const text = await fetchContext(parts.builds, remote, directory, parts.job.signal);
+    if (text !== undefined) throw invalidArgument(`the context ${name} is neither a Git repository nor an archive: ${remote}`);
+    return directory;
+  });
+}

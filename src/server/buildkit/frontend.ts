@@ -1,0 +1,183 @@
+import { notImplemented } from '#base/errors.ts';
+import type { Attributes, Definition, Result } from '#api/buildkit/messages.ts';
+import { type FindImage, pathsOfBuild } from '#builder/dockerfile/context-paths.ts';
+import { parseDockerfile } from '#builder/dockerfile/parse.ts';
+import { planStages } from '#builder/dockerfile/stages.ts';
+import type { BuildRequest, NamedContext } from '#builder/request.ts';
+import type { SolvedBuild } from '#builder/solver/solve.ts';
+import { formatPlatform, hostPlatform, type Platform } from '#oci/platform.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
+import type { Services } from '../ports.ts';
+import { authOf, secretsOf } from './client-services.ts';
+import { fetchNamed, type FilesOfBuild, type FrontendParts, openFiles, receiveNamed } from './frontend-files.ts';
+import { type FrontendOptions, frontendOptions, withPrefix } from './frontend-options.ts';
+import type { Job } from './job.ts';
+import { StepObserver } from './observer.ts';
+import { graphOf, resultOf } from './result-graph.ts';
+import type { Sessions } from './sessions.ts';
+import { StepError } from './status.ts';
+import { answerSubrequest } from './subrequests.ts';
+
+export interface FrontendContext {
+  readonly services: Pick<Services, 'builds' | 'images'>;
+  readonly sessions: Sessions;
+}
+
+/** What a client hands over from other builds, by name. */
+export type Inputs = Readonly<Record<string, Definition>>;
+
+/** Builds what a Dockerfile says, for each of the platforms. What comes of it is the job's. */
+export async function runFrontend(context: FrontendContext, job: Job, options: Attributes, inputs: Inputs = {}): Promise<Result> {
+  const { services, sessions } = context;
+  const parts: FrontendParts = { builds: services.builds, sessions, job, options, inputs };
+  const wanted = frontendOptions(options, job.entitlements);
+  const files = await openFiles(parts);
+  const findImage: FindImage = name => localConfig(services.images, name);
+  if ((options.requestid ?? '') !== '') return await answerSubrequest(options.requestid ?? '', wanted, files, findImage);
+  const requests = await requestsOf(context, parts, wanted, files, findImage);
+  const solved = await Promise.all(requests.map(request => solveOne(context, job, request, wanted)));
+  return wanted.isMultiPlatform ? indexResult(solved) : singleResult(solved);
+}
+
+interface Solved {
+  readonly id: string;
+  readonly build: SolvedBuild;
+}
+
+const encoder = new TextEncoder();
+const json = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
+
+function singleResult([solved]: readonly Solved[]): Result {
+  if (solved === undefined) return { metadata: {} };
+  return { ref: { id: solved.id, def: graphOf(solved.id) }, metadata: { 'containerimage.config': json(solved.build.config) } };
+}
+
+function indexResult(all: readonly Solved[]): Result {
+  const named = all.map(({ id, build }) => ({ id, name: formatPlatform(build.platform), build }));
+  const platforms = named.map(({ name, build }) => ({ ID: name, Platform: build.platform }));
+  return {
+    refs: { refs: Object.fromEntries(named.map(({ name, id }) => [name, { id, def: graphOf(id) }])) },
+    metadata: {
+      'refs.platforms': json({ Platforms: platforms }),
+      ...Object.fromEntries(named.map(({ name, build }) => [`containerimage.config/${name}`, json(build.config)])),
+    },
+  };
+}
+
+async function solveOne(
+  { services }: FrontendContext,
+  job: Job,
+  request: BuildRequest,
+  { isMultiPlatform }: FrontendOptions,
+): Promise<Solved> {
+  const observer = new StepObserver(job.progress, isMultiPlatform ? formatPlatform(request.platform ?? hostPlatform()) : '');
+  try {
+    const build = await services.builds.solve(request, observer, job.signal);
+    return { id: job.keep(build), build };
+  } catch (err) {
+    job.signal.throwIfAborted();
+    const { failedStep } = observer;
+    if (failedStep === undefined) throw err;
+    throw new StepError(err, failedStep.range, { ...request.dockerfile });
+  }
+}
+
+/** One request for each platform, over the same files. */
+async function requestsOf(
+  context: FrontendContext,
+  parts: FrontendParts,
+  wanted: FrontendOptions,
+  files: FilesOfBuild,
+  findImage: FindImage,
+): Promise<BuildRequest[]> {
+  const { job } = parts;
+  const platforms: readonly (Platform | undefined)[] = wanted.platforms.length === 0 ? [undefined] : wanted.platforms;
+  const named = await namedContexts(parts);
+  const contextDir = await files.context(await pathsNeeded(wanted, files, named, findImage));
+  const session = await context.sessions.get(job.sessionId, job.signal).catch(() => undefined);
+  const { platforms: _platforms, isMultiPlatform: _isMultiPlatform, ...common } = wanted;
+  return platforms.map(platform => ({
+    ...common,
+    dockerfile: files.dockerfile,
+    contextDir,
+    namedContexts: contextsFor(named, platform),
+    platform,
+    names: [],
+    squash: false,
+    authOf: domain => session && authOf(session, domain, job.signal),
+    secrets: session === undefined ? { secret: () => Promise.resolve(undefined) } : secretsOf(session),
+  }));
+}
+
+/** The paths of the context that the build can read; undefined when that is not known beforehand. */
+async function pathsNeeded(
+  wanted: FrontendOptions,
+  { dockerfile }: FilesOfBuild,
+  named: ReadonlyMap<string, NamedContext>,
+  findImage: FindImage,
+): Promise<ReadonlySet<string> | undefined> {
+  const parsed = parseDockerfile(dockerfile.text, { name: dockerfile.name });
+  const all = new Set<string>();
+  for (const platform of wanted.platforms.length === 0 ? [hostPlatform()] : wanted.platforms) {
+    const plan = planStages(parsed, {
+      buildArgs: wanted.buildArgs,
+      buildPlatform: hostPlatform(),
+      targetPlatform: platform,
+      target: wanted.target,
+      namedContexts: new Set(named.keys()),
+    });
+    const dispatching = {
+      source: parsed.source,
+      escape: parsed.directives.escape,
+      buildArgs: wanted.buildArgs,
+      globals: plan.globals,
+    };
+    const paths = await pathsOfBuild(plan, dispatching, { targetPlatform: platform, findImage });
+    if (paths === undefined) return undefined;
+    for (const path of paths) all.add(path);
+  }
+  return all;
+}
+
+async function localConfig(images: Services['images'], name: string): Promise<ImageConfigFile | undefined> {
+  try {
+    return (await images.inspect(name)).config;
+  } catch {
+    // Not here yet: what it wants of the context is not known.
+    return undefined;
+  }
+}
+
+/** What stands for other names; a name may be meant for one platform only (`name::linux/arm64`). */
+async function namedContexts(parts: FrontendParts): Promise<ReadonlyMap<string, NamedContext>> {
+  const given = withPrefix(parts.options, 'context:');
+  const found = await Promise.all(given.map(async ([name, value]) => [name, await namedContext(parts, name, value)] as const));
+  return new Map(found);
+}
+
+async function namedContext(parts: FrontendParts, name: string, value: string): Promise<NamedContext> {
+  const [, scheme = '', rest = ''] = /^([a-z-]+):(?:\/\/)?(.*)$/.exec(value) ?? [];
+  if (scheme === 'docker-image') return { kind: 'image', reference: rest };
+  if (scheme === 'local') return { kind: 'directory', path: await receiveNamed(parts, rest) };
+  if (scheme === 'input') return { kind: 'built', build: inputBuild(parts, name, rest) };
+  if (scheme === 'oci-layout')
+    throw notImplemented(`the named context ${name} (${value}) is of a kind that this daemon does not build from`);
+  return { kind: 'directory', path: await fetchNamed(parts, name, value) };
+}
+
+/** What another build under way has made. */
+function inputBuild({ job, inputs }: FrontendParts, name: string, key: string): SolvedBuild {
+  const graph = inputs[key];
+  const id = graph && resultOf(graph);
+  if (id !== undefined) return job.result(id);
+  throw notImplemented(
+    `the named context ${name} is a graph (LLB): this daemon takes results of its own builds, directories, images and URLs`,
+  );
+}
+
+function contextsFor(named: ReadonlyMap<string, NamedContext>, platform: Platform | undefined): ReadonlyMap<string, NamedContext> {
+  const suffix = `::${formatPlatform(platform ?? hostPlatform())}`;
+  const found = new Map([...named].filter(([name]) => !name.includes('::')));
+  for (const [name, value] of named) if (name.endsWith(suffix)) found.set(name.slice(0, -suffix.length), value);
+  return found;
+}

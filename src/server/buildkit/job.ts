@@ -1,0 +1,142 @@
+import { newId } from '#base/id.ts';
+import { deadlineExceeded, notFound } from '#base/errors.ts';
+import type { Result } from '#api/buildkit/messages.ts';
+import type { SolvedBuild } from '#builder/solver/solve.ts';
+import { Progress } from './progress.ts';
+
+/** A client may ask about a build a moment before the build is here. */
+const patienceMs = 5_000;
+/** How long after its end a build can still be asked what it said. */
+const memoryMs = 10_000;
+
+/** Results by the ids that clients know them by, of all builds under way: one build may stand on what another has made. */
+export type Results = Map<string, SolvedBuild>;
+
+/** One build that a client has asked for. What it holds goes when it is disposed. */
+export class Job implements AsyncDisposable {
+  readonly ref: string;
+  readonly sessionId: string;
+  readonly entitlements: readonly string[];
+  readonly progress: Progress;
+  readonly startedMs = Date.now();
+  /** Aborts when the client gives the build up and when the build has ended. */
+  readonly signal: AbortSignal;
+  readonly #results: Results;
+  readonly #stop = new AbortController();
+  readonly #held = new AsyncDisposableStack();
+  readonly #own: string[] = [];
+  readonly #returned = Promise.withResolvers<Result | null>();
+  /** Calls that work for this build. */
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(
+    { ref, sessionId, entitlements }: { ref: string; sessionId: string; entitlements: readonly string[] },
+    results: Results,
+    signal: AbortSignal,
+  ) {
+    this.ref = ref;
+    this.sessionId = sessionId;
+    this.entitlements = entitlements;
+    this.#results = results;
+    this.progress = new Progress(`${ref} ${newId()}`);
+    this.signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#returned.promise.catch(() => undefined);
+  }
+
+  /** Does work that the build waits for before it ends. */
+  async track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+
+  /** Keeps a result until the build has ended. Returns the id it is known by. */
+  keep(solved: SolvedBuild): string {
+    const id = `${this.ref}-${newId().slice(0, 16)}`;
+    this.#results.set(id, solved);
+    this.#own.push(id);
+    this.#held.use(solved);
+    return id;
+  }
+
+  use<T extends AsyncDisposable>(resource: T): T {
+    return this.#held.use(resource);
+  }
+
+  /** Rejects with NotFound. */
+  result(id: string): SolvedBuild {
+    const solved = this.#results.get(id);
+    if (solved === undefined) throw notFound(`no such ref: ${id}`);
+    return solved;
+  }
+
+  /** The client, which runs the build's plan itself, says what has come of it. */
+  returns(result: Result | null): void {
+    this.#returned.resolve(result);
+  }
+
+  fails(err: unknown): void {
+    this.#returned.reject(err);
+  }
+
+  /** What the client says has come of the plan. */
+  async returned(): Promise<Result | null> {
+    const gone = Promise.withResolvers<never>();
+    const stop = (): void => gone.reject(this.signal.reason as Error);
+    this.signal.addEventListener('abort', stop, { once: true });
+    if (this.signal.aborted) stop();
+    try {
+      return await Promise.race([this.#returned.promise, gone.promise]);
+    } finally {
+      this.signal.removeEventListener('abort', stop);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new DOMException('the build has ended', 'AbortError'));
+    await Promise.allSettled(this.#underWay);
+    for (const id of this.#own) this.#results.delete(id);
+    await this.#held.disposeAsync();
+    this.progress.end();
+  }
+}
+
+/** The builds under way, and those that have just ended. */
+export class Jobs {
+  readonly #jobs = new Map<string, Job>();
+  readonly #waiting = new Map<string, Set<(job: Job) => void>>();
+
+  begin(job: Job): void {
+    this.#jobs.set(job.ref, job);
+    for (const tell of this.#waiting.get(job.ref) ?? []) tell(job);
+  }
+
+  end(job: Job): void {
+    setTimeout(() => {
+      if (this.#jobs.get(job.ref) === job) this.#jobs.delete(job.ref);
+    }, memoryMs).unref();
+  }
+
+  /** Rejects with DeadlineExceeded when the build does not come. */
+  async get(ref: string, signal: AbortSignal): Promise<Job> {
+    const known = this.#jobs.get(ref);
+    if (known !== undefined) return known;
+    const { promise, resolve, reject } = Promise.withResolvers<Job>();
+    const waiting = this.#waiting.get(ref) ?? new Set();
+    this.#waiting.set(ref, waiting.add(resolve));
+    const timer = setTimeout(() => reject(deadlineExceeded(`no such job ${ref}`)), patienceMs);
+    const stop = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+      waiting.delete(resolve);
+      if (waiting.size === 0) this.#waiting.delete(ref);
+    }
+  }
+}

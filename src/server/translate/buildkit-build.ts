@@ -1,0 +1,73 @@
+import { invalidArgument } from '#base/errors.ts';
+import { decodeJson, list, map, object, string } from '#api/decode.ts';
+import type { Attributes, TypeAndAttributes } from '#api/buildkit/messages.ts';
+import type { ApiRequest } from '../api-request.ts';
+import type { EngineBuild } from '../buildkit/engine-build.ts';
+import { buildParameters } from './build.ts';
+
+const output = object<{ Type?: string; Attrs?: Record<string, string> }>({ Type: string, Attrs: map(string) });
+
+/** The parameters of `POST /build?version=2` as options of the Dockerfile frontend. Rejects with InvalidArgument for what cannot be. */
+export function engineBuild(request: ApiRequest): EngineBuild {
+  const { query } = request;
+  const { buildArgs, labels, limits, platform, noCache, pull, names, target } = buildParameters(request);
+  const remote = query.text('remote');
+  if (query.text('session') === '')
+    throw invalidArgument(
+      'a build by BuildKit (version=2) needs the id of a session that the client has opened: the parameter session is missing',
+    );
+  const network = query.text('networkmode');
+  const given: Record<string, string | undefined> = {
+    filename: query.optional('dockerfile'),
+    context: remote === 'client-session' ? undefined : remote,
+    target,
+    platform: platform && query.text('platform'),
+    'no-cache': noCache === 'all' ? '' : undefined,
+    'image-resolve-mode': pull ? 'pull' : 'local',
+    'force-network-mode': network === 'default' ? '' : network,
+    'cgroup-parent': limits.cgroupParent,
+    'add-hosts': limits.extraHosts.map(host => host.replace(':', '=')).join(','),
+    ulimit: limits.ulimits.map(({ name, soft, hard }) => `${name}=${String(soft)}:${String(hard)}`).join(','),
+    'shm-size': numberText(limits.shmSizeBytes),
+    memory: numberText(limits.memoryBytes),
+    memswap: numberText(limits.memorySwapBytes),
+    cpushares: numberText(limits.cpuShares),
+    cpuperiod: numberText(limits.cpuPeriod),
+    cpuquota: numberText(limits.cpuQuota),
+    cpusetcpus: limits.cpusetCpus,
+    cpusetmems: limits.cpusetMems,
+    ...prefixed('build-arg:', Object.fromEntries(buildArgs)),
+    ...prefixed('label:', labels),
+  };
+  const options = Object.fromEntries(
+    Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined && (entry[1] !== '' || keepsEmpty(entry[0]))),
+  );
+  return {
+    sessionId: query.text('session'),
+    isQuiet: query.bool('q'),
+    options,
+    exporters: exporters(
+      request,
+      names.map(name => `${name.domain}/${name.path}:${name.tag ?? 'latest'}`),
+    ),
+    entitlements: network === 'host' ? ['network.host'] : [],
+  };
+}
+
+const keepsEmpty = (name: string): boolean => name === 'no-cache' || name.startsWith('build-arg:') || name.startsWith('label:');
+
+const numberText = (value: number): string => (value === 0 ? '' : String(value));
+
+const prefixed = (prefix: string, values: Attributes): Attributes =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
+
+/** What `--output` asks for; without it, an image with these names. */
+function exporters({ query }: ApiRequest, names: readonly string[]): TypeAndAttributes[] {
+  const text = query.optional('outputs');
+  const given = text === undefined || text === 'null' ? [] : decodeJson(text, list(output), 'outputs');
+  if (given.length === 0) return [{ Type: 'moby', Attrs: { name: names.join(',') } }];
+  return given.map(({ Type = '', Attrs = {} }) => ({
+    Type,
+    Attrs: Type === 'image' || Type === 'moby' ? { name: names.join(','), ...Attrs } : Attrs,
+  }));
+}
