@@ -10,6 +10,8 @@ export interface Entry {
   readonly commands?: Commands;
   /** Shown only by its own help. */
   readonly hidden?: boolean;
+  /** Only for daemons that serve experimental features. */
+  readonly experimental?: boolean;
   /** Other last words for the same thing: `ls` and `list`. */
   readonly also?: readonly string[];
 }

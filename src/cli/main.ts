@@ -72,6 +72,8 @@ function checkLogLevel(level: string): void {
 
 interface Found {
   readonly path: string;
+  /** It, or a group that it is in, is for daemons with experimental features only. */
+  readonly experimental: boolean;
   readonly entry: Entry;
   readonly rest: readonly string[];
 }
@@ -80,12 +82,13 @@ interface Found {
 function findCommand(name: string, word: string, rest: readonly string[]): Found | undefined {
   const top = lookUp(commands, word);
   if (top === undefined) return undefined;
-  let found: Found = { path: `${name} ${top[0]}`, entry: top[1], rest };
+  let found: Found = { path: `${name} ${top[0]}`, entry: top[1], rest, experimental: top[1].experimental === true };
   while (found.entry.commands !== undefined) {
     const [next, ...after] = found.rest;
     const below = next === undefined ? undefined : lookUp(found.entry.commands, next);
     if (below === undefined) break;
-    found = { path: `${found.path} ${below[0]}`, entry: below[1], rest: after };
+    const experimental = found.experimental || below[1].experimental === true;
+    found = { path: `${found.path} ${below[0]}`, entry: below[1], rest: after, experimental };
   }
   return found;
 }
@@ -108,18 +111,19 @@ async function dispatch(cli: Cli, argv: readonly string[], word: string, rest: r
   const { path, entry } = found;
   if (entry.load === undefined) return await runGroup(cli, found);
   const { command } = await entry.load();
-  return await runCommand(cli, path, command, found.rest);
+  return await runCommand(cli, found, command);
 }
 
 const notYet = (cli: Cli, word: string): ExitError =>
   new ExitError(1, `${cli.name}: the command "${word}" is not part of Berth ${cli.version} yet; '${cli.name} --help' lists those that are`);
 
-async function runGroup(cli: Cli, { path, entry, rest }: Found): Promise<number> {
+async function runGroup(cli: Cli, { path, entry, rest, experimental }: Found): Promise<number> {
   try {
     const parsed = parseFlags({}, rest, { interspersed: false });
     for (const notice of parsed.notices) cli.err.line(notice);
     const [unknown] = parsed.args;
     if (unknown !== undefined && !parsed.help) {
+      if (experimental) await requireExperimental(cli, [path]);
       if (laterCommands.includes(unknown)) throw notYet(cli, unknown);
       throw new ExitError(
         1,
@@ -134,15 +138,24 @@ async function runGroup(cli: Cli, { path, entry, rest }: Found): Promise<number>
   }
 }
 
-async function runCommand(cli: Cli, path: string, command: AnyCommand, argv: readonly string[]): Promise<number> {
+async function runCommand(cli: Cli, { path, rest, experimental }: Found, command: AnyCommand): Promise<number> {
   try {
-    const parsed = parseFlags(command.flags, argv, command.interspersed === undefined ? {} : { interspersed: command.interspersed });
+    const options = command.interspersed === undefined ? {} : { interspersed: command.interspersed };
+    let parsed: ReturnType<typeof parseFlags>;
+    try {
+      parsed = parseFlags(command.flags, rest, options);
+    } catch (err) {
+      if (experimental) await requireExperimental(cli, [path]);
+      throw err;
+    }
     for (const notice of parsed.notices) cli.err.line(notice);
     if (parsed.help) {
       const { commandHelp } = await import('./help.ts');
       cli.out.write(commandHelp(cli.name, path, command, cli.out));
       return 0;
     }
+    const flags = [...parsed.changed].filter(name => command.flags[name]?.experimental === true).map(name => `"--${name}"`);
+    if (experimental || flags.length > 0) await requireExperimental(cli, experimental ? [path] : flags);
     if (!command.args.accepts(parsed.args.length)) {
       const { usageLine } = await import('./help.ts');
       const usage = usageLine(path, command.usage);
@@ -155,6 +168,14 @@ async function runCommand(cli: Cli, path: string, command: AnyCommand, argv: rea
   } catch (err) {
     return await report(cli, err, path, command.usage);
   }
+}
+
+/** Refuses commands or flags that a daemon serves only with experimental features. */
+async function requireExperimental(cli: Cli, what: readonly string[]): Promise<void> {
+  const client = await cli.client();
+  const { experimental } = await client.connection.ping();
+  if (experimental) return;
+  throw new ExitError(1, what.map(each => `${each} is only supported on a Docker daemon with experimental features enabled`).join('\n'));
 }
 
 /** Shows what went wrong, on stderr, and chooses the exit code. */

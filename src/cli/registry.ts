@@ -78,6 +78,7 @@ export const commands: Commands = {
   },
   checkpoint: {
     short: 'Manage checkpoints: processes saved to go on later',
+    experimental: true,
     commands: {
       create: { short: 'Save the processes of a running container', load: () => import('./commands/checkpoint/create.ts') },
       ls: { short: 'List the checkpoints of a container', load: () => import('./commands/checkpoint/list.ts'), also: ['list'] },

@@ -19,6 +19,8 @@ export interface FlagOptions<T> {
   /** Other spellings that set the same flag and do not show in help. */
   readonly also?: readonly string[];
   readonly hidden?: boolean;
+  /** Only for daemons that serve experimental features. */
+  readonly experimental?: boolean;
   /** Shown when it is used. */
   readonly deprecated?: string;
   readonly hint?: string;

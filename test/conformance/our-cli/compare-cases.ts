@@ -199,6 +199,20 @@ export const compareCases: readonly string[] = [
     'events --until 0s --since xx',
     '--context a -H b ps',
   ],
+  ...[
+    'checkpoint ls c1',
+    'checkpoint ls nosuch',
+    'checkpoint ls --checkpoint-dir %f/nosuch c1',
+    'checkpoint create c2 one',
+    'checkpoint create nosuch one',
+    "checkpoint create c1 'a b'",
+    'checkpoint rm c1 nosuch',
+    'checkpoint rm nosuch one',
+    'start --checkpoint nosuch c2',
+    'start --checkpoint nosuch c1 c2',
+    'start --checkpoint nosuch --checkpoint-dir %f c2',
+  ],
+  ...['checkpoint create', 'checkpoint create c1', 'checkpoint ls', 'checkpoint rm c1', 'checkpoint create --foo', 'checkpoint foo'],
   // Wrong flags and missing words, everywhere.
   ...[
     'rm',

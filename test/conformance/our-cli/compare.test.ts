@@ -71,7 +71,7 @@ describe('both command lines before dockerd', () => {
 describe('both command lines before our daemon', () => {
   const { describe: describeHere } = needs('root', 'conmon', 'nft');
   describeHere('Berth', () => {
-    const daemon = sharedDaemon();
+    const daemon = sharedDaemon({ args: ['--experimental'] });
     // The newest that the stock one knows: newer ones tell more about images.
     compareBefore(() => daemon().host, '1.50');
   });

@@ -1,6 +1,5 @@
 import { defineCommand, exactArgs } from '../../command.ts';
 import { bool, text } from '../../flags/flag.ts';
-import { requireExperimental } from './require-experimental.ts';
 
 export const command = defineCommand({
   usage: '[OPTIONS] CONTAINER CHECKPOINT',
@@ -13,7 +12,6 @@ export const command = defineCommand({
   },
   async run(cli, { flags, args }) {
     const [container = '', checkpoint = ''] = args;
-    await requireExperimental(cli, 'docker checkpoint create');
     const { containers } = await cli.client();
     await containers.createCheckpoint(container, {
       CheckpointID: checkpoint,

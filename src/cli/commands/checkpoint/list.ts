@@ -2,7 +2,6 @@ import type { Checkpoint } from '#api/types/container.ts';
 import { defineCommand, exactArgs } from '../../command.ts';
 import { text } from '../../flags/flag.ts';
 import { type ListView, printList } from '../../output/list.ts';
-import { requireExperimental } from './require-experimental.ts';
 
 export const command = defineCommand({
   usage: '[OPTIONS] CONTAINER',
@@ -11,7 +10,6 @@ export const command = defineCommand({
   args: exactArgs(1),
   flags: { 'checkpoint-dir': text('Directory that the checkpoints are kept in') },
   async run(cli, { flags, args }) {
-    await requireExperimental(cli, 'docker checkpoint ls');
     const { containers } = await cli.client();
     const items = await containers.checkpoints(args[0] ?? '', { directory: flags['checkpoint-dir'] });
     await printList(cli, view, items, { format: '', quiet: false });

@@ -1,6 +1,5 @@
 import { defineCommand, exactArgs } from '../../command.ts';
 import { text } from '../../flags/flag.ts';
-import { requireExperimental } from './require-experimental.ts';
 
 export const command = defineCommand({
   usage: '[OPTIONS] CONTAINER CHECKPOINT',
@@ -10,7 +9,6 @@ export const command = defineCommand({
   flags: { 'checkpoint-dir': text('Directory that the checkpoint is kept in') },
   async run(cli, { flags, args }) {
     const [container = '', checkpoint = ''] = args;
-    await requireExperimental(cli, 'docker checkpoint rm');
     const { containers } = await cli.client();
     await containers.removeCheckpoint(container, checkpoint, { directory: flags['checkpoint-dir'] });
   },

@@ -19,8 +19,8 @@ export const command = defineCommand({
   args: minArgs(1),
   flags: {
     attach: bool('Attach to stdout and stderr and pass signals on', { short: 'a' }),
-    checkpoint: text('Restore from this checkpoint', { hidden: true }),
-    'checkpoint-dir': text('Directory of checkpoints', { hidden: true }),
+    checkpoint: text('Restore from this checkpoint', { hidden: true, experimental: true }),
+    'checkpoint-dir': text('Directory of checkpoints', { hidden: true, experimental: true }),
     'detach-keys': text('Keys that detach from the container'),
     interactive: bool("Attach the container's stdin", { short: 'i' }),
   },
@@ -31,15 +31,15 @@ export const command = defineCommand({
       return await startAttached(cli, id, flags);
     }
     const { containers } = await cli.client();
-    if (flags.checkpoint !== '' && args.length > 1) throw new ExitError(1, 'you cannot restore multiple containers at once');
-    const checkpoint = {
-      checkpoint: flags.checkpoint === '' ? undefined : flags.checkpoint,
-      checkpointDir: flags['checkpoint-dir'] === '' ? undefined : flags['checkpoint-dir'],
-    };
+    if (flags.checkpoint !== '') {
+      if (args.length > 1) throw new ExitError(1, 'you cannot restore multiple containers at once');
+      await containers.start(id, checkpointOf(flags));
+      return 0;
+    }
     const failed: string[] = [];
     for (const name of args) {
       try {
-        await containers.start(name, checkpoint);
+        await containers.start(name);
         cli.out.line(name);
       } catch (err) {
         cli.err.line(messageOf(err));
@@ -49,6 +49,11 @@ export const command = defineCommand({
     if (failed.length > 0) throw new ExitError(1, `Error: failed to start containers: ${failed.join(', ')}`);
     return 0;
   },
+});
+
+const checkpointOf = (flags: StartFlags) => ({
+  checkpoint: flags.checkpoint === '' ? undefined : flags.checkpoint,
+  checkpointDir: flags['checkpoint-dir'] === '' ? undefined : flags['checkpoint-dir'],
 });
 
 async function startAttached(cli: Cli, given: string, flags: StartFlags): Promise<number> {
@@ -70,10 +75,7 @@ async function startAttached(cli: Cli, given: string, flags: StartFlags): Promis
   const session = runSession(cli, stream, { tty, stdin, stdout: true, stderr: true, detachKeys: parseDetachKeys(detachKeys) });
   session.catch(() => undefined);
   try {
-    await containers.start(container.Id, {
-      checkpoint: flags.checkpoint === '' ? undefined : flags.checkpoint,
-      checkpointDir: flags['checkpoint-dir'] === '' ? undefined : flags['checkpoint-dir'],
-    });
+    await containers.start(container.Id, checkpointOf(flags));
   } catch (err) {
     stream.close();
     await session.catch(() => undefined);
