@@ -1,4 +1,5 @@
 import { expect } from 'bun:test';
+import { writeTar } from '#oci/tar/writer.ts';
 import { isUnified } from '#test/helpers/cgroup.ts';
 import { create, sh, sharedDaemon, waiting } from '#test/helpers/containers.ts';
 import { ApiClient } from '#test/helpers/http.ts';
@@ -63,6 +64,36 @@ describe('API versions', () => {
     expect(await answer('/v1.23/info')).toEqual([400, tooOld]);
     expect(await answer('/v1.24.1/info')).toEqual([400, 'invalid API version "1.24.1": expected two numbers such as 1.51']);
     expect(await answer('/vx/info')).toEqual([404, 'page not found']);
+  });
+
+  test('files of containers are the same in every version', async () => {
+    const id = await create(daemon(), waiting());
+    await daemon().api.expect('POST', `/containers/${id}/start`, { status: 204 });
+    const tar = new Uint8Array(Buffer.concat(await Array.fromAsync(writeTar([{ entry: { name: 'put' }, content: Buffer.from('x') }]))));
+    const answers = async (version: string): Promise<unknown> => {
+      const api = at(version);
+      const put = await api.call('PUT', `/containers/${id}/archive?path=/tmp&noOverwriteDirNonDir=true&copyUIDGID=1`, { raw: tar });
+      const head = await api.call('HEAD', `/containers/${id}/archive?path=/tmp/put`);
+      const copied = await api.open('GET', `/containers/${id}/archive?path=/tmp/put`);
+      const exported = await api.open('GET', `/containers/${id}/export`);
+      const changes = await api.expect('GET', `/containers/${id}/changes`);
+      const commit = await api.post<{ Id: string }>(`/commit?container=${id}&pause=0&changes=USER+x`, { Cmd: ['y'] });
+      const { Config } = await get<{ Config: { User: string; Cmd: string[] } }>('1.51', `/images/${commit.json.Id}/json`);
+      await daemon().api.expect('DELETE', `/images/${commit.json.Id}`);
+      return {
+        put: [put.status, put.text],
+        head: [head.status, head.headers.get('x-docker-container-path-stat'), head.headers.get('content-type')],
+        copied: [copied.status, copied.headers.get('content-type'), (await copied.arrayBuffer()).byteLength],
+        exported: [exported.status, exported.headers.get('content-type'), (await exported.arrayBuffer()).byteLength > 0],
+        changes,
+        commit: [commit.status, Object.keys(commit.json), Config.User, Config.Cmd],
+        gone: (await api.post(`/containers/${id}/copy`, { Resource: '/tmp' })).status,
+      };
+    };
+    const newest = await answers('1.51');
+    expect(await answers('1.24')).toEqual(newest);
+    expect(newest).toMatchObject({ put: [200, ''], commit: [201, ['Id'], 'x', ['y']], gone: 404 });
+    await daemon().api.delete(`/containers/${id}?force=1`);
   });
 
   test('1.25: prunes exist, security options have names', async () => {
