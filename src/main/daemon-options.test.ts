@@ -58,6 +58,8 @@ describe('daemon options', () => {
     [['--default-ulimit', 'nofile=9:3'], 'soft limit 9 is above the hard limit 3'],
     [['--registry-mirror', 'mirror.local'], 'invalid mirror "mirror.local"'],
     [['--storage-driver', 'zfs'], 'invalid --storage-driver "zfs": expected overlay2, btrfs, fuse-overlayfs, vfs'],
+    [['--exec-opt', 'native.cgroupdriver=nope'], 'native.cgroupdriver option nope not supported'],
+    [['--exec-opt', 'nonsense'], 'invalid --exec-opt "nonsense"'],
   ])('%p is refused', (argv, message) => {
     expect(() => optionsFor(argv)).toThrow(message);
   });

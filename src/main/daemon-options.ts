@@ -85,6 +85,8 @@ export interface DaemonOptions {
   readonly experimental: boolean;
   /** Settings that were given but change nothing here, with the reason. */
   readonly ignored: readonly { readonly name: string; readonly why: string }[];
+  /** What was asked for; undefined: nothing was. */
+  readonly cgroupDriver: 'cgroupfs' | 'systemd' | undefined;
 }
 
 type Value = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -175,12 +177,24 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     ignored: [...given.keys()].flatMap(one =>
       one.accepted === undefined ? [] : [{ name: one.flag ?? String(one.key), why: one.accepted }],
     ),
+    cgroupDriver: cgroupDriver(values('exec-opt')),
   };
 }
 
 /** `overlay` is what overlay2 was called before there was a second version. */
 function storageDriverOf(name: string): StorageDriver | undefined {
   return name === '' ? undefined : oneOf('--storage-driver', name === 'overlay' ? 'overlay2' : name, storageDrivers);
+}
+
+function cgroupDriver(options: readonly string[]): DaemonOptions['cgroupDriver'] {
+  const driver = options
+    .map(option => splitPair('--exec-opt', option))
+    .filter(([name]) => name === 'native.cgroupdriver')
+    .at(-1)?.[1];
+  if (driver === undefined || driver === '' || driver === 'cgroupfs' || driver === 'systemd') {
+    return driver === '' ? undefined : driver;
+  }
+  throw invalidArgument(`native.cgroupdriver option ${driver} not supported`);
 }
 
 function cdiSpecDirs(dirs: readonly string[], areGiven: boolean, features: Value | undefined): readonly string[] | undefined {

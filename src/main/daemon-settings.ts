@@ -236,7 +236,7 @@ export const settings: readonly Setting[] = [
     key: 'exec-opts',
     type: 'list',
     accepted: 'cgroups are managed directly (native.cgroupdriver=cgroupfs)',
-    help: 'Accepted for compatibility',
+    help: 'Accepted for compatibility: cgroups are always managed directly, as with native.cgroupdriver=cgroupfs',
   },
   { flag: 'raw-logs', key: 'raw-logs', type: 'bool', accepted: 'the log has no colours', help: 'Accepted for compatibility' },
   { key: 'builder', type: 'object', help: 'Build cache: {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}' },

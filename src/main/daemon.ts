@@ -50,6 +50,11 @@ async function serve(given: DaemonOptions, reread: () => DaemonOptions): Promise
   const hosts = listenAddresses(initial, log);
   const owner = socketOwner(initial);
   for (const { name, why } of initial.ignored) log.info('a setting has no effect', { name, why });
+  if (initial.cgroupDriver === 'systemd') {
+    log.warn('cgroups are managed without systemd, although native.cgroupdriver=systemd asks for it', {
+      what: 'the parent of a container is a path below the root of the cgroups, not a slice; limits of slices do not hold for containers',
+    });
+  }
 
   using claims = new DisposableStack();
   const roots = claims.use(await claimRoots(initial.dataRoot, initial.execRoot));
