@@ -108,7 +108,7 @@ async function dispatch(cli: Cli, argv: readonly string[], word: string, rest: r
     if (laterCommands.includes(word)) throw notYet(cli, word);
     throw new ExitError(1, `${cli.name}: unknown command: ${cli.name} ${word}\n\nRun '${cli.name} --help' for more information`);
   }
-  const { path, entry } = found;
+  const { entry } = found;
   if (entry.load === undefined) return await runGroup(cli, found);
   const { command } = await entry.load();
   return await runCommand(cli, found, command);
