@@ -9,6 +9,7 @@ import type { Digest } from '#oci/digest.ts';
 import { CacheBudget } from './cache/budget.ts';
 import { CacheMounts } from './cache/cache-mounts.ts';
 import { type CacheEntry, listCache } from './cache/list.ts';
+import { reclaimableCache, type ReclaimableCache } from './cache/reclaimable.ts';
 import { type PruneOptions, type PruneResult, pruneCache } from './cache/prune.ts';
 import type { BuildObserver, BuildRequest } from './request.ts';
 import { type BuilderContext, passableMode } from './solver/session.ts';
@@ -51,6 +52,8 @@ export interface BuildService {
   readonly remotes: BuilderContext['remotes'];
   usage(): Promise<CacheEntry[]>;
   prune(options: PruneOptions): Promise<PruneResult>;
+  /** The cache, for a disk budget that is not only its own. */
+  readonly reclaimable: ReclaimableCache;
   /** Removes what builds of an earlier daemon left. Returns what it did, in words. Call once, before serving. */
   recover(): Promise<string[]>;
   /** Stops the builds that are under way, and resolves when nothing is left of them. */
@@ -107,6 +110,7 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     solve: solveTracked,
     remotes: context.remotes,
     usage: () => listCache(context, isOfImage),
+    reclaimable: reclaimableCache(context, isOfImage),
     async prune(prune) {
       const result = await pruneCache(context, isOfImage, prune);
       events.publish({ type: 'builder', action: 'prune', actorId: '', attributes: { reclaimed: String(result.reclaimedBytes) } });

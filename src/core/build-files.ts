@@ -70,7 +70,7 @@ export interface BuildFiles {
   showMapped(source: string, workDir: string): Promise<ScratchCopy>;
   /** Unmounts and removes what is in a directory, and makes it where it is missing. Returns how many things that were. */
   clear(directory: string): Promise<number>;
-  /** Bytes of the files in a directory. */
+  /** Bytes that a directory takes on the disk, as du counts them. */
   usage(directory: string): Promise<number>;
   /** Writes the tar of a layer. */
   pack(layer: LayerFiles, signal: AbortSignal): Promise<PackedLayer>;

@@ -9,6 +9,8 @@ export interface ContentInfo {
 export interface ContentStore {
   /** Undefined when it is not there. */
   info(digest: Digest): Promise<ContentInfo | undefined>;
+  /** Bytes that it takes on the disk, as du counts them; undefined when it is not there. */
+  diskUsage(digest: Digest): Promise<number | undefined>;
   /** The whole blob, for small ones (configs, manifests). Rejects with NotFound; with DataLoss when the bytes no longer match the digest. */
   read(digest: Digest): Promise<Uint8Array>;
   /** Whether the bytes still match the digest; undefined when it is not there. Others go on meanwhile. */

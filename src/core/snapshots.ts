@@ -48,6 +48,8 @@ export interface Snapshotter {
   chains(): { readonly chainId: ChainId; readonly parent: ChainId | undefined }[];
   /** Bytes of one layer alone; undefined when it is not there. */
   layerSize(chainId: ChainId): number | undefined;
+  /** Bytes that a layer alone takes on the disk, with all that belongs to it, as du counts them; undefined when it is not there. */
+  diskUsage(chainId: ChainId): Promise<number | undefined>;
   /** Bytes of the tar that a layer came from, when it can be made again of the layer's files, byte for byte; else undefined. */
   tarSize(chainId: ChainId): number | undefined;
   /** That tar. Rejects with NotFound, and with DataLoss when the files are not what they were. */
@@ -93,8 +95,8 @@ export interface Snapshotter {
   keys(): string[];
   /** Where the parts of a writable layer are (Engine API: GraphDriver.Data). */
   paths(key: string): SnapshotPaths;
-  /** Bytes that the writable layer itself holds. */
-  usage(key: string): Promise<number>;
+  /** Bytes of the files that the writable layer itself holds; `onDisk`: what all of it takes on the disk, as du counts it. */
+  usage(key: string, options?: { readonly onDisk?: boolean }): Promise<number>;
 }
 
 export interface HeldSnapshot extends AsyncDisposable {

@@ -19,6 +19,6 @@ export interface VolumeDriver {
   unmount(spec: VolumeSpec): Promise<void>;
   /** Removes it with all its files; it must not be mounted. Gone already is fine. */
   remove(spec: VolumeSpec): Promise<void>;
-  /** Bytes of its files; undefined when they are not this machine's. */
+  /** Bytes that it takes on the disk, as du counts them; undefined when they are not this machine's. */
   usage(spec: VolumeSpec): Promise<number | undefined>;
 }

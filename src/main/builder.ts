@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '#base/log.ts';
@@ -20,6 +19,7 @@ import { download, type FetchUrl } from '#host/remote-sources/download.ts';
 import { rememberMountPoints } from '#host/rootfs/mount-points.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { hostPlatform } from '#oci/platform.ts';
+import { bytesOfDisk } from './disk-share.ts';
 
 /** What builds stand on. */
 export interface BuilderParts {
@@ -93,6 +93,5 @@ const leastBytes = 2_000_000_000;
 function keepBytes(keeps: number | 'default' | 'all', dataRoot: string): number | undefined {
   if (keeps === 'all') return undefined;
   if (keeps !== 'default') return keeps;
-  const { blocks, bsize } = statfsSync(dataRoot);
-  return Math.max(leastBytes, Math.floor(blocks * bsize * partOfDisk));
+  return Math.max(leastBytes, bytesOfDisk({ part: partOfDisk }, dataRoot));
 }

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { invalidArgument } from '#base/errors.ts';
+import { parseDuration } from '#base/duration.ts';
 import { formatIp, parseIp } from '#base/ip.ts';
 import { logLevels, type LogLevel } from '#base/log.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
@@ -8,6 +9,7 @@ import { parseMirror } from '#host/registry/endpoints.ts';
 import { type StorageDriver, storageDrivers } from '#host/snapshots/drivers.ts';
 import { type ConfigValues, readConfigFile } from './daemon-config-file.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
+import type { DiskShare } from './disk-share.ts';
 import { type Setting, settings } from './daemon-settings.ts';
 
 /** What the operator decided: flags and configuration file together, defaults applied. Sizes in bytes, times in seconds. */
@@ -52,6 +54,12 @@ export interface DaemonOptions {
   readonly storageDriver: StorageDriver | undefined;
   /** How much the build cache may keep: bytes, `default` for a tenth of the disk, `all` when it is never cleaned up. */
   readonly buildCacheKeeps: number | 'default' | 'all';
+  /** What may be collected, and when; `total` undefined: nothing for want of room. */
+  readonly diskBudget: {
+    readonly total: DiskShare | undefined;
+    readonly images: 'untagged' | 'pulled' | 'unused';
+    readonly blobsUnusedForMs: number | undefined;
+  };
   readonly init: boolean;
   readonly initPath: string | undefined;
   readonly cgroupParent: string | undefined;
@@ -148,6 +156,11 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     defaultRuntime: text('default-runtime'),
     runtimes: runtimesOf(given.get(settingOf('add-runtime'))),
     buildCacheKeeps: buildCacheKeeps([...given].find(([setting]) => setting.key === 'builder')?.[1]),
+    diskBudget: {
+      total: diskShare('--disk-budget', text('disk-budget') ?? ''),
+      images: oneOf('--disk-budget-images', text('disk-budget-images') ?? 'untagged', ['untagged', 'pulled', 'unused']),
+      blobsUnusedForMs: timeOrNever('--layer-blobs-unused-for', text('layer-blobs-unused-for') ?? '168h'),
+    },
     init: bool('init', false),
     initPath: text('init-path'),
     cgroupParent: text('cgroup-parent'),
@@ -342,6 +355,28 @@ function parseSize(flag: string, text: string): number {
   const match = /^(\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
   if (match?.[1] === undefined) throw invalidArgument(`invalid ${flag} "${text}": expected a size such as 64MiB`);
   return Number(match[1]) * 1024 ** ['', 'k', 'm', 'g', 't'].indexOf((match[2] ?? '').toLowerCase());
+}
+
+/** A size, or a part of the disk such as `60%`; empty: none. */
+function diskShare(flag: string, text: string): DiskShare | undefined {
+  if (text === '') return undefined;
+  const percent = /^(\d+(?:\.\d+)?)\s*%$/.exec(text)?.[1];
+  if (percent === undefined) return { bytes: parseSize(flag, text) };
+  const part = Number(percent) / 100;
+  if (part <= 0 || part > 1) throw invalidArgument(`invalid ${flag} "${text}": expected more than 0% and at most 100%`);
+  return { part };
+}
+
+/** A duration in milliseconds; `never`: undefined. */
+function timeOrNever(flag: string, text: string): number | undefined {
+  if (text === 'never') return undefined;
+  try {
+    const ms = Number(parseDuration(text) / 1_000_000n);
+    if (ms >= 0) return ms;
+  } catch {
+    // Said below, with the flag.
+  }
+  throw invalidArgument(`invalid ${flag} "${text}": expected a duration such as 168h, or never`);
 }
 
 function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {

@@ -239,6 +239,24 @@ export const settings: readonly Setting[] = [
     help: 'Accepted for compatibility: cgroups are always managed directly, as with native.cgroupdriver=cgroupfs',
   },
   { flag: 'raw-logs', key: 'raw-logs', type: 'bool', accepted: 'the log has no colours', help: 'Accepted for compatibility' },
+  {
+    flag: 'disk-budget',
+    key: 'disk-budget',
+    type: 'bytes',
+    help: 'What images and build cache may take, such as 50GB or 60%; beyond it goes what is unused for longest',
+  },
+  {
+    flag: 'disk-budget-images',
+    key: 'disk-budget-images',
+    type: 'string',
+    help: 'Unused images that may go for it: untagged (default), pulled (those that can be pulled again too), unused (all)',
+  },
+  {
+    flag: 'layer-blobs-unused-for',
+    key: 'layer-blobs-unused-for',
+    type: 'string',
+    help: 'Remove compressed layers that were not pulled, pushed or saved for this long (default 168h), or never',
+  },
   { key: 'builder', type: 'object', help: 'Build cache: {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}' },
   {
     flag: 'cdi-spec-dir',

@@ -47,6 +47,7 @@ import { createLocalVolumeDriver } from '#host/volumes/local-driver.ts';
 import { hostPlatform } from '#oci/platform.ts';
 import type { Services } from '#server/ports.ts';
 import { openBuilder } from './builder.ts';
+import { bytesOfDisk } from './disk-share.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { engineId } from './engine-id.ts';
 import { containerOptions, networkOptions } from './engine-options.ts';
@@ -153,10 +154,13 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     compress,
     decompress,
     openUrl: (url, signal) => openUrl(fetchUrl, url, signal),
+    budget: () => ({ ...options().diskBudget, totalBytes: bytesOfDisk(options().diskBudget.total, dataRoot) }),
+    caches: () => [builds.reclaimable],
     maxDownloads: options().maxConcurrentDownloads,
     maxUploads: options().maxConcurrentUploads,
     log,
   });
+  opened.defer(async () => await images.close());
   const volumes = createVolumeService({
     records,
     drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes'), owner: rootOwner(idMap) })],

@@ -5,6 +5,8 @@ import { defaultRuntimeName } from './programs.ts';
 /** What SIGHUP changes in a running daemon; everything else needs a new start. */
 export const reloadableKeys = [
   'debug',
+  'diskBudget',
+  'buildCacheKeeps',
   'labels',
   'defaultRuntime',
   'runtimes',

@@ -9,7 +9,7 @@ import type { VolumeService } from '#engine/volumes/service.ts';
 /** The domain as the routes need it. */
 export interface Services {
   readonly containers: ContainerService;
-  readonly images: Omit<ImageService, 'resolve' | 'idOf' | 'sizeOf' | 'count' | 'recover' | 'workspace' | 'release' | 'hasLayer'>;
+  readonly images: Omit<ImageService, 'resolve' | 'idOf' | 'sizeOf' | 'count' | 'recover' | 'close' | 'workspace' | 'release' | 'hasLayer'>;
   readonly builds: Omit<BuildService, 'recover' | 'close'>;
   readonly networks: Pick<NetworkService, 'inspect' | 'users' | 'list' | 'create' | 'remove' | 'prune'>;
   readonly volumes: Pick<VolumeService, 'list' | 'inspect' | 'create' | 'remove' | 'prune' | 'usage'>;

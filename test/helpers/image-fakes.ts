@@ -32,6 +32,7 @@ export async function fakeContent(): Promise<
     partial,
     file: () => Promise.reject(new Error('not part of this fake')),
     info: digest => Promise.resolve(infoOf(digest)),
+    diskUsage: digest => Promise.resolve(infoOf(digest)?.sizeBytes),
     verify: digest => Promise.resolve(blobs.has(digest) ? sha256(blobs.get(digest) as Uint8Array) === digest : undefined),
     read(digest) {
       const data = blobs.get(digest);
@@ -131,6 +132,7 @@ export function fakeSnapshots(): FakeSnapshots {
     layerSize: chain => layers.get(chain)?.sizeBytes,
     idMapOf: () => undefined,
     layerDirs: chain => [`/layers/${chain}`],
+    diskUsage: chain => Promise.resolve(layers.get(chain)?.sizeBytes),
     tarSize: () => undefined,
     tar: () => {
       throw new Error('not part of this fake');

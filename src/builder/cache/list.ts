@@ -12,6 +12,7 @@ export interface CacheEntry {
   readonly inUse: boolean;
   /** Images have the same layer: removing it frees nothing. */
   readonly shared: boolean;
+  /** On the disk. */
   readonly sizeBytes: number;
   readonly createdAt: string;
   readonly lastUsedAt: string;
@@ -21,28 +22,30 @@ export interface CacheEntry {
 }
 
 export async function listCache(
-  { cache, cacheMounts, files }: Pick<BuilderContext, 'cache' | 'cacheMounts' | 'files'>,
+  { cache, cacheMounts, files, snapshots }: Pick<BuilderContext, 'cache' | 'cacheMounts' | 'files' | 'snapshots'>,
   isOfImage: (chain: Digest) => boolean,
 ): Promise<CacheEntry[]> {
   const records = cache.all();
   const byChain = new Map(records.flatMap(({ record }) => (record.layer === null ? [] : [[record.layer.chainId, record.id] as const])));
-  const steps = records.map(({ key, record }): CacheEntry => {
-    const { id, description, createdAt, lastUsedAt, usageCount, sizeBytes, layer, parentChain } = record;
-    const parent = parentChain === null ? undefined : byChain.get(parentChain);
-    return {
-      id,
-      parents: parent === undefined ? [] : [parent],
-      type: 'regular',
-      description,
-      inUse: cache.isInUse(key),
-      shared: layer !== null && isOfImage(layer.chainId),
-      sizeBytes,
-      createdAt,
-      lastUsedAt,
-      usageCount,
-      handle: { kind: 'record', key },
-    };
-  });
+  const steps = await Promise.all(
+    records.map(async ({ key, record }): Promise<CacheEntry> => {
+      const { id, description, createdAt, lastUsedAt, usageCount, layer, parentChain } = record;
+      const parent = parentChain === null ? undefined : byChain.get(parentChain);
+      return {
+        id,
+        parents: parent === undefined ? [] : [parent],
+        type: 'regular',
+        description,
+        inUse: cache.isInUse(key),
+        shared: layer !== null && isOfImage(layer.chainId),
+        sizeBytes: layer === null ? 0 : ((await snapshots.diskUsage(layer.chainId)) ?? 0),
+        createdAt,
+        lastUsedAt,
+        usageCount,
+        handle: { kind: 'record', key },
+      };
+    }),
+  );
   const mounts = await Promise.all(
     cacheMounts.list().map(
       async ({ name, path, isInUse, record }): Promise<CacheEntry> => ({

@@ -31,7 +31,7 @@ export interface PruneResult {
 
 /** Removes what is not in use. */
 export async function pruneCache(
-  context: Pick<BuilderContext, 'cache' | 'cacheMounts' | 'files' | 'images'>,
+  context: Pick<BuilderContext, 'cache' | 'cacheMounts' | 'files' | 'images' | 'snapshots'>,
   isOfImage: (chain: Digest) => boolean,
   options: PruneOptions,
 ): Promise<PruneResult> {

@@ -18,7 +18,7 @@ import type { BuildRequest } from '../request.ts';
 /** What all builds share. */
 export interface BuilderContext {
   readonly images: BuildImages;
-  readonly snapshots: Pick<Snapshotter, 'prepare' | 'mount' | 'remove' | 'paths' | 'idMapOf'>;
+  readonly snapshots: Pick<Snapshotter, 'prepare' | 'mount' | 'remove' | 'paths' | 'idMapOf' | 'diskUsage'>;
   readonly files: BuildFiles;
   readonly steps: BuildStepRunner;
   readonly remotes: RemoteSources;

@@ -29,14 +29,14 @@ export async function listContainers(ctx: Context, options: ListOptions): Promis
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-async function summarize(ctx: Context, container: Container, now: number, withSize: boolean): Promise<ContainerSummary> {
+async function summarize(ctx: Context, container: Container, now: number, withSize: boolean | 'on-disk'): Promise<ContainerSummary> {
   const { config, imageId } = container;
   return {
     container,
     image: ctx.images.idOf(config.image) === imageId ? config.image : imageId,
     command: commandText(container),
     statusText: statusText(container, now),
-    ...(withSize ? await sizes(ctx, container) : {}),
+    ...(withSize === false ? {} : await sizes(ctx, container, withSize === 'on-disk')),
   };
 }
 
@@ -46,9 +46,9 @@ function commandText({ path, args }: Container): string {
 }
 
 /** Undefined parts for a container whose layer is being removed. */
-async function sizes(ctx: Context, container: Container): Promise<{ sizeRwBytes?: number; sizeRootFsBytes?: number }> {
+async function sizes(ctx: Context, container: Container, onDisk = false): Promise<{ sizeRwBytes?: number; sizeRootFsBytes?: number }> {
   try {
-    const own = await ctx.snapshots.usage(container.id);
+    const own = await ctx.snapshots.usage(container.id, { onDisk });
     return { sizeRwBytes: own, sizeRootFsBytes: own + (ctx.images.sizeOf(container.imageId) ?? 0) };
   } catch (err) {
     if (kindOf(err) === 'NotFound') return {};

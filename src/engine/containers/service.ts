@@ -137,7 +137,8 @@ export interface ListOptions {
   readonly all: boolean;
   /** 0 or less: no limit. More than 0 includes stopped ones. */
   readonly limit: number;
-  readonly size: boolean;
+  /** `on-disk`: what they take there, not what their files hold. */
+  readonly size: boolean | 'on-disk';
   readonly filters: Filters;
 }
 

@@ -7,6 +7,7 @@ import type { EventPublisher } from '#core/events.ts';
 import type { RegistryClient } from '#core/registry.ts';
 import type { Snapshotter } from '#core/snapshots.ts';
 import type { Platform } from '#oci/platform.ts';
+import type { ImageUses } from './image-uses.ts';
 import type { ImageStore } from './image-store.ts';
 import type { BlobSources } from './blob-sources.ts';
 import type { LayerFlights } from './layer-flights.ts';
@@ -24,6 +25,7 @@ export interface ImageContext {
   readonly applyChanges: ApplyChanges;
   /** Who else needs layers. */
   readonly contentUsers: readonly ContentUser[];
+  readonly uses: ImageUses;
   /** What this machine runs. */
   readonly platform: Platform;
   readonly decompress: Decompress;

@@ -3,6 +3,8 @@ import type { Digest } from '#oci/digest.ts';
 
 export type ImageAction = 'delete' | 'import' | 'load' | 'pull' | 'push' | 'save' | 'tag' | 'untag';
 
+const movesBlobs: ReadonlySet<ImageAction> = new Set(['load', 'pull', 'push', 'save']);
+
 export type Labels = Readonly<Record<string, string>>;
 
 /** Tells what happened to an image. `actorId` is its id or, for pull and push, the reference; `name` what people called it. */
@@ -12,6 +14,7 @@ export async function publishImageEvent(
   image: Digest,
   options: { readonly actorId?: string; readonly name?: string } = {},
 ): Promise<void> {
+  context.uses.note(image, movesBlobs.has(action) ? 'moved' : 'used');
   publishLabelled(context, action, image, await labelsOf(context, image), options);
 }
 

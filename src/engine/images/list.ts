@@ -5,6 +5,7 @@ import type { ImageConfigFile } from '#oci/image-config.ts';
 import { familiarString } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
 import { checkFilters, createdAt, type Filters, matchesLabels, matchesReference, parseBoolean } from './filters.ts';
+import { imageDiskUsage } from './disk-usage.ts';
 import type { ImageRecord } from './model.ts';
 
 export interface ImageSummary {
@@ -26,6 +27,8 @@ export interface ListOptions {
   readonly all: boolean;
   readonly filters: Filters;
   readonly sharedSize: boolean;
+  /** Sizes are what images take on the disk, not what their files hold. */
+  readonly onDisk?: boolean;
 }
 
 const filterNames = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'];
@@ -40,6 +43,7 @@ export async function listImages(context: ImageContext, options: ListOptions): P
   const until = onlyValue(filters, 'until', value => new Date(parseTimestamp(value, Date.now())));
   const parents = new Set(context.store.all().map(image => image.parent));
   const users = options.sharedSize ? countLayerUsers(context.store.all()) : undefined;
+  const disk = options.onDisk === true ? await imageDiskUsage(context) : undefined;
   const summaries: ImageSummary[] = [];
   for (const image of context.store.all()) {
     const config = await context.store.config(image.id);
@@ -61,8 +65,8 @@ export async function listImages(context: ImageContext, options: ListOptions): P
       repoTags: shown.filter(ref => ref.tag !== undefined).map(familiarString),
       repoDigests: shown.filter(ref => ref.digest !== undefined).map(familiarString),
       created,
-      sizeBytes: image.sizeBytes,
-      sharedSizeBytes: users === undefined ? undefined : sharedBytes(context, image, users),
+      sizeBytes: disk?.of(image).totalBytes ?? image.sizeBytes,
+      sharedSizeBytes: users === undefined ? undefined : (disk?.of(image).sharedBytes ?? sharedBytes(context, image, users)),
       labels: labelsOf(config),
       containers: context.users.usedBy(image.id).length,
     });

@@ -23,6 +23,14 @@ export interface ContentUser {
   forget(chainId: ChainId): readonly string[];
 }
 
+/** A cache beside the images that shares the disk budget with them. */
+export interface Reclaimable {
+  /** Bytes of what it keeps beside layers. */
+  ownBytes(): Promise<number>;
+  /** What it could do without at the moment. */
+  candidates(): Promise<readonly { readonly lastUsedMs: number; readonly what: string; remove(): Promise<void> }[]>;
+}
+
 export interface NeededLayer {
   readonly chainId: ChainId;
   readonly diffId: Digest;

@@ -120,6 +120,7 @@ export async function deleteImage(
   untag(context, image, labels, context.store.references(image.id), removed);
   publishLabelled(context, 'delete', image.id, labels);
   context.store.remove(image.id);
+  context.uses.forget(image.id);
   failpoint('image.remove.forgotten');
   removed.push({ deleted: image.id });
   const blobs = new Set<Digest>([image.id, image.manifest, ...image.layers.map(layer => layer.digest)]);

@@ -15,6 +15,7 @@ export interface ResolvedImage {
 /** What a container needs of the image that a name or id stands for. Rejects with NotFound, also when it is for another platform than asked. */
 export async function resolveImage(context: ImageContext, nameOrId: string, platform: string | undefined): Promise<ResolvedImage> {
   const image = context.store.find(nameOrId);
+  context.uses.note(image.id, 'used');
   const config = await context.store.config(image.id);
   const own = normalizePlatform(config);
   if (platform !== undefined && platform !== '') {

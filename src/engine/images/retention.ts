@@ -56,6 +56,15 @@ export class Retention {
     });
   }
 
+  /** Removes a blob that images can do without, unless an operation in progress holds it. Returns the bytes that became free. */
+  async dropBlob(digest: Digest): Promise<number> {
+    return await this.#lock.run('content', async () => {
+      if ([...this.#leases].some(lease => lease.blobs.has(digest))) return 0;
+      const info = await this.#content.info(digest);
+      return info !== undefined && (await this.#content.remove(digest)) ? info.sizeBytes : 0;
+    });
+  }
+
   /** Removes layers that nobody needs any more. */
   async collectLayers(): Promise<void> {
     await this.#lock.run('content', () => this.#snapshots.collect(this.#needed().chains));

@@ -15,7 +15,10 @@ import { commitImage, type CommitRequest } from './commit.ts';
 import type { RegistryContext } from './context.ts';
 import type { Filters } from './filters.ts';
 import { unfinishedLifetimeMs } from './fetch-layer.ts';
+import { imageDiskUsage } from './disk-usage.ts';
+import { DiskBudget, type DiskBudgetOptions } from './disk-budget.ts';
 import { ImageStore } from './image-store.ts';
+import { ImageUses } from './image-uses.ts';
 import { type HistoryEntry, type ImageDetails, imageHistory, inspectImage } from './inspect.ts';
 import { type ImportOptions, importImage } from './import.ts';
 import { inspectRemote, type RemoteImage } from './inspect-remote.ts';
@@ -23,7 +26,7 @@ import { LayerFlights } from './layer-flights.ts';
 import { type ImageSummary, type ListOptions, listImages } from './list.ts';
 import { type LoadOptions, loadImages } from './load.ts';
 import type { ImageRecord, Report } from './model.ts';
-import type { ApplyChanges, ContentUser, ImageUsers } from './ports.ts';
+import type { ApplyChanges, ContentUser, ImageUsers, Reclaimable } from './ports.ts';
 import { ImagePruner, type PruneReport } from './prune.ts';
 import { type PullOptions, pullImages } from './pull.ts';
 import { type PushOptions, pushImages } from './push.ts';
@@ -46,6 +49,10 @@ export interface ImageServiceOptions {
   /** Who else needs blobs and layers; undefined: nobody. */
   readonly contentUsers?: readonly ContentUser[];
   readonly applyChanges: ApplyChanges;
+  /** What may be collected; undefined: nothing is. */
+  readonly budget?: () => DiskBudgetOptions;
+  /** Caches that the disk budget is for as well. */
+  readonly caches?: () => readonly Reclaimable[];
   /** What this machine runs: `hostPlatform()`. */
   readonly platform: Platform;
   readonly registry: RegistryClient;
@@ -94,8 +101,8 @@ export interface ImageService {
   login(auth: RegistryAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
   /** Looks for damage in everything that is stored, and heals it where it can. Rejects with Conflict while another one runs. */
   verify(options: VerifyOptions, report: Report, signal: AbortSignal): Promise<VerifyReport>;
-  /** Bytes of all layers that images have, each counted once. */
-  layersSize(): number;
+  /** Bytes that images take on the disk, each thing counted once. */
+  diskUsage(): Promise<number>;
   /** Whether an image has this layer. Reads memory only. */
   hasLayer(chain: ChainId): boolean;
   /** What a build needs of images; it holds on to everything until it is disposed. */
@@ -106,10 +113,12 @@ export interface ImageService {
   count(): number;
   /** Removes what a killed daemon left half done, and layers that only removed containers stood on. Returns what it did, in words. */
   recover(): Promise<string[]>;
+  /** Resolves when nothing is being collected any more. */
+  close(): Promise<void>;
 }
 
 export function createImageService(options: ImageServiceOptions): ImageService {
-  const { records, maxDownloads = 3, maxUploads = 5, contentUsers = [], openUrl, ...rest } = options;
+  const { records, maxDownloads = 3, maxUploads = 5, contentUsers = [], openUrl, budget: limits, caches = () => [], ...rest } = options;
   const store = new ImageStore(records, options.content);
   const retention = new Retention(options.content, options.snapshots, store, contentUsers, options.log);
   const context: RegistryContext = {
@@ -118,6 +127,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     store,
     retention,
     sources: new BlobSources(records),
+    uses: new ImageUses(records),
     downloads: new Semaphore(maxDownloads),
     uploads: new Semaphore(maxUploads),
     flights: new LayerFlights(),
@@ -125,45 +135,64 @@ export function createImageService(options: ImageServiceOptions): ImageService {
   };
   const pruner = new ImagePruner(context);
   const verifier = new StoreVerifier(context);
+  const budget = limits && new DiskBudget(context, limits, caches);
+  /** Work that may have added something. */
+  const adding = async <T>(work: PromiseLike<T>): Promise<T> => {
+    try {
+      return await work;
+    } finally {
+      budget?.check();
+    }
+  };
   return {
     resolve: (nameOrId, platform) => resolveImage(context, nameOrId, platform),
     idOf: nameOrId => store.lookUp(nameOrId)?.id,
     sizeOf: imageId => store.lookUp(imageId)?.sizeBytes,
     async released(imageId) {
-      if (store.lookUp(imageId) === undefined) await retention.collectLayers();
+      const image = store.lookUp(imageId);
+      if (image === undefined) return await retention.collectLayers();
+      // It was in use until now.
+      context.uses.note(image.id, 'used');
+      budget?.check();
     },
-    commit: (request, layer, signal) => commitImage(context, request, layer, signal),
+    commit: (request, layer, signal) => adding(commitImage(context, request, layer, signal)),
     list: list => listImages(context, list),
     inspect: nameOrId => inspectImage(context, nameOrId),
     history: nameOrId => imageHistory(context, nameOrId),
     tag: (source, repo, tag) => tagImage(context, source, repo, tag),
     remove: (nameOrId, remove) => removeImage(context, nameOrId, remove),
     prune: (filters, signal) => pruner.prune(filters, signal),
-    load: (source, load, report, signal) => loadImages(context, source, load, report, signal),
+    load: (source, load, report, signal) => adding(loadImages(context, source, load, report, signal)),
     save: (names, signal) => saveImages(context, names, signal),
     async import(source, importOptions, report, signal) {
       const url = typeof source !== 'string' || /^https?:\/\//.test(source) ? source : `http://${source}`;
-      return await importImage(context, typeof url === 'string' ? await openUrl(url, signal) : url, importOptions, report, signal);
+      return await adding(importImage(context, typeof url === 'string' ? await openUrl(url, signal) : url, importOptions, report, signal));
     },
-    pull: (pull, report, signal) => pullImages(context, pull, report, signal),
+    pull: (pull, report, signal) => adding(pullImages(context, pull, report, signal)),
     push: (push, report, signal) => pushImages(context, push, report, signal),
     inspectRemote: (reference, auth, signal) => inspectRemote(context, reference, auth, signal),
     search: (search, signal) => searchRegistry(options.registry, search, signal),
     login: (auth, signal) => options.registry.login(auth, signal),
     verify: (verify, report, signal) => verifier.verify(verify, report, signal),
-    layersSize() {
-      const chains = new Set(store.all().flatMap(image => image.layers.map(layer => layer.chainId)));
-      return [...chains].reduce((sum, chain) => sum + (options.snapshots.layerSize(chain) ?? 0), 0);
-    },
+    diskUsage: async () => (await imageDiskUsage(context)).totalBytes,
     hasLayer: chain => store.all().some(image => image.layers.some(layer => layer.chainId === chain)),
-    workspace: () => openWorkspace(context),
+    workspace() {
+      const workspace = openWorkspace(context);
+      return { ...workspace, [Symbol.asyncDispose]: () => adding(workspace[Symbol.asyncDispose]()) };
+    },
     release: (blobs, chains) => retention.release(blobs, chains),
     count: () => store.all().length,
     async recover() {
       context.sources.keepOnly(new Set(store.all().flatMap(image => image.layers.map(layer => layer.diffId))));
       await options.content.removeUnfinished(unfinishedLifetimeMs);
+      context.uses.keepOnly(new Set(store.all().map(image => image.id)));
       const { blobs, freedBytes } = await retention.sweep();
+      budget?.check();
       return blobs === 0 && freedBytes === 0 ? [] : [`removed ${blobs} blobs and layers of unfinished work, ${freedBytes} bytes`];
+    },
+    async close() {
+      budget?.[Symbol.dispose]();
+      await budget?.settled();
     },
   };
 }

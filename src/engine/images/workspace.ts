@@ -113,6 +113,7 @@ async function find(context: RegistryContext, lease: Lease, nameOrId: string, pl
   );
   // It may have gone before it was held.
   if (context.store.get(image.id) === undefined) return undefined;
+  context.uses.note(image.id, 'used');
   const config = parseConfig(await context.content.read(image.id), image.id);
   if (platformRank(platform, normalizePlatform(config)) === undefined) {
     context.log.debug('an image is here for another platform', { image: nameOrId, platform: formatPlatform(platform) });

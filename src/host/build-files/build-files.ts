@@ -4,7 +4,7 @@ import { internal, isErrno, kindOf } from '#base/errors.ts';
 import type { BuildFiles, FileSource, FileTarget, ScratchCopy } from '#core/build-files.ts';
 import { decompress } from '#host/compression/decompress.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
-import { treeBytes } from '#host/snapshots/usage.ts';
+import { treeUsage } from '#host/snapshots/usage.ts';
 import { copyFiles } from '#host/snapshots/whole/copy-files.ts';
 import { unpackInto } from '#host/snapshots/unpack/spawn.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
@@ -27,7 +27,7 @@ export function createBuildFiles(limit: number, userNamespaceFd?: number): Build
     scratchOver,
     showMapped: (source, workDir) => showMapped(source, workDir, userNamespaceFd),
     clear,
-    usage: treeBytes,
+    usage: async directory => (await treeUsage(directory)).diskBytes,
     unpack: async (stream, directory, signal) => void (await unpackInto(directory, { stream }, signal, { plain: true })),
     [Symbol.dispose]: () => workers.close(),
   };

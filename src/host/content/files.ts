@@ -13,7 +13,9 @@ export async function syncAndClose(file: FileHandle, path: string, log: Logger):
   }
 }
 
-export async function statOrUndefined(path: string): Promise<{ readonly size: number; readonly mtimeMs: number } | undefined> {
+export async function statOrUndefined(
+  path: string,
+): Promise<{ readonly size: number; readonly blocks: number; readonly mtimeMs: number } | undefined> {
   try {
     return await stat(path);
   } catch (err) {

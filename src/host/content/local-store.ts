@@ -62,6 +62,10 @@ export async function openContentStore(options: { readonly dir: string; readonly
     info,
     writer,
     file: async () => new LocalFile(join(ingest, newId().slice(0, 32)), pathOf, log),
+    async diskUsage(digest) {
+      const found = await statOrUndefined(pathOf(digest));
+      return found === undefined ? undefined : found.blocks * 512;
+    },
     async read(digest) {
       const data = await readFile(pathOf(digest)).catch((err: unknown) => {
         throw isErrno(err, 'ENOENT') ? notFound(`content ${digest} is not in the store`, { cause: err }) : err;

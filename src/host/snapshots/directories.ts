@@ -62,8 +62,9 @@ export class LayerDirectories {
     return this.#dir;
   }
 
-  path(id: number, part: 'diff' | 'work' | 'merged' | 'mapped' | 'recipe'): string {
-    return `${this.#dir}/${String(id)}/${part}`;
+  /** Without a part: all that belongs to a layer. */
+  path(id: number, part?: 'diff' | 'work' | 'merged' | 'mapped' | 'recipe'): string {
+    return `${this.#dir}/${String(id)}${part === undefined ? '' : `/${part}`}`;
   }
 
   /** Makes a directory with these parts and returns its number. */

@@ -1,4 +1,5 @@
 import { renameSync, rmSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { alreadyExists, failedPrecondition, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
@@ -24,6 +25,7 @@ import { type LayerRecord, openSnapshotRecords, type SnapshotRecords, type Writa
 import type { UnpackReport } from './unpack/result.ts';
 import { unpackInto } from './unpack/spawn.ts';
 import { unmountInBackground } from './unmount.ts';
+import { treeUsage } from './usage.ts';
 
 export interface SnapshotterOptions {
   readonly dir: string;
@@ -99,6 +101,8 @@ class LayerSnapshotter implements Snapshotter {
   readonly #mounted: Set<string>;
   /** How many hold a mounted layer, and whether anybody else wants it mounted. */
   readonly #holds = new Map<string, { count: number; isWanted: boolean }>();
+  /** By number of the directory: what layers take that do not change any more. */
+  readonly #diskBytes = new Map<number, number>();
   readonly #locks = new KeyedLock();
   readonly #log: Logger;
   readonly #maxLayerBytes: number | undefined;
@@ -426,8 +430,22 @@ class LayerSnapshotter implements Snapshotter {
     return this.#form.paths(this.#layerOf(this.#writable(key)));
   }
 
-  async usage(key: string): Promise<number> {
-    return await this.#form.usage(this.#layerOf(this.#writable(key)));
+  async usage(key: string, { onDisk = false }: { readonly onDisk?: boolean } = {}): Promise<number> {
+    const layer = this.#layerOf(this.#writable(key));
+    return onDisk ? (await treeUsage(this.#directories.path(layer.id, 'diff'))).diskBytes : await this.#form.usage(layer);
+  }
+
+  async diskUsage(chainId: ChainId): Promise<number | undefined> {
+    const layer = this.#records.layers.get(chainId);
+    if (layer === undefined) return undefined;
+    const known = this.#diskBytes.get(layer.id);
+    if (known !== undefined) return known;
+    const path = this.#directories.path(layer.id);
+    const { diskBytes } = await treeUsage(path);
+    // A file system may still change its mind about what it has just been given.
+    const { birthtimeMs } = await stat(path).catch(() => ({ birthtimeMs: Date.now() }));
+    if (Date.now() - birthtimeMs > settledMs) this.#diskBytes.set(layer.id, diskBytes);
+    return diskBytes;
   }
 
   async settled(): Promise<void> {
@@ -444,5 +462,7 @@ function recordOf(
   const tar = tarBytes === null ? {} : { tar: { sizeBytes: tarBytes, ...(isPacked ? { packed: true as const } : {}) } };
   return { id, ...(parent === undefined ? {} : { parent }), sizeBytes, ...tar };
 }
+
+const settledMs = 300_000;
 
 const layerNotFound = (chainId: ChainId) => notFound(`layer ${chainId} is not unpacked here`);

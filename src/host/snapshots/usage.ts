@@ -1,27 +1,42 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { isErrno } from '#base/errors.ts';
 
-/** Bytes of the files and links in a tree, hard links counted once. What disappears meanwhile counts nothing. */
-export async function treeBytes(directory: string): Promise<number> {
+export interface TreeUsage {
+  /** Bytes of the files and links. */
+  readonly sizeBytes: number;
+  /** Bytes that all of it takes on the disk, directories too: what `du` counts. */
+  readonly diskBytes: number;
+}
+
+const blockBytes = 512;
+
+/** What a directory and everything in it takes; hard links are counted once. What disappears meanwhile counts nothing. */
+export async function treeUsage(directory: string): Promise<TreeUsage> {
   const linked = new Set<string>();
-  let bytes = 0;
-  const visit = async (path: string): Promise<void> => {
-    for (const entry of await orNothing(readdir(path, { withFileTypes: true }))) {
-      const child = `${path}/${entry.name}`;
-      if (entry.isDirectory()) {
-        await visit(child);
-      } else {
-        const stats = await lstat(child).catch(() => undefined);
-        if (stats === undefined) continue;
-        const inode = `${String(stats.dev)}:${String(stats.ino)}`;
-        if (stats.nlink > 1 && linked.has(inode)) continue;
-        if (stats.nlink > 1) linked.add(inode);
-        bytes += stats.size;
-      }
+  let [sizeBytes, blocks] = [0, 0];
+  const add = async (path: string): Promise<boolean> => {
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined) return false;
+    if (stats.isDirectory()) {
+      blocks += stats.blocks;
+      return true;
     }
+    const inode = `${String(stats.dev)}:${String(stats.ino)}`;
+    if (stats.nlink > 1 && linked.has(inode)) return false;
+    if (stats.nlink > 1) linked.add(inode);
+    sizeBytes += stats.size;
+    blocks += stats.blocks;
+    return false;
+  };
+  const visit = async (path: string): Promise<void> => {
+    if (!(await add(path))) return;
+    // A directory at a time: enough to keep the disk busy, and never all of a large tree in memory.
+    const names = await orNothing(readdir(path, { withFileTypes: true }));
+    await Promise.all(names.map(async entry => (entry.isDirectory() ? undefined : await add(`${path}/${entry.name}`))));
+    for (const entry of names) if (entry.isDirectory()) await visit(`${path}/${entry.name}`);
   };
   await visit(directory);
-  return bytes;
+  return { sizeBytes, diskBytes: blocks * blockBytes };
 }
 
 async function orNothing<T>(list: Promise<T[]>): Promise<T[]> {

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { failedPrecondition, invalidArgument } from '#base/errors.ts';
 import type { Owner } from '#core/id-map.ts';
 import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
-import { treeBytes } from '#host/snapshots/usage.ts';
+import { treeUsage } from '#host/snapshots/usage.ts';
 import { SystemError } from '#host/sys/libc.ts';
 import { mount, unmount } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
@@ -46,7 +46,7 @@ export function createLocalVolumeDriver({ dir, owner = { uid: 0, gid: 0 } }: Loc
       }
       await rm(`${dir}/${spec.name}`, { recursive: true, force: true });
     },
-    usage: async spec => (isMountVolume(spec) ? undefined : await treeBytes(path(spec.name))),
+    usage: async spec => (isMountVolume(spec) ? undefined : (await treeUsage(path(spec.name))).diskBytes),
   };
 }
 

@@ -19,13 +19,13 @@ export async function diskUsage(request: ApiRequest, services: Services): Promis
   const wanted = wantedParts(request);
   const ifWanted = async <T>(part: Part, read: () => Promise<T>): Promise<T | null> => (wanted.has(part) ? await read() : null);
   const [images, containers, volumes, cache] = await Promise.all([
-    ifWanted('image', async () => await services.images.list({ all: false, filters: {}, sharedSize: true })),
-    ifWanted('container', async () => await services.containers.list({ all: true, limit: 0, size: true, filters: new Map() })),
+    ifWanted('image', async () => await services.images.list({ all: false, filters: {}, sharedSize: true, onDisk: true })),
+    ifWanted('container', async () => await services.containers.list({ all: true, limit: 0, size: 'on-disk', filters: new Map() })),
     ifWanted('volume', async () => await volumesWithUsage(services.volumes)),
     ifWanted('build-cache', async () => await services.builds.usage()),
   ]);
   const usage: DiskUsage = {
-    ...(images === null ? {} : { LayersSize: services.images.layersSize() }),
+    ...(images === null ? {} : { LayersSize: await services.images.diskUsage() }),
     Images: images?.map(image => shim(diskUsageImageShims, request.version, toWireImageSummary(image))) ?? null,
     Containers: containers?.map(each => shim(containerSummaryShims, request.version, toWireSummary(each))) ?? null,
     Volumes: volumes,

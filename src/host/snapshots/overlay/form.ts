@@ -13,7 +13,7 @@ import type { LayerForm, WritableLayer } from '../layer-form.ts';
 import { openSnapshotter, type SettlingSnapshotter, type SnapshotterOptions } from '../snapshotter.ts';
 import { unmountInBackground } from '../unmount.ts';
 import type { UnpackReport } from '../unpack/result.ts';
-import { treeBytes } from '../usage.ts';
+import { treeUsage } from '../usage.ts';
 import { mountFuseOverlay } from './fuse.ts';
 import { type MappedLayers, type MappedOwners, openMappedLayers } from './mapped-layers.ts';
 
@@ -131,7 +131,7 @@ class OverlayForm implements LayerForm {
   }
 
   async usage({ id }: WritableLayer): Promise<number> {
-    return await treeBytes(this.#directories.path(id, 'diff'));
+    return (await treeUsage(this.#directories.path(id, 'diff'))).sizeBytes;
   }
 
   #diffs(ids: readonly number[]): string[] {
