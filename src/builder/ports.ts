@@ -3,6 +3,7 @@ import type { ContentFile, ContentInfo } from '#core/content.ts';
 import type { RegistryAuth } from '#core/registry.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
+import type { Descriptor } from '#oci/manifest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
@@ -39,8 +40,43 @@ export interface BuildWorkspace extends AsyncDisposable {
   /** Puts a layer that is held on another one: the same files in another place. */
   restack(layer: Layer, parent: ChainId | undefined, signal: AbortSignal): Promise<Layer>;
   add(image: BuiltImage, signal: AbortSignal): Promise<{ readonly id: Digest }>;
+  /** A layer that is held, as a blob for registries and archives. */
+  blobOf(layer: Layer, form: LayerForm, signal: AbortSignal): Promise<BundleBlob>;
+  /** Sends images to a registry; the whole gets the reference's tag. Returns the digest of the whole. */
+  push(
+    bundle: Bundle,
+    options: {
+      readonly reference: Reference;
+      readonly auth: RegistryAuth | undefined;
+      readonly report: (blob: Digest, sentBytes: number, totalBytes: number) => void;
+    },
+    signal: AbortSignal,
+  ): Promise<Digest | undefined>;
   /** The id that `add` would give. */
   idOf(config: ImageConfigFile): Digest;
+}
+
+export interface LayerForm {
+  readonly compression: 'uncompressed' | 'gzip';
+  /** Layers that came compressed in another way are made again as well. */
+  readonly isForced: boolean;
+}
+
+/** A blob that can be read as often as it has to. */
+export interface BundleBlob {
+  readonly descriptor: Descriptor;
+  open(signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export interface BundleManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+}
+
+/** What images are made of on their way out: blobs, then manifests that name only what came before; the last one is the whole. */
+export interface Bundle {
+  readonly blobs: readonly BundleBlob[];
+  readonly manifests: readonly BundleManifest[];
 }
 
 export interface BaseImage {

@@ -9,6 +9,7 @@ import { mediaTypes } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
 import { familiarString, type Reference, withDefaultTag } from '#oci/reference.ts';
 import { addImage, checkDiffId } from './add-image.ts';
+import { blobOfLayer, type Bundle, type BundleBlob, type LayerForm, pushBundle, type PushBundleOptions } from './bundle.ts';
 import type { RegistryContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import { parseConfig } from './image-store.ts';
@@ -58,6 +59,10 @@ export interface ImageWorkspace extends AsyncDisposable {
   restack(layer: ImageLayer, parent: ChainId | undefined, signal: AbortSignal): Promise<ImageLayer>;
   /** Records an image and gives it names. */
   add(image: BuiltImage, signal: AbortSignal): Promise<ImageRecord>;
+  /** A layer that is held, as a blob for registries and archives. */
+  blobOf(layer: ImageLayer, form: LayerForm, signal: AbortSignal): Promise<BundleBlob>;
+  /** Sends images to a registry. Returns the digest of the whole. */
+  push(bundle: Bundle, options: PushBundleOptions, signal: AbortSignal): Promise<Digest | undefined>;
   /** The id that `add` would give. */
   idOf(config: ImageConfigFile): Digest;
 }
@@ -97,6 +102,8 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
     },
     restack: (layer, parent, signal) => restack(context, lease, layer, parent, signal),
     add: (image, signal) => add(context, lease, image, signal),
+    blobOf: (layer, form, signal) => blobOfLayer(context, lease, layer, form, signal),
+    push: (bundle, options, signal) => pushBundle(context, bundle, options, signal),
     idOf: config => sha256(encodeConfig(config)),
     [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
   };

@@ -121,6 +121,8 @@ export function workerRecord(context: ControlContext): object {
     Labels: {
       'org.mobyproject.buildkit.worker.executor': 'oci',
       'org.mobyproject.buildkit.worker.network': 'bridge',
+      // Clients take this as: archives, registries, several platforms and caches can be written.
+      'org.mobyproject.buildkit.worker.snapshotter': 'overlayfs',
     },
     platforms: [{ OS: os, Architecture: architecture, ...(variant !== undefined && { Variant: variant }) }],
     BuildkitVersion: versionOf(context),

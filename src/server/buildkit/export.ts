@@ -1,10 +1,18 @@
-import { failedPrecondition, invalidArgument, notImplemented } from '#base/errors.ts';
-import { splitCsv } from '#base/csv.ts';
-import type { Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
-import type { SolvedBuild } from '#builder/solver/solve.ts';
-import { canonicalString, parseReference, type Reference, withDefaultTag } from '#oci/reference.ts';
+import { failedPrecondition, notImplemented } from '#base/errors.ts';
+import type { Attributes, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
+import { writeImageArchive, layoutFiles } from '#builder/exporters/archive.ts';
+import { bundleImages, type BundleImage, type ImageBundle } from '#builder/exporters/image-bundle.ts';
+import { formatPlatform } from '#oci/platform.ts';
+import { canonicalString } from '#oci/reference.ts';
+import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
+import { authOf } from './client-services.ts';
+import type { ClientSession } from './client-session.ts';
+import { imageOptions, type ImageOptions } from './export-options.ts';
 import type { FrontendContext } from './frontend.ts';
-import type { Job } from './job.ts';
+import { isTrue } from './frontend-options.ts';
+import type { Job, KeptResult } from './job.ts';
+import type { VertexProgress } from './progress.ts';
+import { type FileToSend, sendBytes, sendDirectory, toTar, walk } from './send-files.ts';
 
 /** What is told of an export, by the keys that clients know. */
 export type ExportResponse = Record<string, string>;
@@ -15,13 +23,30 @@ export interface Exported {
   readonly result: Result;
 }
 
-/** The one build of a result that has no platforms; undefined when it has several. */
-export function onlyBuild(job: Job, result: Result): SolvedBuild | undefined {
-  const [only, ...others] = buildsOf(job, result);
-  return others.length === 0 ? only : undefined;
+/** Everything that an exporter works with. */
+interface Export {
+  readonly job: Job;
+  readonly builds: readonly KeptResult[];
+  /** Several platforms, or one that is to look like several. */
+  readonly isIndex: boolean;
+  readonly session: () => Promise<ClientSession>;
+  readonly attributes: Attributes;
+  /** Its place among the exporters. */
+  readonly index: number;
 }
 
-export function buildsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated }: Result): SolvedBuild[] {
+/** Brings what a build has come to where the client wants it. */
+export async function exportResult({ context, job, result }: Exported, exporters: readonly TypeAndAttributes[]): Promise<ExportResponse> {
+  const builds = buildsOf(job, result);
+  const response: ExportResponse = {};
+  const isIndex = result.refs !== undefined || result.refsDeprecated !== undefined;
+  const session = (): Promise<ClientSession> => context.sessions.get(job.sessionId, job.signal);
+  for (const [index, { Type, Attrs }] of exporters.entries())
+    Object.assign(response, await exporterOf(Type)({ job, builds, isIndex, session, attributes: Attrs, index }));
+  return response;
+}
+
+function buildsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated }: Result): KeptResult[] {
   const ids = [
     ref?.id ?? refDeprecated ?? '',
     ...Object.values(refs?.refs ?? {}).map(({ id }) => id),
@@ -30,49 +55,154 @@ export function buildsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated }:
   return ids.filter(id => id !== '').map(id => job.result(id));
 }
 
-/** Brings what a build has come to where the client wants it. */
-export async function exportResult(exported: Exported, exporters: readonly TypeAndAttributes[]): Promise<ExportResponse> {
-  const response: ExportResponse = {};
-  for (const exporter of exporters) Object.assign(response, await exportOnce(exported, exporter));
-  return response;
-}
-
-async function exportOnce(exported: Exported, { Type, Attrs }: TypeAndAttributes): Promise<ExportResponse> {
-  switch (Type) {
+function exporterOf(type: string): (given: Export) => Promise<ExportResponse> {
+  switch (type) {
     case 'moby':
     case 'image':
-      return await exportImage(exported, Attrs);
+      return exportImage;
+    case 'oci':
+    case 'docker':
+      return given => exportArchive(given, type === 'docker');
+    case 'local':
+    case 'tar':
+      return given => exportFiles(given, type === 'tar');
     default:
-      throw notImplemented(`the exporter ${JSON.stringify(Type)} is not known: expected image, local, tar, oci or docker`);
+      throw notImplemented(`the exporter ${JSON.stringify(type)} is not known: expected image, local, tar, oci or docker`);
   }
 }
 
-async function exportImage({ job, result }: Exported, attributes: TypeAndAttributes['Attrs']): Promise<ExportResponse> {
-  const build = onlyBuild(job, result);
-  if (build === undefined) {
+async function exportImage(given: Export): Promise<ExportResponse> {
+  const { job, builds, attributes, isIndex } = given;
+  const options = imageOptions(attributes, { isOci: false });
+  const [only, ...others] = builds;
+  if (only === undefined) return {};
+  const isStored = !isIndex && others.length === 0;
+  if (!isStored && !options.push) {
     throw failedPrecondition(
-      'images of several platforms are not kept by this daemon: push them, or write them to a file with --output type=oci,dest=…',
+      'an image of several platforms is not kept by this daemon: push it, or write it to a file with --output type=oci,dest=FILE',
     );
   }
-  const names = namesOf(attributes.name ?? '');
-  const vertex = job.progress.vertex('export image', 'exporting to image');
+  const vertex = job.progress.vertex(`export ${String(given.index)}`, 'exporting to image');
   return await vertex.run(async () => {
-    const id = await build.save(names);
-    vertex.part(`writing image ${id}`, { isDone: true });
-    for (const name of names) vertex.part(`naming to ${canonicalString(name)}`, { isDone: true });
-    return {
-      'containerimage.config.digest': id,
-      'containerimage.digest': id,
-      ...(names.length === 0 ? {} : { 'image.name': names.map(canonicalString).join(',') }),
-    };
+    const response: ExportResponse = {};
+    if (isStored) {
+      const id = await only.build.save(options.names);
+      vertex.part(`writing image ${id}`, { isDone: true });
+      for (const name of options.names) vertex.part(`naming to ${canonicalString(name)}`, { isDone: true });
+      Object.assign(response, { 'containerimage.config.digest': id, 'containerimage.digest': id });
+    }
+    if (options.names.length > 0) response['image.name'] = options.names.map(canonicalString).join(',');
+    if (options.push) Object.assign(response, await pushAll(given, options, vertex));
+    return response;
   });
 }
 
-export function namesOf(text: string): Reference[] {
-  return (text === '' ? [] : splitCsv(text)).map(name => {
-    const reference = parseReference(name);
-    if (reference.digest !== undefined)
-      throw invalidArgument(`invalid image name ${JSON.stringify(name)}: a name to be given cannot have a digest`);
-    return withDefaultTag(reference);
+async function pushAll(given: Export, options: ImageOptions, vertex: VertexProgress): Promise<ExportResponse> {
+  const { job, builds } = given;
+  const [{ build } = undefined as never] = builds;
+  const bundle = await bundleOf(given, options);
+  const session = await given.session();
+  for (const name of options.names) {
+    vertex.part(`pushing ${canonicalString(name)}`, {});
+    const auth = await authOf(session, name.domain, job.signal);
+    const report = (digest: string, current: number, total: number): void =>
+      vertex.part(`pushing layer ${digest}`, { current, total, isDone: current === total });
+    await build.workspace.push(bundle, { reference: name, auth, report }, job.signal);
+    vertex.part(`pushing ${canonicalString(name)}`, { isDone: true });
+  }
+  return describe(bundle);
+}
+
+/** The digests that clients want to know of what has left. */
+function describe({ root, configs }: ImageBundle): ExportResponse {
+  const [config, ...others] = configs;
+  return {
+    'containerimage.digest': root.digest,
+    'containerimage.descriptor': Buffer.from(JSON.stringify(root)).toString('base64'),
+    ...(config !== undefined && others.length === 0 && { 'containerimage.config.digest': config.digest }),
+  };
+}
+
+async function bundleOf({ job, builds, isIndex }: Export, options: ImageOptions): Promise<ImageBundle> {
+  const images: BundleImage[] = [];
+  for (const { build } of builds) {
+    const layers = [];
+    for (const layer of build.layers) layers.push(await build.workspace.blobOf(layer, options.form, job.signal));
+    images.push({ platform: build.platform, config: build.config, layers, attestations: [] });
+  }
+  return bundleImages(images, { isOci: options.isOci, isIndex, annotations: options.annotations });
+}
+
+async function exportArchive(given: Export, isDocker: boolean): Promise<ExportResponse> {
+  const { job, attributes, builds, isIndex } = given;
+  if (isDocker && (isIndex || builds.length > 1))
+    throw failedPrecondition('the docker exporter does not write images of several platforms: use the oci exporter');
+  const options = imageOptions(attributes, { isOci: !isDocker });
+  const vertex = job.progress.vertex(`export ${String(given.index)}`, `exporting to ${isDocker ? 'docker image' : 'oci image'} format`);
+  return await vertex.run(async () => {
+    const bundle = await bundleOf(given, options);
+    const session = await given.session();
+    const isTar = attributes.tar === undefined || isTrue(attributes.tar);
+    vertex.part(isTar ? 'sending tarball' : 'sending files', {});
+    if (isTar) {
+      const bytes = writeImageArchive(bundle, options.names, { isDocker }, job.signal);
+      await sendBytes(session, given.index, bytes, describe(bundle), job.signal);
+    } else {
+      const files = await Array.fromAsync(layoutFiles(bundle, options.names, { isDocker }, job.signal));
+      await sendDirectory(session, given.index, files.map(toFile).sort(inOrder), job.signal);
+    }
+    vertex.part(isTar ? 'sending tarball' : 'sending files', { isDone: true });
+    const names = options.names.map(canonicalString).join(',');
+    return { ...describe(bundle), ...(names !== '' && { 'image.name': names }) };
+  });
+}
+
+function toFile({ entry, content }: NewTarFile): FileToSend {
+  const isDirectory = entry.type === 'directory';
+  const stat = {
+    path: entry.name,
+    mode: isDirectory ? 2 ** 31 + 0o755 : 0o644,
+    uid: 0,
+    gid: 0,
+    size: entry.sizeBytes ?? (content instanceof Uint8Array ? content.length : 0),
+    modTime: '0',
+    linkname: '',
+    devmajor: 0,
+    devminor: 0,
+    xattrs: {},
+  };
+  const open = async function* (): AsyncGenerator<Uint8Array> {
+    await Promise.resolve();
+    if (content instanceof Uint8Array) yield content;
+    else if (content !== undefined) yield* content;
+  };
+  return { stat, open };
+}
+
+/** Directories before what is in them, names in order. */
+function inOrder(a: FileToSend, b: FileToSend): number {
+  const [left, right] = [a.stat.path.replaceAll('/', '\0'), b.stat.path.replaceAll('/', '\0')];
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+async function exportFiles(given: Export, isTar: boolean): Promise<ExportResponse> {
+  const { job, builds, attributes, isIndex, index } = given;
+  const isSplit = isIndex && attributes['platform-split'] !== 'false';
+  const vertex = job.progress.vertex(`export ${String(index)}`, isTar ? 'exporting to client tarball' : 'exporting to client directory');
+  return await vertex.run(async () => {
+    const session = await given.session();
+    const roots: { readonly root: string; readonly prefix: string }[] = [];
+    for (const { build } of builds) {
+      const prefix = isSplit ? formatPlatform(build.platform).replaceAll('/', '_') : '';
+      roots.push({ root: await build.view(), prefix });
+    }
+    vertex.part('copying files', {});
+    const files = function* (): Generator<FileToSend> {
+      for (const { root, prefix } of roots.toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1))) yield* walk(root, prefix);
+    };
+    if (isTar) await sendBytes(session, index, writeTar(toTar(files())), {}, job.signal);
+    else await sendDirectory(session, index, files(), job.signal);
+    vertex.part('copying files', { isDone: true });
+    return {};
   });
 }

@@ -73,7 +73,7 @@ async function solveOne(
   const observer = new StepObserver(job.progress, isMultiPlatform ? formatPlatform(request.platform ?? hostPlatform()) : '');
   try {
     const build = await services.builds.solve(request, observer, job.signal);
-    return { id: job.keep(build), build };
+    return { id: job.keep({ build }), build };
   } catch (err) {
     job.signal.throwIfAborted();
     const { failedStep } = observer;
@@ -169,7 +169,7 @@ async function namedContext(parts: FrontendParts, name: string, value: string): 
 function inputBuild({ job, inputs }: FrontendParts, name: string, key: string): SolvedBuild {
   const graph = inputs[key];
   const id = graph && resultOf(graph);
-  if (id !== undefined) return job.result(id);
+  if (id !== undefined) return job.result(id).build;
   throw notImplemented(
     `the named context ${name} is a graph (LLB): this daemon takes results of its own builds, directories, images and URLs`,
   );

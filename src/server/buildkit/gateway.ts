@@ -16,7 +16,7 @@ interface FileRequest {
 export function gatewayService(context: ControlContext): ServiceHandlers {
   const jobOf = (call: CallContext): Promise<Job> => context.jobs.get(call.metadata('buildkit-controlapi-buildid'), call.signal);
   const enabled = (ids: readonly string[]): object[] => ids.map(ID => ({ ID, Enabled: true }));
-  const rootOf = async ({ Ref }: FileRequest, call: CallContext): Promise<string> => await (await jobOf(call)).result(Ref).view();
+  const rootOf = async ({ Ref }: FileRequest, call: CallContext): Promise<string> => await (await jobOf(call)).result(Ref).build.view();
   const { builds } = context.services;
   return {
     unary: {

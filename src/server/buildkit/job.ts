@@ -10,7 +10,12 @@ const patienceMs = 5_000;
 const memoryMs = 10_000;
 
 /** Results by the ids that clients know them by, of all builds under way: one build may stand on what another has made. */
-export type Results = Map<string, SolvedBuild>;
+export type Results = Map<string, KeptResult>;
+
+/** A result, with what was asked about it. */
+export interface KeptResult {
+  readonly build: SolvedBuild;
+}
 
 /** One build that a client has asked for. What it holds goes when it is disposed. */
 export class Job implements AsyncDisposable {
@@ -54,11 +59,11 @@ export class Job implements AsyncDisposable {
   }
 
   /** Keeps a result until the build has ended. Returns the id it is known by. */
-  keep(solved: SolvedBuild): string {
+  keep(result: KeptResult): string {
     const id = `${this.ref}-${newId().slice(0, 16)}`;
-    this.#results.set(id, solved);
+    this.#results.set(id, result);
     this.#own.push(id);
-    this.#held.use(solved);
+    this.#held.use(result.build);
     return id;
   }
 
@@ -67,10 +72,10 @@ export class Job implements AsyncDisposable {
   }
 
   /** Rejects with NotFound. */
-  result(id: string): SolvedBuild {
-    const solved = this.#results.get(id);
-    if (solved === undefined) throw notFound(`no such ref: ${id}`);
-    return solved;
+  result(id: string): KeptResult {
+    const result = this.#results.get(id);
+    if (result === undefined) throw notFound(`no such ref: ${id}`);
+    return result;
   }
 
   /** The client, which runs the build's plan itself, says what has come of it. */

@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, expect } from 'bun:test';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { Buildx } from '#test/helpers/buildx.ts';
+import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
+import { needs } from '#test/helpers/needs.ts';
+import { startRegistry } from '#test/helpers/registry.ts';
+import { run, runOk } from '#test/helpers/run.ts';
+
+const { describe, test } = needs('root', 'conmon', 'nft', 'buildx', 'docker-registry', 'skopeo');
+
+const lines = (...text: string[]): string => `${text.join('\n')}\n`;
+
+interface Index {
+  readonly manifests: readonly {
+    readonly digest: string;
+    readonly platform?: { readonly os: string; readonly architecture: string };
+    readonly annotations?: Readonly<Record<string, string>>;
+  }[];
+}
+
+describe('what docker buildx makes of a build', () => {
+  const daemon = sharedDaemon({ args: ['--insecure-registry', '127.0.0.0/8'] });
+  let buildx: Buildx;
+  let context = '';
+  beforeAll(() => {
+    buildx = new Buildx(daemon().host);
+    context = buildx.directory({
+      Dockerfile: lines(
+        'FROM busybox AS made',
+        'RUN mkdir -p /out/sub && echo hi > /out/sub/f && chmod 4755 /out/sub/f && ln /out/sub/f /out/g && ln -s g /out/l',
+        'FROM scratch',
+        'COPY --from=made /out /',
+      ),
+      'any/Dockerfile': lines('FROM scratch', 'ARG TARGETARCH', 'COPY $TARGETARCH /arch', 'LABEL arch=$TARGETARCH'),
+      'any/amd64': 'amd64',
+      'any/arm64': 'arm64',
+    });
+  });
+  afterAll(() => buildx[Symbol.dispose]());
+
+  test('files in a directory, and in an archive', async () => {
+    const out = join(context, 'files');
+    await buildx.ok(['buildx', 'build', '--output', out, context]);
+    expect(readdirSync(out).sort()).toEqual(['g', 'l', 'sub']);
+    expect(readFileSync(join(out, 'sub/f'), 'utf8')).toBe('hi\n');
+    const [file, other] = [lstatSync(join(out, 'sub/f')), lstatSync(join(out, 'g'))];
+    expect([(file.mode & 0o7777).toString(8), file.ino, readlinkSync(join(out, 'l'))]).toEqual(['4755', other.ino, 'g']);
+    const archive = join(context, 'files.tar');
+    await buildx.ok(['buildx', 'build', '--output', `type=tar,dest=${archive}`, context]);
+    expect((await runOk(['tar', 'tf', archive])).trim().split('\n').sort()).toEqual(['g', 'l', 'sub/', 'sub/f']);
+  });
+
+  test('an archive that docker load takes, and an OCI layout with one image or one for each platform', async () => {
+    const plain = buildx.directory({ Dockerfile: lines('FROM busybox', 'RUN echo loaded > /text', 'CMD ["cat", "/text"]') });
+    const archive = join(plain, 'docker.tar');
+    await buildx.ok(['buildx', 'build', '--output', `type=docker,dest=${archive}`, '-t', 'archived:1', plain]);
+    await buildx.ok(['load', '-i', archive]);
+    expect((await runToEnd(daemon(), { Image: 'archived:1', Cmd: ['cat', '/text'] })).stdout).toBe('loaded\n');
+    const layout = join(context, 'oci.tar');
+    const annotated = ['--annotation', 'index:one=1', '--annotation', 'manifest[linux/arm64]:two=2'];
+    const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+    await buildx.ok([
+      'buildx',
+      'build',
+      ...platforms,
+      ...annotated,
+      '--provenance=false',
+      '-o',
+      `type=oci,dest=${layout}`,
+      join(context, 'any'),
+    ]);
+    for (const arch of ['amd64', 'arm64']) {
+      const inspected = await runOk(['skopeo', '--override-arch', arch, 'inspect', '--config', `oci-archive:${layout}`]);
+      expect(JSON.parse(inspected)).toMatchObject({ architecture: arch, config: { Labels: { arch } } });
+    }
+    const raw = JSON.parse(await runOk(['skopeo', 'inspect', '--raw', `oci-archive:${layout}`])) as Index & { annotations: object };
+    expect(raw.annotations).toEqual({ one: '1' });
+    expect(raw.manifests.map(({ platform }) => platform)).toEqual([
+      { os: 'linux', architecture: 'amd64' },
+      { os: 'linux', architecture: 'arm64' },
+    ]);
+  });
+
+  test('images in a registry: one, or an index of several platforms', async () => {
+    await using registry = await startRegistry();
+    const one = `${registry.address}/team/one:1`;
+    await buildx.ok(['buildx', 'build', '--push', '--provenance=false', '-t', one, join(context, 'any')]);
+    const inspected = await runOk(['skopeo', 'inspect', '--tls-verify=false', '--raw', `docker://${one}`]);
+    expect(JSON.parse(inspected)).toMatchObject({ schemaVersion: 2, layers: [{}] });
+    const several = `${registry.address}/team/several:1`;
+    const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+    await buildx.ok(['buildx', 'build', '--push', '--provenance=false', ...platforms, '-t', several, join(context, 'any')]);
+    await daemon().api.expect('POST', `/images/create?fromImage=${registry.address}/team/several&tag=1`);
+    const image = await daemon().api.expect<{ Architecture: string }>('GET', `/images/${several}/json`);
+    expect(image.Architecture).toBe(process.arch === 'x64' ? 'amd64' : 'arm64');
+    const refused = await run(buildx.command('buildx', 'build', ...platforms, join(context, 'any')), { env: buildx.environment });
+    expect([refused.exitCode, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining('an image of several platforms is not kept by this daemon'),
+    ]);
+  });
+});
