@@ -54,7 +54,7 @@ export interface FirewallState {
 
 /**
  * Packet rules of one daemon. Every change is one transaction: it happens as a whole or not at all, and no packet sees a half. Rules of others
- * are never touched. Calls are synchronous: a change takes the kernel well under a millisecond.
+ * are never touched; where their chains drop what they do not know, rules of ours say that our bridges may pass. Calls are synchronous: a change takes the kernel well under a millisecond.
  */
 export interface Firewall {
   /** Adds or changes what holds for a bridge. */
@@ -70,8 +70,11 @@ export interface Firewall {
   reconcile(state: FirewallState): string[];
   /** The same with what the rules should hold anyway. */
   mend(): string[];
-  /** What rules of others do to a bridge that ours cannot undo, in words that say what the operator can do about it. */
-  obstacles(bridge: string): string[];
+  /**
+   * Looks for chains of others that end what a bridge's containers forward, and lets it pass them where that is allowed. Returns in words what it
+   * opened and, where it may not, what the operator can do.
+   */
+  openWay(bridge: string): { readonly opened: readonly string[]; readonly closed: readonly string[] };
   /** Removes every rule. None there is fine. */
   remove(): void;
 }

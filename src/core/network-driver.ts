@@ -148,8 +148,8 @@ export interface NetworkDriver {
   setDefaultRoutes(key: string, routes: readonly DefaultRoute[]): void;
   /** Networks that the host reaches already, in CIDR form, except through these links. */
   routedNetworks(exceptLinks: ReadonlySet<string | undefined>): string[];
-  /** The largest packet of the link that the host's default route leads out by; undefined when it has no default route. */
-  egressMtu(): number | undefined;
+  /** The link that the host's default route leads out by, and its largest packet; the narrower one of two. Undefined without a default route. */
+  egress(): { readonly name: string; readonly mtu: number } | undefined;
   /** Lets the host pass packets between its interfaces. Returns the kernel settings that it changed for that, as `name=value`. */
   enableForwarding(family: 4 | 6): string[];
   /** The host's own addresses that others can use to reach it. */

@@ -30,6 +30,7 @@ import { createProcessTable } from '#host/machine/processes.ts';
 import { createUsageMeter } from '#host/machine/usage-meter.ts';
 import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
+import { createNetworkWatch } from '#host/netlink/network-watch.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { createRegistryClient } from '#host/registry/client.ts';
@@ -112,6 +113,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     table: instance.tableName,
     nftables: opened.use(openNftables()),
     forgetFlows: createFlowForgetter({ hostAddresses: driver.hostAddresses, log }),
+    hostDecides: options().hostFirewall,
     log,
   });
   const networks = createNetworkService({
@@ -119,6 +121,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     driver,
     firewall,
     hostPorts: createHostPorts({ execRoot, log }),
+    watch: createNetworkWatch(log),
     createNameServer: lookup => createNameServer({ lookup, log }),
     hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
     events,

@@ -13,6 +13,7 @@ import { readHosts, readResolvConf } from '#host/machine/network-files.ts';
 import { createNameServer } from '#host/dns/name-server.ts';
 import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
+import { createNetworkWatch } from '#host/netlink/network-watch.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
@@ -36,7 +37,11 @@ export class NetworkStack {
   readonly service: ReturnType<typeof createNetworkService>;
   #lan: string | undefined;
 
-  constructor(options: Partial<NetworkOptions> = {}, dir = mkdtempSync(join(tmpdir(), 'berth-net-'))) {
+  constructor(
+    options: Partial<NetworkOptions> = {},
+    dir = mkdtempSync(join(tmpdir(), 'berth-net-')),
+    firewall: { readonly hostDecides?: boolean } = {},
+  ) {
     this.dir = dir;
     this.bridge = options.bridgeName ?? `bt${suffix}`;
     this.table = `berth_${this.bridge.replaceAll('-', '_')}`;
@@ -51,9 +56,11 @@ export class NetworkStack {
         table: this.table,
         nftables: openNftables(),
         forgetFlows: createFlowForgetter({ hostAddresses: driver.hostAddresses, log: silentLogger }),
+        hostDecides: firewall.hostDecides ?? false,
         log: silentLogger,
       }),
       hostPorts: createHostPorts({ execRoot: this.dir, log: silentLogger }),
+      watch: createNetworkWatch(silentLogger),
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
       hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
       events: { publish: event => void this.events.push(event) },

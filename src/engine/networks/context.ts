@@ -5,6 +5,7 @@ import type { Firewall } from '#core/firewall.ts';
 import type { HostPorts } from '#core/host-ports.ts';
 import type { NameLookup, NameServer } from '#core/name-server.ts';
 import type { NetworkDriver } from '#core/network-driver.ts';
+import type { NetworkWatch } from '#core/network-watch.ts';
 import type { OverlayPeers } from '#core/overlay-peers.ts';
 import type { RecordStore } from '#core/records.ts';
 import { LingeringInterfaces } from './lingering.ts';
@@ -19,6 +20,7 @@ export interface NetworkDependencies {
   readonly driver: NetworkDriver;
   readonly firewall: Firewall;
   readonly hostPorts: HostPorts;
+  readonly watch: NetworkWatch;
   /** Makes the resolver of user-defined networks, which asks back for the names. */
   readonly createNameServer: (lookup: NameLookup) => NameServer;
   /** Undefined: overlay networks have the hosts that their options name. */

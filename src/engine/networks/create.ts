@@ -8,7 +8,7 @@ import { type CreateNetwork, planNetwork } from './create-request.ts';
 import { bridgeMac, bridgeRulesOf, egressMtu, subnetsInUse } from './kernel-state.ts';
 import type { BridgeSettings, Network } from './model.ts';
 import { readOverlayOptions } from './overlay-options.ts';
-import { tunnelBytes } from './overlay-peers.ts';
+import { smallestMtu, tunnelBytes } from './overlay-peers.ts';
 import { readParentOptions } from './parent-options.ts';
 import { putLinks, takeFromKernel } from './network-links.ts';
 
@@ -30,7 +30,7 @@ export async function createNetwork(ctx: Context, request: CreateNetwork): Promi
     throw err;
   }
   failpoint('network.create.done');
-  warnOfObstacles(ctx, network);
+  openWay(ctx, network);
   publish(ctx, network, 'create');
   return network;
 }
@@ -48,7 +48,7 @@ function driverSettings(ctx: Context, network: Bare): Partial<Pick<Network, 'bri
     }
     case 'overlay': {
       const overlay = readOverlayOptions(network);
-      const mtu = Math.max(egressMtu(ctx) - tunnelBytes(overlay), smallestIpv6Mtu);
+      const mtu = Math.max(egressMtu(ctx) - tunnelBytes(overlay), smallestMtu);
       const bridge: BridgeSettings = { ...bridgeDefaults(ctx, id, mtu), name: `ov-${id.slice(0, 12)}`, mtuFollows: true };
       // The host takes no part in it: it has no address there.
       return { overlay, bridge: { ...readBridgeOptions(options, bridge, internal), gatewayModes: { 4: 'isolated', 6: 'isolated' } } };
@@ -57,9 +57,6 @@ function driverSettings(ctx: Context, network: Bare): Partial<Pick<Network, 'bri
       return { bridge: readBridgeOptions(options, bridgeDefaults(ctx, id, ctx.options.mtu ?? egressMtu(ctx)), internal) };
   }
 }
-
-/** Every link that carries IPv6 carries packets of this size (RFC 8200, 5). */
-const smallestIpv6Mtu = 1280;
 
 const bridgeDefaults = (ctx: Context, id: string, mtu: number): BridgeSettings => ({
   name: `br-${id.slice(0, 12)}`,
@@ -83,14 +80,15 @@ function putInKernel(ctx: Context, network: Network): void {
   if (rules !== undefined) ctx.firewall.putBridge(rules);
 }
 
-/** Whoever set those rules up has to decide: they are not ours to change. */
-export function warnOfObstacles(ctx: Context, { name, bridge, internal, overlay }: Network): void {
+/** Chains of others may know nothing of a bridge and drop what they do not know. */
+export function openWay(ctx: Context, { name, bridge, internal, overlay }: Network): void {
   if (bridge === undefined || internal || overlay !== undefined) return;
   try {
-    for (const what of ctx.firewall.obstacles(bridge.name))
-      ctx.log.warn('a network is cut off by packet rules of others', { network: name, what });
+    const { opened, closed } = ctx.firewall.openWay(bridge.name);
+    if (opened.length > 0) ctx.log.info('packet rules of others now let a network through', { network: name, chains: opened.join('; ') });
+    for (const what of closed) ctx.log.warn('a network is cut off by packet rules of others', { network: name, what });
   } catch (err) {
-    ctx.log.debug('rules of others could not be read', { network: name, error: err });
+    ctx.log.warn('packet rules of others could not be read or changed', { network: name, error: err });
   }
 }
 

@@ -56,7 +56,7 @@ export const leadsOut = ({ internal, overlay, configOnly }: Network): boolean =>
 const usualMtu = 1500;
 
 /** What fits into the link by which the host's default route leads out. */
-export const egressMtu = (ctx: Context): number => ctx.driver.egressMtu() ?? usualMtu;
+export const egressMtu = (ctx: Context): number => ctx.driver.egress()?.mtu ?? usualMtu;
 
 /** Everything a new subnet must keep clear of: other networks, and what the host reaches already. */
 export function subnetsInUse(ctx: Context): Prefix[] {

@@ -5,6 +5,9 @@ import type { Network, OverlaySettings } from './model.ts';
 /** Outer Ethernet and IP, UDP, VXLAN and the inner Ethernet header (RFC 7348, 5): what a frame of the network is longer on its way. */
 export const tunnelBytes = ({ peers }: OverlaySettings): number => (peers.some(peer => peer.includes(':')) ? 70 : 50);
 
+/** Every link that carries IPv6 carries packets of this size (RFC 8200, 5). */
+export const smallestMtu = 1280;
+
 /** The hosts that the user named and those that the store knows. */
 export function peersOf(ctx: Context, { id, name, overlay }: Network): TunnelPeers {
   if (overlay === undefined) return { hosts: [], interfaces: [] };

@@ -8,7 +8,7 @@ import type { SandboxRecord } from './model.ts';
 import { bridgeRulesOf } from './kernel-state.ts';
 import { linkRules } from './links.ts';
 import { disconnect } from './connect.ts';
-import { warnOfObstacles } from './create.ts';
+import { openWay } from './create.ts';
 import { putLinks } from './network-links.ts';
 import { retireDefaultBridge } from './predefined.ts';
 import { heldOnHost, listenerOf, portRulesOf } from './publish-ports.ts';
@@ -50,7 +50,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
   }
   removed.push(...reconcileRules(ctx));
   removed.push(...(await ctx.hostPorts.reconcile(ctx.sandboxes.list().flatMap(listenersOf(ctx)))));
-  for (const network of ctx.networks.list()) warnOfObstacles(ctx, network);
+  for (const network of ctx.networks.list()) openWay(ctx, network);
   for (const sandbox of ctx.sandboxes.list()) {
     const { containerId } = sandbox.request;
     for (const networkId of strayNetworks(ctx, sandbox, running.get(containerId) ?? [])) {

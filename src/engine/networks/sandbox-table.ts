@@ -8,6 +8,9 @@ export class SandboxTable {
   /** By network, then by container. */
   readonly #onNetwork = new Map<string, Map<string, SandboxUse>>();
 
+  /** Containers by the ends of their interfaces on the host. */
+  readonly #byHostName = new Map<string, string>();
+
   constructor(records: RecordTable<SandboxRecord>) {
     this.#records = records;
     for (const { value } of records.list()) this.#remember(value);
@@ -15,6 +18,11 @@ export class SandboxTable {
 
   get(containerId: string): SandboxRecord | undefined {
     return this.#byContainer.get(containerId);
+  }
+
+  /** Whose interface has this end on the host. */
+  byHostName(name: string): SandboxRecord | undefined {
+    return this.#byContainer.get(this.#byHostName.get(name) ?? '');
   }
 
   put(record: SandboxRecord): void {
@@ -41,13 +49,15 @@ export class SandboxTable {
     const { containerId } = sandbox.request;
     this.#byContainer.set(containerId, sandbox);
     for (const attachment of sandbox.attachments) {
+      if (attachment.link?.hostName !== undefined) this.#byHostName.set(attachment.link.hostName, containerId);
       const users = this.#onNetwork.get(attachment.networkId) ?? new Map<string, SandboxUse>();
       this.#onNetwork.set(attachment.networkId, users.set(containerId, { sandbox, attachment }));
     }
   }
 
   #forget(containerId: string): void {
-    for (const { networkId } of this.#byContainer.get(containerId)?.attachments ?? []) {
+    for (const { networkId, link } of this.#byContainer.get(containerId)?.attachments ?? []) {
+      if (link?.hostName !== undefined) this.#byHostName.delete(link.hostName);
       const users = this.#onNetwork.get(networkId);
       users?.delete(containerId);
       if (users?.size === 0) this.#onNetwork.delete(networkId);

@@ -7,7 +7,9 @@ import { createNetwork } from './create.ts';
 import type { CreateNetwork } from './create-request.ts';
 import { listMatching, type NetworkFilters, prunable } from './filters.ts';
 import type { Network } from './model.ts';
+import { followMtu } from './follow-mtu.ts';
 import { lookupIn } from './names.ts';
+import { followPeers } from './overlay-peers.ts';
 import { ensurePredefined } from './predefined.ts';
 import { relink } from './links.ts';
 import { type Recovered, recover } from './recover.ts';
@@ -15,6 +17,7 @@ import { takeFromKernel } from './network-links.ts';
 import { removeNetwork } from './remove.ts';
 import { setup, wantedNetworks } from './setup.ts';
 import { teardown } from './teardown.ts';
+import { watchKernel } from './watch.ts';
 
 /** A container as `network inspect` lists it. */
 export interface NetworkUser {
@@ -55,6 +58,7 @@ export interface NetworkService {
 export function createNetworkService(dependencies: NetworkDependencies): NetworkService {
   const ctx = createContext(dependencies, lookupIn);
   ensurePredefined(ctx);
+  const watching = new DisposableStack();
   return {
     inspect: ref => ctx.networks.find(ref),
     users: network =>
@@ -89,8 +93,15 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
     disconnect: (containerId, network) => ctx.locks.run(containerId, () => disconnect(ctx, containerId, network)),
     renamed: (containerId, name) => renamed(ctx, containerId, name),
     relink: (containerId, linkedContainers) => relink(ctx, containerId, linkedContainers),
-    recover: running => recover(ctx, running),
+    async recover(running) {
+      const recovered = await recover(ctx, running);
+      followMtu(ctx);
+      watching.use(watchKernel(ctx));
+      watching.use(followPeers(ctx));
+      return recovered;
+    },
     async close() {
+      watching.dispose();
       ctx.nameServer.close();
       await cleanUp('interfaces of containers that ended', ctx.log, () => ctx.lingering.close());
       if (ctx.sandboxes.list().some(({ attachments }) => attachments.some(({ link }) => link !== undefined))) return;

@@ -172,7 +172,7 @@ export function listLinks(socket: NetlinkSocket): Link[] {
   return socket.request({ type: messageType.getLink, flags: flags.dump, payload: linkHeader({}) }, 'list links').map(parseLink);
 }
 
-function parseLink(answer: Uint8Array): Link {
+export function parseLink(answer: Uint8Array): Link {
   const view = new DataView(answer.buffer, answer.byteOffset, answer.length);
   const found = parseAttributes(answer.subarray(16));
   const info = found.get(IFLA_LINKINFO);

@@ -186,15 +186,16 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         route.destination === undefined || except.has(route.link) ? [] : [formatPrefix(route.destination)],
       );
     },
-    egressMtu() {
-      const links = listLinks(host);
-      const mtus = ([4, 6] as const).flatMap(family => {
-        const [first] = listRoutes(host)
-          .filter(route => route.destination === undefined && route.family === family)
+    egress() {
+      const [links, routes] = [listLinks(host), listRoutes(host)];
+      const ways = ([4, 6] as const).flatMap(family => {
+        const [first] = routes
+          .filter(one => one.destination === undefined && one.family === family)
           .toSorted((a, b) => a.metric - b.metric);
-        return links.find(({ index }) => index === first?.link)?.mtu ?? [];
+        return links.find(({ index }) => index === first?.link) ?? [];
       });
-      return mtus.length === 0 ? undefined : Math.min(...mtus);
+      const [narrowest] = ways.toSorted((a, b) => a.mtu - b.mtu);
+      return narrowest === undefined ? undefined : { name: narrowest.name, mtu: narrowest.mtu };
     },
     enableForwarding(family) {
       const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';

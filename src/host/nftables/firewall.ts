@@ -1,7 +1,7 @@
 import type { Logger } from '#base/log.ts';
 import type { BridgeRules, Firewall, FirewallState, LinkRule, PortRule } from '#core/firewall.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
-import { findObstacles } from './obstacles.ts';
+import { closeChains, describeObstacle, findObstacles, openChain } from './foreign-chains.ts';
 import { createRuleset, signatureSet } from './ruleset.ts';
 import { comparable, readTable, type TableState } from './table-state.ts';
 
@@ -11,10 +11,15 @@ export function createFirewall(options: {
   readonly nftables: Nftables;
   /** Forgets, now or soon, the flows of connectionless protocols that led through these ports. */
   readonly forgetFlows: (ports: readonly PortRule[]) => void;
+  /** The host's own rules decide about published ports, and about what is forwarded for our bridges. */
+  readonly hostDecides: boolean;
   readonly log: Logger;
 }): Firewall {
   const { nftables, table } = options;
-  const ruleset = createRuleset(table);
+  const ruleset = createRuleset(table, options);
+  const ownTables = [table, ruleset.operatorTable];
+  /** Bridges for which rules of ours are in chains of others. */
+  const opened = new Set<string>();
   const bridges = new Map<string, BridgeRules>();
   const ports = new Map<string, PortRule>();
   const links = new Map<string, LinkRule>();
@@ -38,7 +43,7 @@ export function createFirewall(options: {
     }
   };
   const make = (): void => {
-    nftables.run(ruleset.whole(state()));
+    nftables.run(ruleset.addOperatorTable + ruleset.whole(state()));
     present = true;
     const made = readTable(nftables, table);
     if (made !== undefined) nftables.run(ruleset.sign(fingerprintOf(made)));
@@ -96,6 +101,7 @@ export function createFirewall(options: {
       if (before === undefined) return;
       bridges.delete(bridge);
       run(() => ruleset.removeBridge(before));
+      if (opened.delete(bridge)) closeChains(nftables, table, { bridge });
     },
     publish(added) {
       const fresh = added.filter(port => !ports.has(keyOf(port)));
@@ -133,18 +139,35 @@ export function createFirewall(options: {
       for (const port of wanted.ports) ports.set(keyOf(port), port);
       for (const link of wanted.links) links.set(linkKeyOf(link), link);
       present = false;
+      closeChains(nftables, table, { allBut: options.hostDecides ? [] : [...bridges.keys()] });
+      for (const bridge of bridges.keys()) opened.add(bridge);
       return reconcile();
     },
     mend: () => (present ? reconcile() : []),
-    obstacles: bridge => findObstacles(nftables, table, bridge),
+    openWay(bridge) {
+      const found = findObstacles(nftables, ownTables, bridge);
+      if (options.hostDecides) return { opened: [], closed: found.map(obstacle => describeObstacle(obstacle, bridge)) };
+      for (const obstacle of found) openChain(nftables, obstacle, bridge, table);
+      if (found.length > 0) opened.add(bridge);
+      return { opened: found.map(({ chain: { family, table: other, name } }) => `chain ${name} of table ${family} ${other}`), closed: [] };
+    },
     remove() {
       bridges.clear();
       ports.clear();
       links.clear();
       present = false;
       nftables.run(ruleset.removeTable);
+      closeChains(nftables, table, { allBut: [] });
+      opened.clear();
+      removeOperatorTable(nftables, ruleset.operatorTable);
     },
   };
+}
+
+/** Unless the operator has put rules into it. */
+function removeOperatorTable(nftables: Nftables, operatorTable: string): void {
+  const found = readTable(nftables, operatorTable);
+  if (found !== undefined && !found.hasRules) nftables.run(`delete table inet ${operatorTable}\n`);
 }
 
 const keyOf = ({ protocol, hostAddress, hostPort, address, port }: PortRule): string =>

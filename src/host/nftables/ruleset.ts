@@ -20,13 +20,18 @@ export interface Ruleset {
   /** Marks the table as the one that this text made. */
   readonly sign: (fingerprint: string) => string;
   readonly removeTable: string;
+  /** Where the operator's own rules are. */
+  readonly operatorTable: string;
+  /** Makes it if it is not there; what is in it stays. */
+  readonly addOperatorTable: string;
 }
 
-export function createRuleset(table: string): Ruleset {
+export function createRuleset(table: string, { hostDecides }: { readonly hostDecides: boolean }): Ruleset {
   const name = `inet ${table}`;
   const elements = (verb: 'add' | 'delete', bySet: ReadonlyMap<string, readonly string[]>): string =>
     [...bySet].map(([set, members]) => `${verb} element ${name} ${set} { ${members.join(', ')} }\n`).join('');
-  const skeleton = `table ${name} {\n${sets}\n${chains}\n}\n`;
+  const skeleton = `table ${name} {\n${sets}\n${chainsOf(hostDecides)}\n}\n`;
+  const operatorTable = `${table}_user`;
   // Adding first makes the deletion good whether or not the table is there.
   const removeTable = `add table ${name}\ndelete table ${name}\n`;
   const contents = (state: FirewallState): ReadonlyMap<string, readonly string[]> => {
@@ -52,6 +57,8 @@ export function createRuleset(table: string): Ruleset {
     changeElements: elements,
     sign: fingerprint => `add element ${name} ${signatureSet} { "${fingerprint}" }\n`,
     removeTable,
+    operatorTable,
+    addOperatorTable: `table inet ${operatorTable} {\n${operatorChain}\n}\n`,
   };
   return ruleset;
 }
@@ -90,12 +97,14 @@ const sets = `
 //            them pass) nor to a container's own address from outside, where only published ports are meant to be reached. Answers to what a
 //            container began come to its own address where nothing is translated.
 // prerouting A loopback destination that arrives from outside is left to the kernel, which drops it, instead of being sent to a container.
+//            Where the host's own rules decide about published ports, what comes from outside is not translated either: it goes through the
+//            host's chains for incoming packets to the port proxy.
 // output     [::1] cannot be translated (the kernel never routes it out of the host): the port proxy listens there.
 // forward    Verdicts concern our bridges only; everything else is accepted here and judged by whoever else has rules. Bridged frames pass here
 //            too where br_netfilter is on, with the bridge as both interfaces.
 // postrouting What left for a container from its own host's loopback, or came from a container and was sent to a published port, must come back
 //            through here to be translated back.
-const chains = `
+const chainsOf = (hostDecides: boolean): string => `
   chain guard {
     type filter hook prerouting priority mangle; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
@@ -106,7 +115,7 @@ const chains = `
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
-    iifname != "lo" ip daddr 127.0.0.0/8 accept
+    iifname != "lo" ip daddr 127.0.0.0/8 accept${hostDecides ? '\n    iifname != @bridges accept' : ''}
     fib daddr type local jump published
   }
   chain output {
@@ -154,6 +163,12 @@ const chains = `
     ip saddr 127.0.0.0/8 masquerade
     ct status dnat ip saddr @inside4 masquerade
     ct status dnat ip6 saddr @inside6 masquerade
+  }`;
+
+/** Before our own chain for what is forwarded: what a rule drops here is dropped, everything else goes on to ours. */
+const operatorChain = `
+  chain forward {
+    type filter hook forward priority filter - 5; policy accept;
   }`;
 
 const isIpv6 = (text: string): boolean => text.includes(':');

@@ -5,6 +5,7 @@ export interface TableState {
   /** Sets, chains and rules, without what the sets hold. The same for the same table, on one machine with one nftables. */
   readonly structure: string;
   readonly sets: ReadonlyMap<string, SetState>;
+  readonly hasRules: boolean;
 }
 
 export interface SetState {
@@ -38,7 +39,7 @@ export function readTable(nftables: Nftables, table: string): TableState | undef
     const elements = (Array.isArray(elem) ? elem : []).map(one => elementOf(one, quoted));
     sets.set(String(rest.name), { elements: new Map(elements.map(element => [comparable(element.whole), element])) });
   }
-  return { structure: JSON.stringify(structure), sets };
+  return { structure: JSON.stringify(structure), sets, hasRules: itemsOf(listed).some(item => 'rule' in item) };
 }
 
 /** Quotes and the length of whole addresses make no difference. */

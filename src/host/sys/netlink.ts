@@ -1,6 +1,7 @@
 import { write } from 'node:fs';
 import { check, errno, libc, SystemError } from './libc.ts';
 import { runInNamespace } from './netns.ts';
+import { adoptSocket } from './unix-socket.ts';
 
 const { socket, bind, send, recv, close, setsockopt } = libc({
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
@@ -14,6 +15,12 @@ const { socket, bind, send, recv, close, setsockopt } = libc({
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_NO_ENOBUFS = 5;
+const receiveBytes = 1 << 20;
 const SOL_NETLINK = 270;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
@@ -125,6 +132,64 @@ export class NetlinkSocket implements Disposable {
     close(this.#fd);
   }
 }
+
+/** The messages in what one read of a netlink socket gives. */
+export function messagesIn(bytes: Uint8Array): { readonly type: number; readonly payload: Uint8Array }[] {
+  const messages: { type: number; payload: Uint8Array }[] = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = 0; at + headerBytes <= bytes.length; ) {
+    const size = view.getUint32(at, true);
+    if (size < headerBytes || at + size > bytes.length) break;
+    messages.push({ type: view.getUint16(at + 4, true), payload: bytes.subarray(at + headerBytes, at + size) });
+    at += (size + 3) & ~3;
+  }
+  return messages;
+}
+
+/**
+ * Hears what the kernel tells these multicast groups, until disposed. When more comes than is read in time the kernel leaves some out: `failed` is
+ * called once if nothing can be heard any more.
+ */
+export function openNetlinkGroups(
+  family: number,
+  groups: readonly number[],
+  heard: (bytes: Uint8Array) => void,
+  failed: (err: unknown) => void,
+): Disposable {
+  const fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family), 'socket', 'AF_NETLINK');
+  const address = new Uint8Array(12);
+  new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, new Int32Array([receiveBytes]), 4);
+  // An overrun says nothing that the next message would not make up for.
+  setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, new Int32Array([1]), 4);
+  const bound = bind(fd, address, address.length) === 0 && groups.every(group => join(fd, group));
+  if (!bound) {
+    const number = errno();
+    close(fd);
+    throw new SystemError('bind', number, 'AF_NETLINK');
+  }
+  let isOpen = true;
+  const connected = adoptSocket({
+    fd,
+    socket: {
+      data: (_socket, data) => heard(data),
+      error: (_socket, err) => {
+        if (isOpen) failed(err);
+      },
+      close: () => {
+        if (isOpen) failed(new Error('the netlink socket was closed'));
+      },
+    },
+  });
+  return {
+    [Symbol.dispose]() {
+      isOpen = false;
+      void connected.then(one => one.end());
+    },
+  };
+}
+
+const join = (fd: number, group: number): boolean => setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, new Int32Array([group]), 4) === 0;
 
 function encode(message: NetlinkMessage, sequence: number): Uint8Array {
   const bytes = new Uint8Array(headerBytes + message.payload.length);

@@ -257,6 +257,27 @@ export const steps: readonly Step[] = [
     },
   },
   {
+    name: 'networks on a link of the host and across hosts',
+    run: async ({ api }) => {
+      const bridge = await api.expect<{ Id: string }>('GET', '/networks/tour-net');
+      const shared = { Name: 'tour-shared', Driver: 'macvlan', Options: { parent: `br-${bridge.Id.slice(0, 12)}` } };
+      await api.expect('POST', '/networks/create', { body: shared });
+      await api.expect('POST', '/networks/create', { body: { Name: 'tour-wide', Driver: 'overlay', Internal: true } });
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: {
+          Image: 'busybox',
+          Cmd: ['sh', '-c', trap],
+          HostConfig: { NetworkMode: 'tour-shared' },
+          NetworkingConfig: { EndpointsConfig: { 'tour-shared': {}, 'tour-wide': {} } },
+        },
+      });
+      await api.expect('POST', `/containers/${Id}/start`);
+      await api.expect('DELETE', `/containers/${Id}?force=1`);
+      await api.expect('DELETE', '/networks/tour-shared');
+      await api.expect('DELETE', '/networks/tour-wide');
+    },
+  },
+  {
     name: 'remove the network',
     before: ({ networks }) => networks.delete('tour-net'),
     run: async ({ api }) => void (await api.expect('DELETE', '/networks/tour-net')),

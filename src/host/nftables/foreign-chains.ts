@@ -1,0 +1,118 @@
+import type { Nftables } from '#host/sys/nftables.ts';
+
+interface Chain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly hook?: string;
+  readonly policy?: string;
+}
+
+interface Rule {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle: number;
+  readonly comment?: string;
+  readonly expr?: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** A chain of others that ends forwarded packets which none of its rules accepts, and has none about a bridge. */
+export interface Obstacle {
+  readonly chain: Chain;
+  /** It ends them by its last rule, not by its policy. */
+  readonly byRule: boolean;
+  readonly siblings: readonly Chain[];
+}
+
+/** iptables in its legacy form cannot be seen from here. `ownTables`: never obstacles. */
+export function findObstacles(nftables: Nftables, ownTables: readonly string[], bridge: string): Obstacle[] {
+  const chains = listChains(nftables);
+  return chains
+    .filter(({ table, hook }) => hook === 'forward' && !ownTables.includes(table))
+    .flatMap(chain => {
+      const rules = rulesOf(nftables, `list table ${chain.family} ${chain.table}`);
+      const byRule = endsAll(rules.findLast(rule => rule.chain === chain.name));
+      if ((chain.policy !== 'drop' && !byRule) || rules.some(rule => accepts(rule, bridge))) return [];
+      return [{ chain, byRule, siblings: chains.filter(({ family, table }) => family === chain.family && table === chain.table) }];
+    });
+}
+
+/**
+ * Lets what containers on a bridge send and get pass such a chain; what must not reach them our own table ends all the same. Behind the rules of
+ * a chain that ends packets by its policy, so that what the operator refuses stays refused; before those of others, which refuse within.
+ */
+export function openChain(nftables: Nftables, { chain: { family, table, name }, byRule }: Obstacle, bridge: string, mark: string): void {
+  const verb = byRule ? 'insert' : 'add';
+  const rules = ['iifname', 'oifname'].map(
+    side => `${verb} rule ${family} ${table} ${name} ${side} "${bridge}" counter accept comment "${markOf(mark, bridge)}"\n`,
+  );
+  nftables.run(rules.join(''));
+}
+
+/** Takes such rules away again: those of one bridge, or all of this mark but of these bridges. */
+export function closeChains(
+  nftables: Nftables,
+  mark: string,
+  which: { readonly bridge: string } | { readonly allBut: readonly string[] },
+): number {
+  const prefix = markOf(mark, '');
+  const kept = 'allBut' in which ? new Set(which.allBut.map(bridge => markOf(mark, bridge))) : undefined;
+  const isOver = (comment: string): boolean =>
+    'bridge' in which ? comment === markOf(mark, which.bridge) : comment.startsWith(prefix) && kept?.has(comment) !== true;
+  const tables = new Set(
+    listChains(nftables)
+      .filter(({ hook }) => hook === 'forward')
+      .map(({ family, table }) => `${family} ${table}`),
+  );
+  const over = [...tables]
+    .flatMap(table => rulesOf(nftables, `list table ${table}`))
+    .filter(({ comment }) => comment !== undefined && isOver(comment));
+  if (over.length > 0) {
+    nftables.run(
+      over.map(({ family, table, chain, handle }) => `delete rule ${family} ${table} ${chain} handle ${String(handle)}\n`).join(''),
+    );
+  }
+  return over.length;
+}
+
+const markOf = (mark: string, bridge: string): string => `${mark}: ${bridge}`;
+
+/** What the operator can do, where nobody else may. */
+export function describeObstacle({ chain: { family, table, name }, siblings }: Obstacle, bridge: string): string {
+  const program = family === 'ip' ? 'iptables' : family === 'ip6' ? 'ip6tables' : undefined;
+  const madeByIptables = program !== undefined && table === 'filter' && name === 'FORWARD';
+  // Docker keeps this chain for rules of the operator; what is put into FORWARD itself may be pushed behind its own rules.
+  const chain = siblings.some(sibling => sibling.name === 'DOCKER-USER') ? 'DOCKER-USER' : name;
+  const allow = (direction: 'i' | 'o'): string =>
+    madeByIptables
+      ? `${program} -I ${chain} -${direction} ${bridge} -j ACCEPT`
+      : `nft insert rule ${family} ${table} ${name} ${direction}ifname ${bridge} accept`;
+  return (
+    `chain ${name} of table ${family} ${table} drops forwarded packets: containers on ${bridge} do not reach other hosts, which do not reach their ` +
+    `published ports; to allow it: ${allow('i')}; ${allow('o')}`
+  );
+}
+
+/** Unconditionally. */
+const endsAll = (rule: Rule | undefined): boolean =>
+  rule?.expr?.every(part => 'counter' in part || 'drop' in part || 'reject' in part) === true &&
+  rule.expr.some(part => !('counter' in part));
+
+/** By the bridge's name, or by a beginning of it with a wildcard. */
+function accepts(rule: Rule, bridge: string): boolean {
+  const text = JSON.stringify(rule);
+  if (!text.includes('"accept"')) return false;
+  const names = [...text.matchAll(/"key":"[io]ifname"\}\},"right":"([^"]*)"/g)].map(([, name = '']) => name);
+  return names.some(name => name === bridge || (name.endsWith('*') && bridge.startsWith(name.slice(0, -1))));
+}
+
+const listChains = (nftables: Nftables): Chain[] =>
+  itemsOf(nftables.list('list chains')).flatMap(({ chain }) => (chain === undefined ? [] : [chain as Chain]));
+
+const rulesOf = (nftables: Nftables, command: string): Rule[] =>
+  itemsOf(nftables.list(command)).flatMap(({ rule }) => (rule === undefined ? [] : [rule as Rule]));
+
+function itemsOf(listed: unknown): readonly Readonly<Record<string, unknown>>[] {
+  return typeof listed === 'object' && listed !== null && 'nftables' in listed && Array.isArray(listed.nftables) ? listed.nftables : [];
+}
