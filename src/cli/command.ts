@@ -1,6 +1,7 @@
 import type { Cli } from './cli.ts';
 import type { Flags } from './flags/flag.ts';
 import type { Parsed } from './flags/parse.ts';
+import type { Requirements } from './requirements.ts';
 
 /** What is said about a command in lists, without loading it. */
 export interface Entry {
@@ -10,8 +11,8 @@ export interface Entry {
   readonly commands?: Commands;
   /** Shown only by its own help. */
   readonly hidden?: boolean;
-  /** Only for daemons that serve experimental features. */
-  readonly experimental?: boolean;
+  /** Holds for every command of a group as well. */
+  readonly requires?: Requirements;
   /** Other last words for the same thing: `ls` and `list`. */
   readonly also?: readonly string[];
 }

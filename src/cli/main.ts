@@ -1,5 +1,7 @@
 import type { Client } from '#client/client.ts';
 import { Cli, type Program } from './cli.ts';
+import type { Flags } from './flags/flag.ts';
+import type { Needs } from './requirements.ts';
 import type { AnyCommand, Entry } from './command.ts';
 import { ExitError, FlagError } from './errors.ts';
 import { bool, type FlagValues, list, text } from './flags/flag.ts';
@@ -72,8 +74,8 @@ function checkLogLevel(level: string): void {
 
 interface Found {
   readonly path: string;
-  /** It, or a group that it is in, is for daemons with experimental features only. */
-  readonly experimental: boolean;
+  /** What it and the groups that it is in need of the daemon. */
+  readonly needs: readonly Needs[];
   readonly entry: Entry;
   readonly rest: readonly string[];
 }
@@ -82,13 +84,17 @@ interface Found {
 function findCommand(name: string, word: string, rest: readonly string[]): Found | undefined {
   const top = lookUp(commands, word);
   if (top === undefined) return undefined;
-  let found: Found = { path: `${name} ${top[0]}`, entry: top[1], rest, experimental: top[1].experimental === true };
+  const needsOf = (path: string, { requires }: Entry): Needs[] => (requires === undefined ? [] : [[path, requires]]);
+  const first = `${name} ${top[0]}`;
+  let found: Found = { path: first, entry: top[1], rest, needs: needsOf(first, top[1]) };
   while (found.entry.commands !== undefined) {
     const [next, ...after] = found.rest;
     const below = next === undefined ? undefined : lookUp(found.entry.commands, next);
     if (below === undefined) break;
-    const experimental = found.experimental || below[1].experimental === true;
-    found = { path: `${found.path} ${below[0]}`, entry: below[1], rest: after, experimental };
+    const path = `${found.path} ${below[0]}`;
+    // Who calls a command hears of the command, not of its group.
+    const inherited = found.needs.map(([, requires]): Needs => [path, requires]);
+    found = { path, entry: below[1], rest: after, needs: [...needsOf(path, below[1]), ...inherited] };
   }
   return found;
 }
@@ -117,13 +123,13 @@ async function dispatch(cli: Cli, argv: readonly string[], word: string, rest: r
 const notYet = (cli: Cli, word: string): ExitError =>
   new ExitError(1, `${cli.name}: the command "${word}" is not part of Berth ${cli.version} yet; '${cli.name} --help' lists those that are`);
 
-async function runGroup(cli: Cli, { path, entry, rest, experimental }: Found): Promise<number> {
+async function runGroup(cli: Cli, { path, entry, rest, needs }: Found): Promise<number> {
   try {
     const parsed = parseFlags({}, rest, { interspersed: false });
     for (const notice of parsed.notices) cli.err.line(notice);
     const [unknown] = parsed.args;
     if (unknown !== undefined && !parsed.help) {
-      if (experimental) await requireExperimental(cli, [path]);
+      await requireServed(cli, needs, []);
       if (laterCommands.includes(unknown)) throw notYet(cli, unknown);
       throw new ExitError(
         1,
@@ -138,14 +144,14 @@ async function runGroup(cli: Cli, { path, entry, rest, experimental }: Found): P
   }
 }
 
-async function runCommand(cli: Cli, { path, rest, experimental }: Found, command: AnyCommand): Promise<number> {
+async function runCommand(cli: Cli, { path, rest, needs }: Found, command: AnyCommand): Promise<number> {
   try {
     const options = command.interspersed === undefined ? {} : { interspersed: command.interspersed };
     let parsed: ReturnType<typeof parseFlags>;
     try {
       parsed = parseFlags(command.flags, rest, options);
     } catch (err) {
-      if (experimental) await requireExperimental(cli, [path]);
+      await requireServed(cli, needs, []);
       throw err;
     }
     for (const notice of parsed.notices) cli.err.line(notice);
@@ -154,8 +160,7 @@ async function runCommand(cli: Cli, { path, rest, experimental }: Found, command
       cli.out.write(commandHelp(cli.name, path, command, cli.out));
       return 0;
     }
-    const flags = [...parsed.changed].filter(name => command.flags[name]?.experimental === true).map(name => `"--${name}"`);
-    if (experimental || flags.length > 0) await requireExperimental(cli, experimental ? [path] : flags);
+    await requireServed(cli, needs, flagNeeds(command.flags, parsed.changed));
     if (!command.args.accepts(parsed.args.length)) {
       const { usageLine } = await import('./help.ts');
       const usage = usageLine(path, command.usage);
@@ -170,13 +175,17 @@ async function runCommand(cli: Cli, { path, rest, experimental }: Found, command
   }
 }
 
-/** Refuses commands or flags that a daemon serves only with experimental features. */
-async function requireExperimental(cli: Cli, what: readonly string[]): Promise<void> {
-  const client = await cli.client();
-  const { experimental } = await client.connection.ping();
-  if (experimental) return;
-  throw new ExitError(1, what.map(each => `${each} is only supported on a Docker daemon with experimental features enabled`).join('\n'));
+/** Refuses what the daemon does not serve; it is asked only where there is a question. */
+async function requireServed(cli: Cli, commands: readonly Needs[], flags: readonly Needs[]): Promise<void> {
+  if (commands.length + flags.length > 0) await (await import('./requirements.ts')).checkRequirements(cli, commands, flags);
 }
+
+/** What the flags that were given need of the daemon, by name. */
+const flagNeeds = (flags: Flags, changed: ReadonlySet<string>): Needs[] =>
+  [...changed].toSorted().flatMap((name): Needs[] => {
+    const requires = flags[name]?.requires;
+    return requires === undefined ? [] : [[`"--${name}"`, requires]];
+  });
 
 /** Shows what went wrong, on stderr, and chooses the exit code. */
 async function report(cli: Cli, err: unknown, path: string, usage: string): Promise<number> {

@@ -62,9 +62,10 @@ export const commands: Commands = {
   version: { short: 'Show the versions of client and daemon', load: () => import('./commands/system/version.ts') },
   builder: {
     short: 'Manage builds',
+    requires: { since: '1.31' },
     commands: {
       build,
-      prune: { short: 'Remove build cache', load: () => import('./commands/builder/prune.ts') },
+      prune: { short: 'Remove build cache', requires: { since: '1.39' }, load: () => import('./commands/builder/prune.ts') },
       du: { short: 'Show what the build cache holds', load: () => import('./commands/builder/disk-usage.ts') },
     },
   },
@@ -73,12 +74,12 @@ export const commands: Commands = {
     commands: {
       build: { ...build, also: ['b'] },
       du: { short: 'Show what the build cache holds', load: () => import('./commands/builder/disk-usage.ts') },
-      prune: { short: 'Remove build cache', load: () => import('./commands/builder/prune.ts') },
+      prune: { short: 'Remove build cache', requires: { since: '1.39' }, load: () => import('./commands/builder/prune.ts') },
     },
   },
   checkpoint: {
     short: 'Manage checkpoints: processes saved to go on later',
-    experimental: true,
+    requires: { since: '1.25', experimental: true },
     commands: {
       create: { short: 'Save the processes of a running container', load: () => import('./commands/checkpoint/create.ts') },
       ls: { short: 'List the checkpoints of a container', load: () => import('./commands/checkpoint/list.ts'), also: ['list'] },
@@ -91,7 +92,7 @@ export const commands: Commands = {
       ...container,
       ls: { ...containerList, also: ['list', 'ps'] },
       inspect: { short: 'Show all details of containers', load: () => import('./commands/container/inspect.ts') },
-      prune: { short: 'Remove all stopped containers', load: () => import('./commands/container/prune.ts') },
+      prune: { short: 'Remove all stopped containers', requires: { since: '1.25' }, load: () => import('./commands/container/prune.ts') },
       rm: { ...container.rm, also: ['remove'] },
     },
   },
@@ -115,7 +116,7 @@ export const commands: Commands = {
       ...image,
       inspect: { short: 'Show all details of images', load: () => import('./commands/image/inspect.ts') },
       ls: { ...imageList, also: ['list'] },
-      prune: { short: 'Remove images that nothing uses', load: () => import('./commands/image/prune.ts') },
+      prune: { short: 'Remove images that nothing uses', requires: { since: '1.25' }, load: () => import('./commands/image/prune.ts') },
       rm: { ...imageRemove, also: ['remove'] },
     },
   },
@@ -127,14 +128,14 @@ export const commands: Commands = {
       disconnect: { short: 'Disconnect a container from a network', load: () => import('./commands/network/disconnect.ts') },
       inspect: { short: 'Show all details of networks', load: () => import('./commands/network/inspect.ts') },
       ls: { short: 'List networks', load: () => import('./commands/network/list.ts'), also: ['list'] },
-      prune: { short: 'Remove networks that nothing uses', load: () => import('./commands/network/prune.ts') },
+      prune: { short: 'Remove networks that nothing uses', requires: { since: '1.25' }, load: () => import('./commands/network/prune.ts') },
       rm: { short: 'Remove networks', load: () => import('./commands/network/remove.ts'), also: ['remove'] },
     },
   },
   system: {
     short: 'Manage the daemon',
     commands: {
-      df: { short: 'Show how much disk space is used', load: () => import('./commands/system/df.ts') },
+      df: { short: 'Show how much disk space is used', requires: { since: '1.25' }, load: () => import('./commands/system/df.ts') },
       'dial-stdio': {
         short: "Connect standard input and output to the daemon's socket",
         load: () => import('./commands/system/dial-stdio.ts'),
@@ -142,7 +143,11 @@ export const commands: Commands = {
       },
       events,
       info,
-      prune: { short: 'Remove everything that nothing uses', load: () => import('./commands/system/prune.ts') },
+      prune: {
+        short: 'Remove everything that nothing uses',
+        requires: { since: '1.25' },
+        load: () => import('./commands/system/prune.ts'),
+      },
       verify: { short: 'Look for damage in images and heal it', load: () => import('./commands/system/verify.ts') },
     },
   },
@@ -152,7 +157,7 @@ export const commands: Commands = {
       create: { short: 'Create a volume', load: () => import('./commands/volume/create.ts') },
       inspect: { short: 'Show all details of volumes', load: () => import('./commands/volume/inspect.ts') },
       ls: { short: 'List volumes', load: () => import('./commands/volume/list.ts'), also: ['list'] },
-      prune: { short: 'Remove volumes that nothing uses', load: () => import('./commands/volume/prune.ts') },
+      prune: { short: 'Remove volumes that nothing uses', requires: { since: '1.25' }, load: () => import('./commands/volume/prune.ts') },
       rm: { short: 'Remove volumes', load: () => import('./commands/volume/remove.ts'), also: ['remove'] },
     },
   },

@@ -1,4 +1,5 @@
 import { splitCsv } from '#base/csv.ts';
+import type { Requirements } from '../requirements.ts';
 
 /** How the text of one kind of value is read. `parse` throws an Error whose message is the reason. */
 export interface ValueType<T> {
@@ -19,8 +20,7 @@ export interface FlagOptions<T> {
   /** Other spellings that set the same flag and do not show in help. */
   readonly also?: readonly string[];
   readonly hidden?: boolean;
-  /** Only for daemons that serve experimental features. */
-  readonly experimental?: boolean;
+  readonly requires?: Requirements;
   /** Shown when it is used. */
   readonly deprecated?: string;
   readonly hint?: string;

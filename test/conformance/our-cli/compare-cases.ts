@@ -199,6 +199,7 @@ export const compareCases: readonly string[] = [
     'events --until 0s --since xx',
     '--context a -H b ps',
   ],
+  ...['run --cpu-count 1 busybox', 'run --cpu-percent 1 --io-maxbandwidth 1m --io-maxiops 1 busybox true', 'run --isolation nope busybox'],
   ...[
     'checkpoint ls c1',
     'checkpoint ls nosuch',
@@ -281,6 +282,28 @@ export const compareCases: readonly string[] = [
     ])
     .concat(['attach', 'pause', 'restart', 'update', 'info', 'version', 'events', 'import', 'system df', 'system prune', 'container'])
     .flatMap(command => [`${command} --foo`, `${command} -Z`]),
+];
+
+/** Refused by the command line for a daemon of API version 1.24. */
+export const oldDaemonCases: readonly string[] = [
+  'run --init --annotation a=b --cgroupns host --cpus 1 --platform linux/amd64 --stop-timeout 3 busybox true',
+  'create --gpus all --health-start-period 1s --health-start-interval 1s --cpu-rt-period 1 --cpu-rt-runtime 1 busybox',
+  'create --gpus all --cpu-count 1',
+  ...['exec --workdir / -e A=b c1 pwd', 'exec --env-file %f/nosuch c1 pwd', 'logs --until 1s c1'],
+  ...['update --cpus 1 --pids-limit 3 c1', 'update --cpu-rt-period 1 --cpu-rt-runtime 1 c1'],
+  ...[
+    'container prune -f',
+    'image prune -f',
+    'volume prune --all -f',
+    'network prune -f',
+    'system prune -f',
+
+    'system df',
+  ],
+  ...['checkpoint ls c1', 'checkpoint foo', 'start --checkpoint x c2', 'container prune --foo', 'container prune extra'],
+  ...['history --platform linux/amd64 busybox', 'import --platform linux/amd64 -', 'image inspect --platform linux/amd64 busybox'],
+  ...['load --platform linux/amd64', 'pull --platform linux/amd64 x', 'push --platform linux/amd64 x', 'save --platform linux/amd64 x'],
+  ...['rmi --platform linux/amd64 x', 'volume rm -f nosuch', 'network create --attachable --config-only --ingress --scope swarm x'],
 ];
 
 /** Where ours means to be different from Docker's, and why. */

@@ -5,7 +5,7 @@ import { dockerCommand } from '#test/helpers/docker-cli.ts';
 import { type Dockerd, startDockerd } from '#test/helpers/dockerd.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { run, runOk } from '#test/helpers/run.ts';
-import { compareCases, deliberateDifferences } from './compare-cases.ts';
+import { compareCases, deliberateDifferences, oldDaemonCases } from './compare-cases.ts';
 import { linkedAsDocker } from './our-docker.ts';
 import { splitWords } from './words.ts';
 
@@ -19,7 +19,7 @@ const steady = (text: string): string =>
     .replace(/[0-9a-f]{64}(?=": \{)/g, '<id>')
     .replace(/^-(\d|-)+$/gm, '');
 
-function compareBefore(host: () => string, apiVersion: string): void {
+function compareBefore(host: () => string, apiVersion: string, cases: readonly string[] = compareCases): void {
   let folder: Awaited<ReturnType<typeof tempFolder>>;
   let ours: string[];
   const docker = async (command: readonly string[], words: readonly string[]): Promise<object> => {
@@ -43,7 +43,7 @@ function compareBefore(host: () => string, apiVersion: string): void {
   });
 
   const { test } = needs('root');
-  test.each(compareCases.filter(line => !deliberateDifferences.has(line)).map(line => [line]))(
+  test.each(cases.filter(line => !deliberateDifferences.has(line)).map(line => [line]))(
     'docker %s',
     async line => {
       const words = splitWords(line.replaceAll('%f', folder.path));
@@ -74,5 +74,9 @@ describe('both command lines before our daemon', () => {
     const daemon = sharedDaemon({ args: ['--experimental'] });
     // The newest that the stock one knows: newer ones tell more about images.
     compareBefore(() => daemon().host, '1.50');
+  });
+  describeHere('an old daemon', () => {
+    const daemon = sharedDaemon();
+    compareBefore(() => daemon().host, '1.24', oldDaemonCases);
   });
 });

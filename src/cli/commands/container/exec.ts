@@ -19,16 +19,14 @@ export const command = defineCommand({
     env: flagOf(
       { hint: 'list', initial: [] as readonly string[], parse: (value, current) => [...current, checkEnv(value)] },
       'Set an environment variable',
-      {
-        short: 'e',
-      },
+      { requires: { since: '1.25' }, short: 'e' },
     ),
-    'env-file': list('Read environment variables from a file'),
+    'env-file': list('Read environment variables from a file', { requires: { since: '1.25' } }),
     interactive: bool('Keep stdin open even when not attached', { short: 'i' }),
     privileged: bool('Give every right to the command'),
     tty: bool('Give it a terminal', { short: 't' }),
     user: text('User name or id, and group (name|uid[:group|gid])', { short: 'u' }),
-    workdir: text('Directory in the container to work in', { short: 'w' }),
+    workdir: text('Directory in the container to work in', { short: 'w', requires: { since: '1.35' } }),
   },
   async run(cli, { flags, args }) {
     const [container = '', ...words] = args;

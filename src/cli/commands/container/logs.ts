@@ -13,7 +13,7 @@ export const command = defineCommand({
     since: text('Show from this moment on: 2013-01-02T13:23:37Z, or 42m for so long ago'),
     tail: text('Number of lines to show from the end', { short: 'n', default: 'all' }),
     timestamps: bool('Show when each line was written', { short: 't' }),
-    until: text('Show up to this moment: 2013-01-02T13:23:37Z, or 42m for so long ago'),
+    until: text('Show up to this moment: 2013-01-02T13:23:37Z, or 42m for so long ago', { requires: { since: '1.35' } }),
   },
   async run(cli, { flags, args }) {
     const { containers } = await cli.client();

@@ -12,6 +12,8 @@ interface StartFlags {
   readonly 'detach-keys': string;
 }
 
+const checkpoints = { experimental: true } as const;
+
 export const command = defineCommand({
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',
   names: ['container start', 'start'],
@@ -19,8 +21,8 @@ export const command = defineCommand({
   args: minArgs(1),
   flags: {
     attach: bool('Attach to stdout and stderr and pass signals on', { short: 'a' }),
-    checkpoint: text('Restore from this checkpoint', { hidden: true, experimental: true }),
-    'checkpoint-dir': text('Directory of checkpoints', { hidden: true, experimental: true }),
+    checkpoint: text('Restore from this checkpoint', { hidden: true, requires: checkpoints }),
+    'checkpoint-dir': text('Directory of checkpoints', { hidden: true, requires: checkpoints }),
     'detach-keys': text('Keys that detach from the container'),
     interactive: bool("Attach the container's stdin", { short: 'i' }),
   },

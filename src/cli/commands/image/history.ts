@@ -16,7 +16,7 @@ export const command = defineCommand({
     format: text(formatUsage('table')),
     human: bool('Show sizes and dates for people', { short: 'H', default: true }),
     'no-trunc': bool('Do not shorten anything'),
-    platform: text('Platform to show, of an image for several'),
+    platform: text('Platform to show, of an image for several', { requires: { since: '1.48' } }),
     quiet: bool('Print ids only', { short: 'q' }),
   },
   async run(cli, { flags, args }) {

@@ -12,7 +12,7 @@ export const command = defineCommand({
   flags: {
     change: list('Apply an instruction of a Dockerfile to the image', { short: 'c' }),
     message: text('Words about where it is from', { short: 'm' }),
-    platform: text('Platform of the image'),
+    platform: text('Platform of the image', { requires: { since: '1.32' } }),
   },
   async run(cli, { flags, args }) {
     const [source = '', reference = ''] = args;

@@ -9,7 +9,10 @@ export const command = defineCommand({
   names: ['image inspect'],
   short: 'Show all details of images',
   args: minArgs(1),
-  flags: { format: text(formatUsage('object'), { short: 'f' }), platform: text('Platform to show, of an image for several') },
+  flags: {
+    format: text(formatUsage('object'), { short: 'f' }),
+    platform: text('Platform to show, of an image for several', { requires: { since: '1.49' } }),
+  },
   async run(cli, { flags, args }) {
     const { images } = await cli.client();
     const platform = flags.platform === '' ? undefined : parsePlatform(flags.platform);

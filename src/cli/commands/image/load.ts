@@ -16,7 +16,7 @@ export const command = defineCommand({
   args: noArgs,
   flags: {
     input: text('Read this file and not stdin', { short: 'i' }),
-    platform: csvList('Load only these platforms, such as linux/amd64'),
+    platform: csvList('Load only these platforms, such as linux/amd64', { requires: { since: '1.48' } }),
     quiet: bool('Print what was loaded only', { short: 'q' }),
   },
   async run(cli, { flags }) {

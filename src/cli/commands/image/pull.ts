@@ -14,7 +14,7 @@ export const command = defineCommand({
   flags: {
     'all-tags': bool('Fetch every tag of the repository', { short: 'a' }),
     'disable-content-trust': bool('Skip the check of signatures', { default: true, hidden: true }),
-    platform: text('Platform to fetch, of an image for several'),
+    platform: text('Platform to fetch, of an image for several', { requires: { since: '1.32' } }),
     quiet: bool('Print the name only', { short: 'q' }),
   },
   async run(cli, { flags, args }) {

@@ -15,7 +15,7 @@ export const command = defineCommand({
   flags: {
     'all-tags': bool('Send every tag of the repository', { short: 'a' }),
     'disable-content-trust': bool('Skip signing', { default: true, hidden: true }),
-    platform: text('Send only this platform of an image for several'),
+    platform: text('Send only this platform of an image for several', { requires: { since: '1.46' } }),
     quiet: bool('Print the name only', { short: 'q' }),
   },
   async run(cli, { flags, args }) {

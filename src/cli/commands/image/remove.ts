@@ -12,7 +12,7 @@ export const command = defineCommand({
   flags: {
     force: bool('Remove it even when containers or other names need it', { short: 'f' }),
     'no-prune': bool('Leave images without a name that it was built on'),
-    platform: csvList('Remove only these platforms, such as linux/amd64'),
+    platform: csvList('Remove only these platforms, such as linux/amd64', { requires: { since: '1.50' } }),
   },
   async run(cli, { flags, args }) {
     const { images } = await cli.client();

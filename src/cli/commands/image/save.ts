@@ -11,7 +11,7 @@ export const command = defineCommand({
   args: minArgs(1),
   flags: {
     output: text('Write to this file and not to stdout', { short: 'o' }),
-    platform: csvList('Save only these platforms, such as linux/amd64'),
+    platform: csvList('Save only these platforms, such as linux/amd64', { requires: { since: '1.48' } }),
   },
   async run(cli, { flags, args }) {
     if (flags.output === '' && cli.out.isTerminal) {

@@ -6,13 +6,13 @@ import { ExitError } from '../../errors.ts';
 import { bool, csvList, flagOf, map, text } from '../../flags/flag.ts';
 
 const flags = {
-  attachable: bool('Let containers be attached by hand'),
+  attachable: bool('Let containers be attached by hand', { requires: { since: '1.25' } }),
   'aux-address': map('Addresses that the network driver uses itself'),
-  'config-from': text('Network to take the configuration from'),
-  'config-only': bool('Create a configuration only'),
+  'config-from': text('Network to take the configuration from', { requires: { since: '1.30' } }),
+  'config-only': bool('Create a configuration only', { requires: { since: '1.30' } }),
   driver: text('Network driver', { short: 'd', default: 'bridge' }),
   gateway: csvList('Address of the gateway of a subnet'),
-  ingress: bool('Create the routing mesh of a swarm'),
+  ingress: bool('Create the routing mesh of a swarm', { requires: { since: '1.29' } }),
   internal: bool('Without a way to other networks'),
   'ip-range': csvList('Part of a subnet to give addresses from'),
   'ipam-driver': text('Driver that manages addresses', { default: 'default' }),
@@ -24,7 +24,7 @@ const flags = {
     'Set a label',
   ),
   opt: map('Options of the network driver', { short: 'o' }),
-  scope: text("The network's scope"),
+  scope: text("The network's scope", { requires: { since: '1.30' } }),
   subnet: csvList('Subnet, such as 172.30.0.0/16'),
 };
 

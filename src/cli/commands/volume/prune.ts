@@ -1,7 +1,6 @@
 import { isBefore } from '#api/versions.ts';
 import { parseVersion } from '#client/connection.ts';
 import { defineCommand, noArgs } from '../../command.ts';
-import { ExitError } from '../../errors.ts';
 import { bool, filter } from '../../flags/flag.ts';
 import { confirm, pruneFilters } from '../../output/confirm.ts';
 import { humanSize } from '../../output/units.ts';
@@ -15,7 +14,7 @@ export const command = defineCommand({
   short: 'Remove volumes that nothing uses',
   args: noArgs,
   flags: {
-    all: bool('Remove volumes with a name too', { short: 'a' }),
+    all: bool('Remove volumes with a name too', { short: 'a', requires: { since: anonymousOnlySince } }),
     filter: filter('Remove only what matches, such as label=key'),
     force: bool('Do not ask', { short: 'f' }),
   },
@@ -23,9 +22,6 @@ export const command = defineCommand({
     const { volumes, connection } = await cli.client();
     const version = parseVersion(await connection.apiVersion());
     const anonymousOnly = !isBefore(version, anonymousOnlySince) && !flags.all;
-    if (flags.all && isBefore(version, anonymousOnlySince)) {
-      throw new ExitError(1, `"--all" requires API version ${anonymousOnlySince}, but the Docker daemon API version is ${version}`);
-    }
     const filters = { ...(await pruneFilters(cli, flags.filter)), ...(flags.all ? { all: ['true'] } : {}) };
     const which = anonymousOnly ? 'anonymous local volumes' : 'all local volumes';
     if (!flags.force && !(await confirm(cli, `WARNING! This will remove ${which} not used by at least one container.`))) return 0;

@@ -8,7 +8,7 @@ export const command = defineCommand({
   names: ['volume rm', 'volume remove'],
   short: 'Remove volumes',
   args: minArgs(1),
-  flags: { force: bool('Do not mind volumes that are not there', { short: 'f' }) },
+  flags: { force: bool('Do not mind volumes that are not there', { short: 'f', requires: { since: '1.25' } }) },
   async run(cli, { flags, args }) {
     const { volumes } = await cli.client();
     const failures: string[] = [];
