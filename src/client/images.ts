@@ -36,12 +36,14 @@ export class Images {
     all,
     filters,
     sharedSize,
+    manifests,
     signal,
-  }: { all?: boolean; filters?: Filters; sharedSize?: boolean } & Signalled = {}): Promise<ImageSummary[]> {
+  }: { all?: boolean; filters?: Filters; sharedSize?: boolean; manifests?: boolean } & Signalled = {}): Promise<ImageSummary[]> {
     const query = {
       all: all === true ? true : undefined,
       filters: encodeFilters(filters),
       'shared-size': sharedSize === true ? true : undefined,
+      manifests: manifests === true ? true : undefined,
     };
     return await this.#connection.json('GET', '/images/json', { query, signal });
   }

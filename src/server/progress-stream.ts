@@ -64,10 +64,11 @@ async function* collect(run: (put: (message: JsonMessage) => void) => Promise<Js
   if ('error' in outcome) throw outcome.error;
 }
 
-export function toMessage({ id, status, current, total, text, pushed }: ImageProgress): JsonMessage {
+export function toMessage({ id, status, current, total, text, pushed, insteadOfIndex }: ImageProgress): JsonMessage {
   if (pushed !== undefined) {
     return { progressDetail: {}, aux: { Tag: pushed.tag, Digest: pushed.digest, Size: pushed.sizeBytes } };
   }
+  if (insteadOfIndex !== undefined) return { progressDetail: {}, aux: { manifestPushedInsteadOfIndex: true, ...insteadOfIndex } };
   if (text !== undefined) return { stream: text };
   const detail = {
     ...(current === undefined ? {} : { current }),

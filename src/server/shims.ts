@@ -145,6 +145,7 @@ export const imageSummaryShims: readonly Shim<ImageSummary>[] = [
 
 /** GET /images/{name}/json, on its way out. */
 export const imageInspectShims: readonly Shim<ImageInspect>[] = [
+  { before: '1.48', why: 'the descriptor came in 1.48', apply: image => void delete image.Descriptor },
   {
     before: '1.45',
     why: 'the container that an image was committed from was told; compose 1 carries the volumes of its configuration over to a new container',

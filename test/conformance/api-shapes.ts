@@ -289,7 +289,7 @@ export const imageInspect = object(
     RootFS: object({ Type: literal('layers'), Layers: listOf(digest) }),
     Metadata: object({}, { LastTagTime: time }),
   },
-  { Created: time, Variant: text, OsVersion: text },
+  { Created: time, Variant: text, OsVersion: text, Descriptor: object({ mediaType: text, digest, size: whole }) },
 );
 
 export const imageSummary = object({

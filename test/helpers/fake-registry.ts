@@ -63,7 +63,9 @@ export function fakeRegistry(): FakeRegistry {
     },
     manifestDigest: tagOrDigest => {
       const bytes = manifests.get(tagOrDigest.includes(':') ? `${name}@${tagOrDigest}` : `${name}:${tagOrDigest}`);
-      return Promise.resolve(bytes === undefined ? undefined : sha256(bytes));
+      return bytes === undefined
+        ? Promise.reject(new RegistryError('NotFound', 'MANIFEST_UNKNOWN', 'manifest unknown: manifest unknown'))
+        : Promise.resolve(sha256(bytes));
     },
     blobSize: digest => {
       const data = blobs.get(digest);

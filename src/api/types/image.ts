@@ -1,5 +1,5 @@
 import type { ContainerConfig, DriverData } from './container.ts';
-import type { Descriptor } from './common.ts';
+import type { Descriptor, Platform } from './common.ts';
 
 /** GET /images/json. */
 export interface ImageSummary {
@@ -18,13 +18,28 @@ export interface ImageSummary {
   /** -1: not computed. */
   Containers: number;
   Descriptor?: Descriptor | undefined;
-  Manifests?: unknown[] | undefined;
+  /** Only when they were asked for. */
+  Manifests?: ImageManifest[] | undefined;
+}
+
+/** An entry of an image's index, API 1.47. */
+export interface ImageManifest {
+  ID: string;
+  Descriptor: Descriptor;
+  /** Whether its content is here. */
+  Available: boolean;
+  Size: { Content: number; Total: number };
+  Kind: 'image' | 'attestation' | 'unknown';
+  ImageData?: { Platform: Platform; Containers: string[]; Size: { Unpacked: number } } | undefined;
+  AttestationData?: { For: string } | undefined;
 }
 
 /** GET /images/{name}/json. */
 export interface ImageInspect {
   Id: string;
   Descriptor?: Descriptor | undefined;
+  /** Only when they were asked for. */
+  Manifests?: ImageManifest[] | undefined;
   RepoTags: string[];
   RepoDigests: string[];
   Parent: string;

@@ -6,7 +6,7 @@ import type { ImageConfigFile } from '#oci/image-config.ts';
 import { type Descriptor, encodeManifest } from '#oci/manifest.ts';
 import type { Reference } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
-import type { ImageLayer, ImageRecord } from './model.ts';
+import type { ImageLayer, ImageRecord, IndexRecord } from './model.ts';
 import type { Lease } from './retention.ts';
 
 export interface NewImage {
@@ -17,6 +17,8 @@ export interface NewImage {
   /** Bottom first, blobs already stored under the lease. */
   readonly layers: readonly Descriptor[];
   readonly names: readonly Reference[];
+  /** What the names have, of which this is one image. */
+  readonly index?: IndexRecord | undefined;
   readonly parent?: Digest;
 }
 
@@ -89,7 +91,7 @@ export async function addImage(
     addedAt: now,
     ...(image.parent !== undefined && { parent: image.parent }),
   };
-  context.store.put(record, image.names);
+  context.store.put(record, image.names, image.index);
   failpoint('image.add.recorded');
   return record;
 }

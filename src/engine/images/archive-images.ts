@@ -3,8 +3,9 @@ import { type Digest, encodedOf, sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import { type Descriptor, type ImageIndex, isImageEntry, mediaTypes, parseManifest, selectManifest } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
-import { parseReference, type Reference, tryParseReference } from '#oci/reference.ts';
+import { familiarString, parseReference, type Reference, tryParseReference } from '#oci/reference.ts';
 import type { ImageArchive } from './archive.ts';
+import type { IndexRecord } from './model.ts';
 import { parseConfig } from './image-store.ts';
 import { layerMediaTypes, type StoredLayer } from './store-layer.ts';
 
@@ -15,24 +16,45 @@ export interface ArchiveImage {
   readonly manifestBytes: Uint8Array | undefined;
   readonly layers: readonly { readonly descriptor: Descriptor; readonly layer: StoredLayer }[];
   readonly names: readonly Reference[];
+  /** The index that the names have, and its blobs. */
+  readonly index?: { readonly record: IndexRecord; readonly blobs: readonly Uint8Array[] };
+  /** The other platforms of the index that are in the archive. */
+  readonly others?: readonly ArchiveImage[];
 }
 
 /**
- * The images in an archive: those of `manifest.json` (docker save, any age), else those of `index.json` (OCI layout). `wanted` is the platform to take
- * from indexes; `required` says that images of other platforms are an error. Rejects with InvalidArgument, DataLoss.
+ * The images in an archive: those of `manifest.json` (docker save, any age), else those of `index.json` (OCI layout). Of an index its name stands for the
+ * entry that is best for this machine, and the others come along; with `only` these platforms alone, the first of them for the name, and images of other
+ * platforms are an error. Rejects with InvalidArgument, DataLoss.
  */
-export function listArchiveImages(archive: ImageArchive, wanted: Platform, required: boolean): ArchiveImage[] {
+export function listArchiveImages(archive: ImageArchive, machine: Platform, only: readonly Platform[]): ArchiveImage[] {
+  const required = only.length === 1;
+  const images = readImages(archive, only[0] ?? machine, required);
+  if (only.length < 2) return images;
+  const isMeant = (image: ArchiveImage): boolean => only.some(platform => isFor(image.config, platform));
+  return images.map(image => {
+    if (!isMeant(image)) checkPlatform(image.config, only[0] ?? machine, image.names.map(familiarString)[0] ?? '');
+    return image.others === undefined ? image : { ...image, others: image.others.filter(isMeant) };
+  });
+}
+
+function readImages(archive: ImageArchive, wanted: Platform, required: boolean): ArchiveImage[] {
   const listed = archive.json('manifest.json');
   const index = archive.json('index.json');
   if (listed !== undefined) {
-    const manifests = index === undefined ? [] : manifestsUnder(archive, parseIndex(index));
+    const layout = index && parseIndex(index);
+    const manifests = layout === undefined ? [] : manifestsUnder(archive, layout);
     return parseSavedList(listed).map(item => {
       const image = fromSavedItem(archive, item, manifests);
+      const whole = layout && indexWith(archive, layout, image);
+      if (whole !== undefined && !required) return { ...image, ...whole };
+      const meant = required ? whole?.others?.find(other => isFor(other.config, wanted)) : undefined;
+      if (meant !== undefined && !isFor(image.config, wanted)) return { ...meant, names: image.names };
       if (required) checkPlatform(image.config, wanted, item.RepoTags[0] ?? sha256(image.configBytes));
       return image;
     });
   }
-  if (index !== undefined) return fromLayout(archive, parseIndex(index), wanted);
+  if (index !== undefined) return fromLayout(archive, parseIndex(index), wanted, required);
   throw invalidArgument('invalid archive: does not contain a manifest.json');
 }
 
@@ -116,7 +138,7 @@ function manifestsUnder(archive: ImageArchive, index: ImageIndex, depth = 0): Ui
 const maxDepth = 4;
 const blobPath = (digest: Digest): string => `blobs/sha256/${encodedOf(digest)}`;
 
-function fromLayout(archive: ImageArchive, index: ImageIndex, wanted: Platform): ArchiveImage[] {
+function fromLayout(archive: ImageArchive, index: ImageIndex, wanted: Platform, required: boolean): ArchiveImage[] {
   const groups = new Map<string, Descriptor[]>();
   for (const entry of index.manifests.filter(isImageEntry)) {
     const name = nameOf(entry);
@@ -128,8 +150,52 @@ function fromLayout(archive: ImageArchive, index: ImageIndex, wanted: Platform):
     const ref = tryParseReference(key);
     const names = ref?.tag === undefined || key === entries[0]?.digest ? [] : [ref];
     const bytes = selectBytes(archive, { kind: 'index', mediaType: mediaTypes.ociIndex, manifests: entries }, wanted);
-    return { ...fromManifest(archive, bytes), names };
+    const image = { ...fromManifest(archive, bytes), names };
+    const whole = required ? undefined : wholeIndex(archive, entries[0], image);
+    return whole === undefined ? image : { ...image, ...whole };
   });
+}
+
+/** The index in the archive that an image of manifest.json is one platform of. */
+function indexWith(archive: ImageArchive, layout: ImageIndex, image: ArchiveImage): Pick<ArchiveImage, 'index' | 'others'> | undefined {
+  const { manifestBytes } = image;
+  if (manifestBytes === undefined) return undefined;
+  const digest = sha256(manifestBytes);
+  for (const entry of layout.manifests) {
+    const whole = wholeIndex(archive, entry, image);
+    if (whole?.index?.record.entries.some(inner => inner.digest === digest) === true) return whole;
+  }
+  return undefined;
+}
+
+/** An index with its images that are in the archive; undefined when the entry is none, or a nested one. */
+function wholeIndex(
+  archive: ImageArchive,
+  entry: Descriptor | undefined,
+  image: ArchiveImage,
+): Pick<ArchiveImage, 'index' | 'others'> | undefined {
+  const bytes = entry && archive.json(blobPath(entry.digest));
+  if (bytes === undefined) return undefined;
+  const parsed = parseManifest(bytes, entry?.mediaType);
+  // What a name stands for without its images has nothing to be kept for.
+  if (parsed.kind !== 'index' || image.names.length === 0) return undefined;
+  const blobs: Uint8Array[] = [bytes];
+  const others: ArchiveImage[] = [];
+  for (const inner of parsed.manifests) {
+    const manifestBytes = archive.json(blobPath(inner.digest));
+    const manifest = manifestBytes && parseManifest(manifestBytes, inner.mediaType);
+    if (manifestBytes === undefined || manifest?.kind !== 'manifest') continue;
+    if (isImageEntry(inner)) {
+      if (sha256(manifestBytes) === (image.manifestBytes && sha256(image.manifestBytes))) continue;
+      if (archive.json(blobPath(manifest.config.digest)) === undefined) continue;
+      others.push({ ...fromManifest(archive, manifestBytes), names: [] });
+    } else {
+      const parts = [manifest.config, ...manifest.layers].map(part => archive.json(blobPath(part.digest)));
+      if (parts.every(part => part !== undefined)) blobs.push(manifestBytes, ...parts);
+    }
+  }
+  const record = { digest: sha256(bytes), mediaType: parsed.mediaType, blobs: blobs.map(blob => sha256(blob)), entries: parsed.manifests };
+  return { index: { record, blobs }, others };
 }
 
 /** A full name that the entry's annotations give; a bare tag names nothing. */
@@ -173,9 +239,11 @@ const describeLayer = ({ blob, compression }: StoredLayer): Descriptor => ({
   size: blob.sizeBytes,
 });
 
+const isFor = (config: ImageConfigFile, wanted: Platform): boolean => platformRank(wanted, normalizePlatform(config)) !== undefined;
+
 function checkPlatform(config: ImageConfigFile, wanted: Platform, name: string): void {
+  if (isFor(config, wanted)) return;
   const own = normalizePlatform(config);
-  if (platformRank(wanted, own) !== undefined) return;
   throw notFound(
     `image with reference ${name} was found but its platform (${formatPlatform(own)}) does not match the specified platform (${formatPlatform(wanted)})`,
   );

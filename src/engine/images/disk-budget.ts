@@ -4,7 +4,8 @@ import type { RegistryContext } from './context.ts';
 import { labelsOf } from './image-events.ts';
 import type { ImageRecord } from './model.ts';
 import type { Reclaimable } from './ports.ts';
-import { deleteImage } from './remove.ts';
+import { settleIndexes } from './settle-indexes.ts';
+import { deleteImage } from './delete-image.ts';
 
 export interface DiskBudgetOptions {
   /** What images, their blobs and the build cache may take together; undefined: what there is. */
@@ -171,7 +172,7 @@ export class DiskBudget implements Disposable {
   #rankOf(image: ImageRecord): 1 | 2 | undefined {
     const { store, users, sources } = this.#context;
     if (users.usedBy(image.id).length > 0) return undefined;
-    if (store.references(image.id).every(ref => ref.tag === undefined)) return 1;
+    if (store.references(image.id).every(ref => ref.tag === undefined) && !store.isMember(image)) return 1;
     const { images } = this.#options();
     if (images === 'unused') return 2;
     return images === 'pulled' && image.layers.every(layer => sources.find(layer.diffId) !== undefined) ? 2 : undefined;
@@ -184,5 +185,6 @@ export class DiskBudget implements Disposable {
     const image = store.get(id);
     if (image === undefined || this.#rankOf(image) === undefined || Date.now() - uses.usedAt(image) < graceMs) return;
     await deleteImage(this.#context, image, labels, { force: true, pruneParents: false, quiet: true }, []);
+    await settleIndexes(this.#context);
   }
 }

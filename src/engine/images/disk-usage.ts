@@ -1,3 +1,4 @@
+import type { Digest } from '#oci/digest.ts';
 import type { ImageContext } from './context.ts';
 import type { ImageRecord } from './model.ts';
 
@@ -14,15 +15,13 @@ export async function imageDiskUsage(context: ImageContext): Promise<ImageDiskUs
   const users = new Map<string, number>();
   const parts = new Map<string, ReadonlySet<string>>();
   for (const image of context.store.all()) {
-    const own = new Set([
-      ...image.layers.map(({ chainId }) => `layer ${chainId}`),
-      ...[image.id, image.manifest, ...image.layers.map(({ digest }) => digest)].map(digest => `blob ${digest}`),
-    ]);
+    const blobs = blobsOf(context, image);
+    const own = new Set([...image.layers.map(({ chainId }) => `layer ${chainId}`), ...blobs.map(digest => `blob ${digest}`)]);
     parts.set(image.id, own);
     for (const part of own) users.set(part, (users.get(part) ?? 0) + 1);
     for (const { chainId } of image.layers)
       if (!sizes.has(`layer ${chainId}`)) sizes.set(`layer ${chainId}`, (await context.snapshots.diskUsage(chainId)) ?? 0);
-    for (const digest of [image.id, image.manifest, ...image.layers.map(layer => layer.digest)])
+    for (const digest of blobs)
       if (!sizes.has(`blob ${digest}`)) sizes.set(`blob ${digest}`, (await context.content.diskUsage(digest)) ?? 0);
   }
   const sum = (keys: Iterable<string>): number => [...keys].reduce((bytes, key) => bytes + (sizes.get(key) ?? 0), 0);
@@ -34,3 +33,11 @@ export async function imageDiskUsage(context: ImageContext): Promise<ImageDiskUs
     },
   };
 }
+
+/** With those of the indexes that its names have. */
+const blobsOf = (context: ImageContext, image: ImageRecord): Digest[] => [
+  image.id,
+  image.manifest,
+  ...image.layers.map(layer => layer.digest),
+  ...context.store.references(image.id).flatMap(ref => context.store.indexOf(ref)?.blobs ?? []),
+];

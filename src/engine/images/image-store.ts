@@ -12,7 +12,7 @@ import {
   withDefaultTag,
   withDigest,
 } from '#oci/reference.ts';
-import type { ImageRecord, NameRecord } from './model.ts';
+import type { ImageRecord, IndexRecord, NameRecord } from './model.ts';
 
 /** The images and their names. Reading is done in memory; every change is durable when the call returns. */
 export class ImageStore {
@@ -23,7 +23,12 @@ export class ImageStore {
   readonly #images: Map<Digest, ImageRecord>;
   /** By canonical string, in the order they were given. */
   readonly #names: Map<string, Digest>;
+  readonly #indexTable: RecordTable<IndexRecord>;
+  readonly #indexes: Map<Digest, IndexRecord>;
+  /** By canonical string: the index that a name has. */
+  readonly #indexOfName: Map<string, Digest>;
   readonly #configs = new Map<Digest, ImageConfigFile>();
+  #droppedIndexes: IndexRecord[] = [];
 
   constructor(records: RecordStore, content: ContentStore) {
     this.#records = records;
@@ -31,7 +36,12 @@ export class ImageStore {
     this.#imageTable = records.table<ImageRecord>('images');
     this.#nameTable = records.table<NameRecord>('image-names');
     this.#images = new Map(this.#imageTable.list().map(({ value }) => [value.id, value]));
-    this.#names = new Map(this.#nameTable.list().map(({ key, value }) => [key, value.image]));
+    const names = this.#nameTable.list();
+    this.#names = new Map(names.map(({ key, value }) => [key, value.image]));
+    this.#indexTable = records.table<IndexRecord>('image-indexes');
+    this.#indexes = new Map(this.#indexTable.list().map(({ value }) => [value.digest, value]));
+    this.#indexOfName = new Map(names.flatMap(({ key, value }) => (value.index === undefined ? [] : [[key, value.index]])));
+    this.#dropIndexes();
   }
 
   all(): ImageRecord[] {
@@ -57,8 +67,7 @@ export class ImageStore {
 
   /** The image a reference names; undefined when nothing has that name. A digest counts more than a tag beside it. */
   byReference(ref: Reference): ImageRecord | undefined {
-    const named = ref.digest === undefined ? withDefaultTag(ref) : withDigest(ref, ref.digest);
-    const id = this.#names.get(canonicalString(named));
+    const id = this.#names.get(keyOf(ref));
     return id === undefined ? undefined : this.#images.get(id);
   }
 
@@ -107,21 +116,84 @@ export class ImageStore {
     return config;
   }
 
-  /** Adds an image, or replaces what is recorded of it, and gives it names. */
-  put(image: ImageRecord, names: readonly Reference[] = []): void {
+  /** All that some name has. */
+  indexes(): IterableIterator<IndexRecord> {
+    return this.#indexes.values();
+  }
+
+  /** The index that a name has, or for an id one that a name of the image has. */
+  indexFor(nameOrId: string): IndexRecord | undefined {
+    const ref = this.#asId(nameOrId) === undefined ? tryParseReference(nameOrId) : undefined;
+    if (ref !== undefined && this.byReference(ref) !== undefined) return this.indexOf(ref);
+    const image = this.lookUp(nameOrId);
+    if (image === undefined) return undefined;
+    for (const name of this.references(image.id)) {
+      const index = this.indexOf(name);
+      if (index !== undefined) return index;
+    }
+    return undefined;
+  }
+
+  indexOf(ref: Reference): IndexRecord | undefined {
+    const digest = this.#indexOfName.get(keyOf(ref));
+    return digest === undefined ? undefined : this.#indexes.get(digest);
+  }
+
+  /** The images of an index that are here, in the index's order. */
+  members(index: IndexRecord): ImageRecord[] {
+    const images = this.all();
+    return index.entries.flatMap(({ digest }) => images.find(image => image.manifest === digest) ?? []);
+  }
+
+  /** Whether some name has the image as one of several platforms, be it not the one that the name stands for. */
+  isMember({ manifest }: ImageRecord): boolean {
+    for (const { entries } of this.#indexes.values()) if (entries.some(entry => entry.digest === manifest)) return true;
+    return false;
+  }
+
+  /** Indexes that no name has any more since this was asked last: nobody else will look after what they held. */
+  takeDroppedIndexes(): IndexRecord[] {
+    const dropped = this.#droppedIndexes;
+    this.#droppedIndexes = [];
+    return dropped;
+  }
+
+  #dropIndexes(): void {
+    const named = new Set(this.#indexOfName.values());
+    for (const [digest, index] of this.#indexes) {
+      if (named.has(digest)) continue;
+      this.#indexTable.delete(digest);
+      this.#indexes.delete(digest);
+      this.#droppedIndexes.push(index);
+    }
+  }
+
+  /** Adds an image, or replaces what is recorded of it, and gives it names, which have the index as well. */
+  put(image: ImageRecord, names: readonly Reference[] = [], index?: IndexRecord): void {
     const keys = names.map(canonicalString);
+    const known = index && this.#indexes.get(index.digest);
+    const whole = index && { ...index, blobs: [...new Set([...(known?.blobs ?? []), ...index.blobs])] };
     this.#records.transaction(() => {
       this.#imageTable.put(image.id, image);
-      for (const key of keys) this.#nameTable.put(key, { image: image.id });
+      if (whole !== undefined && keys.length > 0) this.#indexTable.put(whole.digest, whole);
+      for (const key of keys) this.#nameTable.put(key, { image: image.id, ...(whole !== undefined && { index: whole.digest }) });
     });
     this.#images.set(image.id, image);
-    for (const key of keys) this.#names.set(key, image.id);
+    if (whole !== undefined && keys.length > 0) this.#indexes.set(whole.digest, whole);
+    for (const key of keys) {
+      this.#names.set(key, image.id);
+      if (whole === undefined) this.#indexOfName.delete(key);
+      else this.#indexOfName.set(key, whole.digest);
+    }
+    this.#dropIndexes();
   }
 
   removeName(ref: Reference): void {
     const key = canonicalString(ref);
     this.#nameTable.delete(key);
     this.#names.delete(key);
+    this.#indexOfName.delete(key);
+    this.#dropIndexes();
   }
 
   /** Forgets the image and every name it has. */
@@ -131,11 +203,18 @@ export class ImageStore {
       for (const name of names) this.#nameTable.delete(name);
       this.#imageTable.delete(id);
     });
-    for (const name of names) this.#names.delete(name);
+    for (const name of names) {
+      this.#names.delete(name);
+      this.#indexOfName.delete(name);
+    }
+    this.#dropIndexes();
     this.#images.delete(id);
     this.#configs.delete(id);
   }
 }
+
+/** A digest counts more than a tag beside it. */
+const keyOf = (ref: Reference): string => canonicalString(ref.digest === undefined ? withDefaultTag(ref) : withDigest(ref, ref.digest));
 
 /** Reads an image config. Rejects with DataLoss when it is not one. */
 export function parseConfig(bytes: Uint8Array, digest: Digest): ImageConfigFile {

@@ -1,9 +1,12 @@
 import type { ImageConfigFile, ImageHistory } from '#oci/image-config.ts';
 import type { Digest } from '#oci/digest.ts';
+import type { Descriptor } from '#oci/manifest.ts';
+import type { Platform } from '#oci/platform.ts';
 import { familiarString } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
 import { createdAt } from './filters.ts';
 import type { ImageRecord } from './model.ts';
+import { type ManifestSummary, selectPlatform, summarizeManifests, targetOf } from './platforms.ts';
 
 export interface ImageDetails {
   readonly id: Digest;
@@ -16,12 +19,23 @@ export interface ImageDetails {
   /** Name of what keeps its layers, and where they are, uppermost first. */
   readonly driver: string;
   readonly layerDirs: readonly string[];
+  readonly target: Descriptor | undefined;
+  /** Only when they were asked for. */
+  readonly manifests: readonly ManifestSummary[] | undefined;
+}
+
+export interface InspectOptions {
+  /** Of a name that has several; undefined: the one that it stands for. */
+  readonly platform?: Platform | undefined;
+  readonly manifests?: boolean;
 }
 
 /** Everything that is known of an image. Rejects with NotFound. */
-export async function inspectImage(context: ImageContext, nameOrId: string): Promise<ImageDetails> {
-  const image = context.store.find(nameOrId);
-  const refs = context.store.references(image.id);
+export async function inspectImage(context: ImageContext, nameOrId: string, options: InspectOptions = {}): Promise<ImageDetails> {
+  const image = await selectPlatform(context, nameOrId, options.platform);
+  const index = context.store.indexFor(nameOrId);
+  // The names are the index's: whichever platform was chosen, it goes by them.
+  const refs = context.store.references(options.platform === undefined ? image.id : context.store.find(nameOrId).id);
   const top = image.layers.at(-1);
   return {
     id: image.id,
@@ -32,6 +46,8 @@ export async function inspectImage(context: ImageContext, nameOrId: string): Pro
     sizeBytes: image.sizeBytes,
     lastTaggedAt: image.lastTaggedAt,
     driver: context.snapshots.name,
+    target: await targetOf(context, image, options.platform === undefined ? index : undefined),
+    manifests: options.manifests === true ? await summarizeManifests(context, image, index) : undefined,
     layerDirs: top === undefined ? [] : context.snapshots.layerDirs(top.chainId),
   };
 }
@@ -47,8 +63,8 @@ export interface HistoryEntry {
 }
 
 /** How an image came about, newest first. Rejects with NotFound. */
-export async function imageHistory(context: ImageContext, nameOrId: string): Promise<HistoryEntry[]> {
-  const image = context.store.find(nameOrId);
+export async function imageHistory(context: ImageContext, nameOrId: string, platform?: Platform): Promise<HistoryEntry[]> {
+  const image = await selectPlatform(context, nameOrId, platform);
   const config = await context.store.config(image.id);
   const entries = withLayerSizes(context, image, config.history ?? []).reverse();
   const known = await imagesBelow(context, image, entries.length);

@@ -2,11 +2,13 @@ import { invalidArgument } from '#base/errors.ts';
 import { parseTimestamp } from '#base/timestamp.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
+import type { Descriptor } from '#oci/manifest.ts';
 import { familiarString } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
 import { checkFilters, createdAt, type Filters, matchesLabels, matchesReference, parseBoolean } from './filters.ts';
 import { imageDiskUsage } from './disk-usage.ts';
 import type { ImageRecord } from './model.ts';
+import { type ManifestSummary, summarizeManifests, targetOf } from './platforms.ts';
 
 export interface ImageSummary {
   readonly id: string;
@@ -20,6 +22,9 @@ export interface ImageSummary {
   readonly labels: Readonly<Record<string, string>> | null;
   /** Containers made from it, running or not. */
   readonly containers: number;
+  /** Only when they were asked for. */
+  readonly target?: Descriptor | undefined;
+  readonly manifests?: readonly ManifestSummary[];
 }
 
 export interface ListOptions {
@@ -29,6 +34,8 @@ export interface ListOptions {
   readonly sharedSize: boolean;
   /** Sizes are what images take on the disk, not what their files hold. */
   readonly onDisk?: boolean;
+  /** With the platforms of each. */
+  readonly manifests: boolean;
 }
 
 const filterNames = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'];
@@ -49,17 +56,23 @@ export async function listImages(context: ImageContext, options: ListOptions): P
     const config = await context.store.config(image.id);
     const created = createdAt(config);
     const refs = context.store.references(image.id);
-    const isDangling = refs.every(ref => ref.tag === undefined);
+    const isMember = refs.length === 0 && context.store.isMember(image);
+    const isDangling = !isMember && refs.every(ref => ref.tag === undefined);
     if (before !== undefined && created >= before) continue;
     if (since !== undefined && created <= since) continue;
     if (until !== undefined && created >= until) continue;
     if (dangling !== undefined && dangling !== (isDangling && !parents.has(image.id))) continue;
-    if (!options.all && refs.length === 0 && parents.has(image.id)) continue;
+    if (!options.all && refs.length === 0 && (isMember || parents.has(image.id))) continue;
     if (!matchesLabels(filters, config.config?.Labels ?? {})) continue;
     const patterns = filters.reference ?? [];
     const shown = patterns.length === 0 ? refs : refs.filter(ref => patterns.some(pattern => matchesReference(pattern, ref)));
     if (patterns.length > 0 && shown.length === 0) continue;
+    const index = options.manifests ? context.store.indexFor(image.id) : undefined;
     summaries.push({
+      ...(options.manifests && {
+        target: await targetOf(context, image, index),
+        manifests: await summarizeManifests(context, image, index),
+      }),
       id: image.id,
       parentId: image.parent ?? '',
       repoTags: shown.filter(ref => ref.tag !== undefined).map(familiarString),

@@ -10,12 +10,13 @@ import { type ArchiveImage, listArchiveImages } from './archive-images.ts';
 import type { ImageContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import type { ImageRecord, Report } from './model.ts';
+import { settleIndexes } from './settle-indexes.ts';
 import { progressMeter } from './progress.ts';
 import type { Lease } from './retention.ts';
 
 export interface LoadOptions {
-  /** The platform to take; undefined: whatever a plain archive holds, and this machine's from an index. */
-  readonly platform: Platform | undefined;
+  /** What to take of images for several platforms; none: all that the archive has. Of other images: they must be for one of them. */
+  readonly platforms: readonly Platform[];
   /** No progress, only results. */
   readonly quiet: boolean;
 }
@@ -40,10 +41,10 @@ export async function loadImages(
     (path, done, total) => meter({ id: layerLabel(path), status: 'Loading layer', current: done, total }),
     signal,
   );
-  const offered = listArchiveImages(archive, options.platform ?? context.platform, options.platform !== undefined);
+  const offered = listArchiveImages(archive, context.platform, options.platforms);
   const unpacked = new UnpackedLayers(context, signal);
   await using _unpacked = unpacked;
-  for (const image of offered) await unpacked.check(image);
+  for (const image of offered.flatMap(one => [one, ...(one.others ?? [])])) await unpacked.check(image);
   failpoint('image.load.checked');
   const loaded: ImageRecord[] = [];
   for (const image of offered) loaded.push(await admit(context, lease, image, unpacked, report, signal));
@@ -61,16 +62,23 @@ async function admit(
   report: Report,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
+  for (const blob of image.index?.blobs ?? []) await lease.put(blob);
   const moved = image.names.flatMap(name => movedName(context, name, sha256(image.configBytes)));
   const record = await addImage(
     context,
     lease,
-    { ...image, layers: image.layers.map(layer => layer.descriptor) },
+    { ...image, index: image.index?.record, layers: image.layers.map(layer => layer.descriptor) },
     {
       layer: index => unpacked.take(image, index),
     },
     signal,
   );
+  // After the name that has them: until then they would look as if nobody wanted them.
+  for (const other of image.others ?? []) {
+    const layers = other.layers.map(layer => layer.descriptor);
+    await addImage(context, lease, { ...other, index: undefined, layers }, { layer: index => unpacked.take(other, index) }, signal);
+  }
+  await settleIndexes(context);
   for (const text of moved) report({ text });
   for (const name of image.names) report({ text: `Loaded image: ${familiarString(name)}\n` });
   if (image.names.length === 0) report({ text: `Loaded image ID: ${record.id}\n` });

@@ -2,7 +2,8 @@ import { conflict, invalidArgument } from '#base/errors.ts';
 import { parseTimestamp } from '#base/timestamp.ts';
 import type { ImageContext } from './context.ts';
 import { checkFilters, createdAt, type Filters, matchesLabels, parseBoolean } from './filters.ts';
-import { deleteImage, type RemovedItem } from './remove.ts';
+import { settleIndexes } from './settle-indexes.ts';
+import { deleteImage, type RemovedItem } from './delete-image.ts';
 
 export interface PruneReport {
   readonly removed: readonly RemovedItem[];
@@ -53,7 +54,8 @@ export class ImagePruner {
       const image = context.store.get(id);
       if (image === undefined || config === undefined) continue;
       const isTagged = context.store.references(image.id).some(ref => ref.tag !== undefined);
-      if ((onlyDangling && isTagged) || context.users.usedBy(image.id).length > 0) continue;
+      const isMember = context.store.isMember(image) && !isTagged;
+      if (isMember || (onlyDangling && isTagged) || context.users.usedBy(image.id).length > 0) continue;
       if (until !== undefined && createdAt(config) >= until) continue;
       const labels = config.config?.Labels ?? {};
       if (!matchesLabels(filters, labels)) continue;
@@ -62,6 +64,7 @@ export class ImagePruner {
       await deleteImage(context, image, labels, { force: true, pruneParents: true, quiet: true }, removed);
       for (const [chain, size] of before) if (!context.snapshots.has(chain)) reclaimedBytes += size;
     }
+    await settleIndexes(context, removed);
     context.events.publish({ type: 'image', action: 'prune', actorId: '', attributes: { reclaimed: String(reclaimedBytes) } });
     return { removed, reclaimedBytes };
   }

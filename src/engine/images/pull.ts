@@ -1,17 +1,19 @@
 import { cleanUp } from '#base/dispose.ts';
 import { dataLoss, internal, invalidArgument, kindOf, notFound } from '#base/errors.ts';
 import { shortId } from '#base/id.ts';
-import { type RegistryAuth, RegistryError, type RegistryRepository, type RemoteManifest } from '#core/registry.ts';
+import { type RegistryAuth, RegistryError, type RegistryRepository } from '#core/registry.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
 import { chainIds, type Digest, sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
-import { type Descriptor, type ImageManifest, mediaTypes, parseManifest, selectManifest } from '#oci/manifest.ts';
+import { type Descriptor, type ImageManifest, mediaTypes } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
 import { familiarName, familiarString, type Reference, repositoryOf, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
 import { addImage, diffIdsOf } from './add-image.ts';
 import type { RegistryContext } from './context.ts';
 import { fetchLayer } from './fetch-layer.ts';
 import { publishImageEvent } from './image-events.ts';
+import { type ChosenManifest, chooseManifest, keepIndex } from './remote-index.ts';
+import { settleIndexes } from './settle-indexes.ts';
 import { parseConfig } from './image-store.ts';
 import type { FetchLayer, LayerTicket } from './layer-flights.ts';
 import type { ImageRecord, Report } from './model.ts';
@@ -48,11 +50,13 @@ async function pullOne(
 ): Promise<void> {
   const wanted = reference.digest ?? reference.tag ?? 'latest';
   const remote = await explained(reference, () => repository.manifest(wanted, signal));
-  const { manifest, bytes } = await choosePlatform(context, repository, remote, options.platform, signal);
+  const chosen = await chooseManifest(context, repository, remote, options.platform, signal);
+  const { manifest } = chosen;
+  checkKinds(manifest);
   report({ id: wanted, status: `Pulling from ${reference.path}` });
   const name = reference.digest === undefined ? reference : withDigest(reference, reference.digest);
   const before = context.store.byReference(name);
-  const target = { manifest, bytes, name: familiarString(name), platform: options.platform };
+  const target = { chosen, name: familiarString(name), platform: options.platform };
   const image = await fetchImage(context, repository, target, [name, withDigest(reference, remote.digest)], report, signal).catch(
     async (err: unknown) => {
       // Only what was interrupted can be gone on with; what failed for good keeps no part of its layers.
@@ -61,6 +65,7 @@ async function pullOne(
     },
   );
   for (const layer of image.layers) context.sources.note(layer.diffId, layer, repositoryOf(reference));
+  await settleIndexes(context);
   const isNew = before?.id !== image.id;
   report({ status: `Digest: ${remote.digest}` });
   report({ status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${familiarString(name)}` });
@@ -70,32 +75,6 @@ async function pullOne(
 async function dropUnfinished(context: RegistryContext, manifest: ImageManifest): Promise<void> {
   const blobs = new Set(manifest.layers.map(layer => layer.digest));
   await cleanUp('unfinished downloads', context.log, () => context.content.removeUnfinished(0, blobs));
-}
-
-/** The manifest for the platform; from an index, the best of its entries. */
-async function choosePlatform(
-  context: RegistryContext,
-  repository: RegistryRepository,
-  remote: RemoteManifest,
-  platform: Platform | undefined,
-  signal: AbortSignal,
-): Promise<{ readonly manifest: ImageManifest; readonly bytes: Uint8Array }> {
-  let current = remote;
-  for (let depth = 0; depth < 4; depth += 1) {
-    const parsed = parseManifest(current.bytes, current.mediaType);
-    if (parsed.kind === 'manifest') {
-      checkKinds(parsed);
-      return { manifest: parsed, bytes: current.bytes };
-    }
-    const wanted = platform ?? context.platform;
-    const entry = selectManifest(parsed, wanted);
-    if (entry === undefined) throw notFound(`no matching manifest for ${formatPlatform(wanted)} in the manifest list entries`);
-    current = await repository.manifest(entry.digest, signal);
-    if (current.bytes.length !== entry.size) {
-      throw dataLoss(`manifest ${entry.digest} has ${current.bytes.length} bytes, the list that names it says ${entry.size}`);
-    }
-  }
-  throw dataLoss(`the manifest list ${remote.digest} is nested too deeply`);
 }
 
 /** What registries have called the configuration of an image; the wrong ones are old mistakes of registries. */
@@ -127,8 +106,7 @@ function checkKinds({ config, layers }: ImageManifest): void {
 }
 
 interface Wanted {
-  readonly manifest: ImageManifest;
-  readonly bytes: Uint8Array;
+  readonly chosen: ChosenManifest;
   readonly name: string;
   readonly platform: Platform | undefined;
 }
@@ -141,7 +119,7 @@ async function fetchImage(
   report: Report,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
-  const { manifest } = wanted;
+  const { manifest, bytes } = wanted.chosen;
   await using lease = context.retention.lease();
   // From here on nobody takes away what is found to be here.
   await lease.hold([manifest.config.digest, ...manifest.layers.map(layer => layer.digest)], []);
@@ -151,9 +129,10 @@ async function fetchImage(
   checkRunnable(config, wanted);
   // It may have gone meanwhile, or have been added anew with other blobs.
   const current = known === undefined ? undefined : context.store.get(known.id);
+  const index = await keepIndex(context, lease, repository, wanted.chosen, signal);
   if (current !== undefined) {
     signal.throwIfAborted();
-    context.store.put(current, names);
+    context.store.put(current, names, index);
     return current;
   }
   const chain = chainIds(diffIdsOf(config, manifest.layers.length));
@@ -162,7 +141,7 @@ async function fetchImage(
   return await addImage(
     context,
     lease,
-    { configBytes, config, manifestBytes: wanted.bytes, layers: manifest.layers, names },
+    { configBytes, config, manifestBytes: bytes, layers: manifest.layers, names, index },
     {
       layer: layers.get,
       stored: layers.stored,

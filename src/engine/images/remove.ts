@@ -1,19 +1,20 @@
 import { conflict } from '#base/errors.ts';
-import { failpoint } from '#base/failpoint.ts';
 import { shortId } from '#base/id.ts';
-import type { ChainId } from '#core/snapshots.ts';
-import type { Digest } from '#oci/digest.ts';
-import { familiarString, parseReference, type Reference, repositoryOf, withDefaultTag, withDigest } from '#oci/reference.ts';
+import type { Platform } from '#oci/platform.ts';
+import { parseReference, type Reference, repositoryOf, withDefaultTag, withDigest } from '#oci/reference.ts';
 import type { ImageContext } from './context.ts';
-import { type Labels, labelsOf, publishLabelled } from './image-events.ts';
+import { conflictOf, deleteImage, findObstacle, type RemovedItem, untag } from './delete-image.ts';
+import { labelsOf } from './image-events.ts';
 import type { ImageRecord } from './model.ts';
-
-export type RemovedItem = { readonly untagged: string } | { readonly deleted: string };
+import { platformImages, selectPlatform } from './platforms.ts';
+import { settleIndexes } from './settle-indexes.ts';
 
 export interface RemoveOptions {
   readonly force: boolean;
   /** Untagged parents go too. */
   readonly pruneParents: boolean;
+  /** Only these of an image for several; undefined or empty: the image as a whole. */
+  readonly platforms?: readonly Platform[];
 }
 
 /**
@@ -21,6 +22,8 @@ export interface RemoveOptions {
  * while containers, children or more names stand in the way, before anything was changed.
  */
 export async function removeImage(context: ImageContext, nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]> {
+  const { platforms = [] } = options;
+  if (platforms.length > 0) return await removePlatforms(context, nameOrId, platforms, options);
   const { id } = context.store.find(nameOrId);
   const labels = await labelsOf(context, id);
   // From here on nothing waits until the image is forgotten: it cannot get a name or a container, or be added anew, between the look and the deed.
@@ -45,6 +48,36 @@ export async function removeImage(context: ImageContext, nameOrId: string, optio
     untag(context, image, labels, refs, removed);
   }
   await deleteImage(context, image, labels, { ...options, quiet: isUntagged }, removed);
+  // A name goes with all its platforms.
+  await settleIndexes(context, removed);
+  return removed;
+}
+
+/**
+ * Removes single platforms of an image for several. The name stands for another one that is here then; with the last it goes. Rejects with NotFound when one
+ * of them is not here, Conflict while a container needs it.
+ */
+async function removePlatforms(
+  context: ImageContext,
+  nameOrId: string,
+  platforms: readonly Platform[],
+  options: RemoveOptions,
+): Promise<RemovedItem[]> {
+  const chosen: ImageRecord[] = [];
+  for (const platform of platforms) chosen.push(await selectPlatform(context, nameOrId, platform));
+  const removed: RemovedItem[] = [];
+  const others = platformImages(context, nameOrId).filter(image => !chosen.includes(image));
+  const [next] = others;
+  if (next === undefined) return await removeImage(context, nameOrId, { ...options, platforms: [] });
+  for (const { id } of chosen) {
+    const labels = await labelsOf(context, id);
+    const image = context.store.get(id);
+    if (image === undefined) continue;
+    const obstacle = findObstacle(context, image, { soft: !options.force, names: false });
+    if (obstacle !== undefined) throw conflictOf(image, obstacle);
+    for (const ref of context.store.references(id)) context.store.put(next, [ref], context.store.indexOf(ref));
+    await deleteImage(context, image, labels, { ...options, quiet: true }, removed);
+  }
   return removed;
 }
 
@@ -62,75 +95,4 @@ function namesToRemove(asked: Reference, refs: readonly Reference[]): Reference[
   const others = sameRepository.filter(ref => ref.digest === undefined && ref.tag !== name.tag);
   if (name.digest !== undefined || others.length > 0) return [name];
   return [name, ...sameRepository.filter(ref => ref.digest !== undefined)];
-}
-
-function untag(context: ImageContext, image: ImageRecord, labels: Labels, names: readonly Reference[], removed: RemovedItem[]): void {
-  for (const name of names) {
-    context.store.removeName(name);
-    failpoint('image.remove.untagged');
-    removed.push({ untagged: familiarString(name) });
-    publishLabelled(context, 'untag', image.id, labels);
-  }
-}
-
-interface Obstacle {
-  readonly reason: string;
-  readonly canForce: boolean;
-  readonly isUse: boolean;
-}
-
-/** What forbids deleting an image: running containers and children always, names and stopped containers unless forced. */
-function findObstacle(context: ImageContext, image: ImageRecord, check: { soft: boolean; names: boolean }): Obstacle | undefined {
-  const users = context.users.usedBy(image.id);
-  const running = users.find(user => user.running);
-  if (context.store.all().some(other => other.parent === image.id)) {
-    return { reason: 'image has dependent child images', canForce: false, isUse: false };
-  }
-  if (running !== undefined) {
-    return { reason: `image is being used by running container ${shortId(running.containerId)}`, canForce: false, isUse: true };
-  }
-  if (!check.soft) return undefined;
-  if (check.names && context.store.references(image.id).length > 0) {
-    return { reason: 'image is referenced in multiple repositories', canForce: true, isUse: false };
-  }
-  const stopped = users[0];
-  if (stopped === undefined) return undefined;
-  return { reason: `image is being used by stopped container ${shortId(stopped.containerId)}`, canForce: true, isUse: true };
-}
-
-const conflictOf = (image: ImageRecord, { reason, canForce }: Obstacle): Error =>
-  conflict(`conflict: unable to delete ${shortId(image.id)} (${canForce ? 'must be forced' : 'cannot be forced'}) - ${reason}`);
-
-/**
- * `quiet`: the name is gone already, so an image that is still used just stays, without one. The record is the store's of this moment; it is
- * forgotten before anything waits.
- */
-export async function deleteImage(
-  context: ImageContext,
-  image: ImageRecord,
-  labels: Labels,
-  options: RemoveOptions & { readonly quiet: boolean },
-  removed: RemovedItem[],
-): Promise<void> {
-  const obstacle = findObstacle(context, image, { soft: !options.force, names: true });
-  if (obstacle !== undefined) {
-    if (options.quiet) return;
-    throw conflictOf(image, obstacle);
-  }
-  untag(context, image, labels, context.store.references(image.id), removed);
-  publishLabelled(context, 'delete', image.id, labels);
-  context.store.remove(image.id);
-  context.uses.forget(image.id);
-  failpoint('image.remove.forgotten');
-  removed.push({ deleted: image.id });
-  const blobs = new Set<Digest>([image.id, image.manifest, ...image.layers.map(layer => layer.digest)]);
-  const chains = new Set<ChainId>(image.layers.map(layer => layer.chainId));
-  await context.retention.release(blobs, chains);
-  // Uppermost first, as far as they went.
-  for (const { chainId } of image.layers.toReversed()) if (!context.snapshots.has(chainId)) removed.push({ deleted: chainId });
-  if (image.parent === undefined) return;
-  const parentLabels = await labelsOf(context, image.parent);
-  const parent = context.store.get(image.parent);
-  if (!options.pruneParents || parent === undefined || context.store.references(parent.id).length > 0) return;
-  await deleteImage(context, parent, parentLabels, { force: false, pruneParents: true, quiet: true }, removed);
 }

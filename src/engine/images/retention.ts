@@ -98,6 +98,7 @@ export class Retention {
       blobs.add(image.id).add(image.manifest);
       for (const layer of image.layers) addLayer(layer);
     }
+    for (const index of this.#store.indexes()) for (const digest of index.blobs) blobs.add(digest);
     for (const user of this.#others) for (const layer of user.layers()) addLayer(layer);
     for (const lease of this.#leases) {
       for (const digest of lease.blobs) blobs.add(digest);

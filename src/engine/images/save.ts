@@ -1,43 +1,50 @@
 import { notFound } from '#base/errors.ts';
 import { type Digest, encodedOf, sha256 } from '#oci/digest.ts';
 import { type Descriptor, encodeManifest, mediaTypes, parseManifest } from '#oci/manifest.ts';
+import type { Platform } from '#oci/platform.ts';
 import { canonicalString, familiarName, familiarString, type Reference, repositoryOf, tryParseReference } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import type { ImageContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import { type LayerSource, layerSource, readVerifiedLayer } from './layer-tar.ts';
-import type { ImageRecord } from './model.ts';
+import type { ImageRecord, IndexRecord } from './model.ts';
+import { platformOf, selectPlatform } from './platforms.ts';
 import type { Lease } from './retention.ts';
 
 interface NamedImage {
   readonly image: ImageRecord;
-  readonly names: Reference[];
+  /** Of the image, or of an index that it is one platform of. */
+  readonly names: readonly Reference[];
+  readonly index: IndexRecord | undefined;
 }
 
 /** An image as it goes into the archive. */
 interface SavedImage extends NamedImage {
   readonly layers: readonly { readonly diffId: Digest; readonly blob: Descriptor; readonly source: LayerSource }[];
   readonly manifest: { readonly bytes: Uint8Array; readonly digest: Digest };
+  readonly platform: Platform;
 }
 
 /**
  * An archive with these images, which every Docker since version 1.10, skopeo and others load: an OCI layout and Docker's manifest.json beside
- * it, all layers as they are stored; those of which only the files are here as plain tars. A name without a tag stands for all its tags, an id for the image without a name. Rejects with NotFound
- * before the first byte. The images cannot be removed until the archive was read or dropped.
+ * it, all layers as they are stored; those of which only the files are here as plain tars. A name without a tag stands for all its tags, an id for the image
+ * without a name. A name that has several platforms is saved with its index and all that are here, or with only those asked for. Rejects with NotFound before
+ * the first byte. The images cannot be removed until the archive was read or dropped.
  */
 export async function saveImages(
   context: ImageContext,
   names: readonly string[],
+  platforms: readonly Platform[],
   signal: AbortSignal,
 ): Promise<AsyncGenerator<Uint8Array, void, undefined>> {
-  const named = collectImages(context, names);
+  const named = await collectImages(context, names, platforms);
   await using undo = new AsyncDisposableStack();
   const lease = undo.use(context.retention.lease());
   const saved: SavedImage[] = [];
-  for (const each of named) {
+  for (const each of withMembers(context, named)) {
     const { id, manifest, layers } = each.image;
     await lease.hold(
-      [id, manifest, ...layers.map(layer => layer.digest)],
+      [id, manifest, ...layers.map(layer => layer.digest), ...(each.index?.blobs ?? [])],
       layers.map(layer => layer.chainId),
     );
     saved.push(await prepare(context, each));
@@ -46,7 +53,18 @@ export async function saveImages(
   return writeArchive(context, lease, saved, signal);
 }
 
-async function prepare(context: ImageContext, { image, names }: NamedImage): Promise<SavedImage> {
+/** With every index the other platforms of it that are here, without names. */
+function withMembers(context: ImageContext, named: readonly NamedImage[]): NamedImage[] {
+  const all = new Map<Digest, NamedImage>(named.map(each => [each.image.id, each]));
+  for (const { index } of named) {
+    for (const image of index === undefined ? [] : context.store.members(index)) {
+      if (!all.has(image.id)) all.set(image.id, { image, names: [], index });
+    }
+  }
+  return [...all.values()];
+}
+
+async function prepare(context: ImageContext, { image, names, index }: NamedImage): Promise<SavedImage> {
   const layers = await Promise.all(
     image.layers.map(async layer => {
       const source = await layerSource(context, layer);
@@ -67,37 +85,38 @@ async function prepare(context: ImageContext, { image, names }: NamedImage): Pro
         { digest: image.id, size: config?.sizeBytes ?? 0 },
         layers.map(({ blob }) => blob),
       );
-  return { image, names, layers, manifest: { bytes, digest: sha256(bytes) } };
+  return { image, names, index, layers, manifest: { bytes, digest: sha256(bytes) }, platform: await platformOf(context, image) };
 }
 
 const plainTypeOf = (mediaType: string): string =>
   mediaType.startsWith('application/vnd.oci.') ? mediaTypes.ociLayer : mediaTypes.dockerLayer;
 
-function collectImages(context: ImageContext, names: readonly string[]): NamedImage[] {
-  const saved = new Map<Digest, NamedImage>();
-  const add = (image: ImageRecord, refs: readonly Reference[]): void => {
-    const known = saved.get(image.id) ?? { image, names: [] };
-    saved.set(image.id, known);
-    for (const ref of refs) if (!known.names.some(other => canonicalString(other) === canonicalString(ref))) known.names.push(ref);
+async function collectImages(context: ImageContext, names: readonly string[], platforms: readonly Platform[]): Promise<NamedImage[]> {
+  const saved = new Map<Digest, { readonly image: ImageRecord; names: Reference[]; index: IndexRecord | undefined }>();
+  const add = async (name: string, refs: readonly Reference[]): Promise<void> => {
+    const images: ImageRecord[] = [];
+    for (const platform of platforms) images.push(await selectPlatform(context, name, platform));
+    const index = platforms.length === 0 && refs[0] !== undefined ? context.store.indexOf(refs[0]) : undefined;
+    for (const image of images.length === 0 ? [context.store.find(name)] : images) {
+      const known = saved.get(image.id) ?? { image, names: [], index };
+      saved.set(image.id, known);
+      for (const ref of refs) if (!known.names.some(other => canonicalString(other) === canonicalString(ref))) known.names.push(ref);
+    }
   };
   for (const name of names) {
     const ref = tryParseReference(name);
     const tagged = ref === undefined || ref.tag !== undefined || ref.digest !== undefined ? [] : tagsOf(context, ref);
-    for (const entry of tagged) add(entry.image, [entry.ref]);
+    for (const each of tagged) await add(familiarString(each), [each]);
     if (tagged.length > 0) continue;
     const image = context.store.find(name);
-    add(image, ref?.tag === undefined || context.store.isId(image, name) || ref.digest !== undefined ? [] : [ref]);
+    await add(name, ref?.tag === undefined || context.store.isId(image, name) || ref.digest !== undefined ? [] : [ref]);
   }
   if (saved.size === 0) throw notFound('no image was named to save');
   return [...saved.values()];
 }
 
-function tagsOf(context: ImageContext, wanted: Reference): { readonly ref: Reference; readonly image: ImageRecord }[] {
-  return context.store.allReferences().flatMap(({ ref, image: id }) => {
-    const image = context.store.get(id);
-    return ref.tag !== undefined && repositoryOf(ref) === repositoryOf(wanted) && image !== undefined ? [{ ref, image }] : [];
-  });
-}
+const tagsOf = (context: ImageContext, wanted: Reference): Reference[] =>
+  context.store.allReferences().flatMap(({ ref }) => (ref.tag !== undefined && repositoryOf(ref) === repositoryOf(wanted) ? [ref] : []));
 
 async function* writeArchive(
   context: ImageContext,
@@ -107,7 +126,8 @@ async function* writeArchive(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   await using _lease = lease;
   yield* writeTar(membersOf(context, saved, signal));
-  for (const { image } of saved) await publishImageEvent(context, 'save', image.id);
+  for (const { image, names, index } of saved)
+    if (names.length > 0 || index === undefined) await publishImageEvent(context, 'save', image.id);
 }
 
 async function* membersOf(
@@ -126,8 +146,20 @@ async function* membersOf(
     if (isNew(image.id)) yield { entry: { name: blobPath(image.id) }, content: await context.content.read(image.id) };
     if (isNew(manifest.digest)) yield { entry: { name: blobPath(manifest.digest) }, content: manifest.bytes };
   }
-  yield jsonFile('index.json', indexOf(saved));
-  yield jsonFile('manifest.json', saved.map(savedItem));
+  const descriptors: object[] = [];
+  for (const each of saved) {
+    const target = await targetIn(context, saved, each);
+    const isOneOfSeveral = saved.some(other => other !== each && other.names.some(name => each.names.some(own => isSame(name, own))));
+    descriptors.push(...describe(each, target, isOneOfSeveral));
+    if (target === undefined) continue;
+    for (const digest of each.index?.blobs ?? []) {
+      const info = isNew(digest) ? await context.content.info(digest) : undefined;
+      if (info !== undefined) yield { entry: { name: blobPath(digest) }, content: await context.content.read(digest) };
+    }
+  }
+  const listed = saved.filter(({ names, index }) => names.length > 0 || index === undefined);
+  yield jsonFile('index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors });
+  yield jsonFile('manifest.json', listed.map(savedItem));
   yield jsonFile('oci-layout', { imageLayoutVersion: '1.0.0' });
   const repositories = repositoriesOf(saved);
   if (Object.keys(repositories).length > 0) yield jsonFile('repositories', repositories);
@@ -140,21 +172,27 @@ const jsonFile = (name: string, value: unknown): NewTarFile => ({
   content: new TextEncoder().encode(JSON.stringify(value)),
 });
 
-function indexOf(saved: readonly SavedImage[]): object {
-  const manifests: object[] = [];
-  for (const {
-    names,
-    manifest: { bytes, digest },
-  } of saved) {
-    const { mediaType } = parseManifest(bytes);
-    const descriptor = { mediaType, digest, size: bytes.length };
-    if (names.length === 0) manifests.push(descriptor);
-    for (const ref of names) {
-      const annotations = { 'io.containerd.image.name': canonicalString(ref), 'org.opencontainers.image.ref.name': ref.tag ?? '' };
-      manifests.push({ ...descriptor, annotations });
-    }
-  }
-  return { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+const isSame = (one: Reference, other: Reference): boolean => canonicalString(one) === canonicalString(other);
+
+/** The index, for the name of an image that came by one, when its images are saved as they came; otherwise the image alone. */
+async function targetIn(context: ImageContext, saved: readonly SavedImage[], { index }: SavedImage): Promise<Descriptor | undefined> {
+  if (index === undefined) return undefined;
+  const own = saved.filter(each => index.entries.some(entry => entry.digest === each.image.manifest));
+  const info = await context.content.info(index.digest);
+  if (info === undefined || own.some(({ image, manifest }) => image.manifest !== manifest.digest)) return undefined;
+  return { mediaType: index.mediaType, digest: index.digest, size: info.sizeBytes };
+}
+
+function describe({ names, index, manifest, platform }: SavedImage, target: Descriptor | undefined, isOneOfSeveral: boolean): object[] {
+  // Another platform of an index that is there: found through it.
+  if (names.length === 0 && index !== undefined && target !== undefined) return [];
+  const { mediaType } = parseManifest(manifest.bytes);
+  const descriptor = target ?? { mediaType, digest: manifest.digest, size: manifest.bytes.length, ...(isOneOfSeveral && { platform }) };
+  if (names.length === 0) return [descriptor];
+  return names.map(ref => ({
+    ...descriptor,
+    annotations: { 'io.containerd.image.name': canonicalString(ref), 'org.opencontainers.image.ref.name': ref.tag ?? '' },
+  }));
 }
 
 function savedItem({ image, names, layers }: SavedImage): object {

@@ -19,7 +19,7 @@ import { imageDiskUsage } from './disk-usage.ts';
 import { DiskBudget, type DiskBudgetOptions } from './disk-budget.ts';
 import { ImageStore } from './image-store.ts';
 import { ImageUses } from './image-uses.ts';
-import { type HistoryEntry, type ImageDetails, imageHistory, inspectImage } from './inspect.ts';
+import { type HistoryEntry, type ImageDetails, imageHistory, inspectImage, type InspectOptions } from './inspect.ts';
 import { type ImportOptions, importImage } from './import.ts';
 import { inspectRemote, type RemoteImage } from './inspect-remote.ts';
 import { LayerFlights } from './layer-flights.ts';
@@ -30,7 +30,8 @@ import type { ApplyChanges, ContentUser, ImageUsers, Reclaimable } from './ports
 import { ImagePruner, type PruneReport } from './prune.ts';
 import { type PullOptions, pullImages } from './pull.ts';
 import { type PushOptions, pushImages } from './push.ts';
-import { type RemovedItem, type RemoveOptions, removeImage } from './remove.ts';
+import type { RemovedItem } from './delete-image.ts';
+import { type RemoveOptions, removeImage } from './remove.ts';
 import { type ResolvedImage, resolveImage } from './resolve.ts';
 import { Retention } from './retention.ts';
 import { saveImages } from './save.ts';
@@ -82,15 +83,15 @@ export interface ImageService {
   /** Says that a writable layer on this image is gone: what a removed image had left only for it goes as well. */
   released(imageId: string): Promise<void>;
   list(options: ListOptions): Promise<ImageSummary[]>;
-  inspect(nameOrId: string): Promise<ImageDetails>;
-  history(nameOrId: string): Promise<HistoryEntry[]>;
+  inspect(nameOrId: string, options?: InspectOptions): Promise<ImageDetails>;
+  history(nameOrId: string, platform?: Platform): Promise<HistoryEntry[]>;
   /** An empty tag means the one in `repo`, or `latest`. */
   tag(source: string, repo: string, tag: string): Promise<void>;
   remove(nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]>;
   prune(filters: Filters, signal: AbortSignal): Promise<PruneReport>;
   load(source: AsyncIterable<Uint8Array>, options: LoadOptions, report: Report, signal: AbortSignal): Promise<ImageRecord[]>;
   /** The archive's bytes; see `saveImages`. */
-  save(names: readonly string[], signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, undefined>>;
+  save(names: readonly string[], platforms: readonly Platform[], signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, undefined>>;
   /** From an archive, or from an address that has one; without `http://` before it that is meant. */
   import(source: AsyncIterable<Uint8Array> | string, options: ImportOptions, report: Report, signal: AbortSignal): Promise<ImageRecord>;
   pull(options: PullOptions, report: Report, signal: AbortSignal): Promise<void>;
@@ -157,13 +158,13 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     },
     commit: (request, layer, signal) => adding(commitImage(context, request, layer, signal)),
     list: list => listImages(context, list),
-    inspect: nameOrId => inspectImage(context, nameOrId),
-    history: nameOrId => imageHistory(context, nameOrId),
+    inspect: (nameOrId, inspect) => inspectImage(context, nameOrId, inspect),
+    history: (nameOrId, platform) => imageHistory(context, nameOrId, platform),
     tag: (source, repo, tag) => tagImage(context, source, repo, tag),
     remove: (nameOrId, remove) => removeImage(context, nameOrId, remove),
     prune: (filters, signal) => pruner.prune(filters, signal),
     load: (source, load, report, signal) => adding(loadImages(context, source, load, report, signal)),
-    save: (names, signal) => saveImages(context, names, signal),
+    save: (names, platforms, signal) => saveImages(context, names, platforms, signal),
     async import(source, importOptions, report, signal) {
       const url = typeof source !== 'string' || /^https?:\/\//.test(source) ? source : `http://${source}`;
       return await adding(importImage(context, typeof url === 'string' ? await openUrl(url, signal) : url, importOptions, report, signal));

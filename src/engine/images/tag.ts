@@ -2,6 +2,7 @@ import { failpoint } from '#base/failpoint.ts';
 import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from '#oci/reference.ts';
 import { invalidArgument } from '#base/errors.ts';
 import type { ImageContext } from './context.ts';
+import { settleIndexes } from './settle-indexes.ts';
 import { publishImageEvent } from './image-events.ts';
 
 /** The name that `repo` and `tag` of a request make. Rejects with InvalidArgument. */
@@ -15,7 +16,8 @@ export function parseTarget(repo: string, tag: string): Reference {
 export async function tagImage(context: ImageContext, source: string, repo: string, tag: string): Promise<void> {
   const image = context.store.find(source);
   const name = parseTarget(repo, tag);
-  context.store.put({ ...image, lastTaggedAt: new Date().toISOString() }, [name]);
+  context.store.put({ ...image, lastTaggedAt: new Date().toISOString() }, [name], context.store.indexFor(source));
   failpoint('image.tag.recorded');
+  await settleIndexes(context);
   await publishImageEvent(context, 'tag', image.id, { name: familiarString(name) });
 }

@@ -19,7 +19,10 @@ export async function diskUsage(request: ApiRequest, services: Services): Promis
   const wanted = wantedParts(request);
   const ifWanted = async <T>(part: Part, read: () => Promise<T>): Promise<T | null> => (wanted.has(part) ? await read() : null);
   const [images, containers, volumes, cache] = await Promise.all([
-    ifWanted('image', async () => await services.images.list({ all: false, filters: {}, sharedSize: true, onDisk: true })),
+    ifWanted(
+      'image',
+      async () => await services.images.list({ all: false, filters: {}, sharedSize: true, manifests: false, onDisk: true }),
+    ),
     ifWanted('container', async () => await services.containers.list({ all: true, limit: 0, size: 'on-disk', filters: new Map() })),
     ifWanted('volume', async () => await volumesWithUsage(services.volumes)),
     ifWanted('build-cache', async () => await services.builds.usage()),

@@ -4,7 +4,7 @@ import type { ApiVersion } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
 import { hostPlatform, parsePlatform } from '#oci/platform.ts';
 import type { Platform } from '#oci/platform.ts';
-import { familiarString, parseReference } from '#oci/reference.ts';
+import { parseReference } from '#oci/reference.ts';
 import type { ApiRequest } from '../api-request.ts';
 import type { Services } from '../ports.ts';
 import { progressReply } from '../progress-stream.ts';
@@ -19,7 +19,6 @@ import {
   pullReference,
   pushReference,
   registryAuthOf,
-  requirePlatform,
   toWireFound,
   toWireHistory,
   toWireImageInspect,
@@ -32,7 +31,8 @@ export function imageRoutes({ images }: Services): Route[] {
     route('GET /images/json', async ({ query, version }) => {
       const filters = Object.fromEntries(parseFilters(query.text('filters'), filterKeys.images));
       const sharedSize = !isBefore(version, '1.42') && query.bool('shared-size');
-      const found = await images.list({ all: query.bool('all'), filters, sharedSize });
+      const manifests = !isBefore(version, '1.47') && query.bool('manifests');
+      const found = await images.list({ all: query.bool('all'), filters, sharedSize, manifests });
       return json(found.map(image => shim(imageSummaryShims, version, toWireImageSummary(image))));
     }),
     route('GET /images/search', async request => {
@@ -49,9 +49,9 @@ export function imageRoutes({ images }: Services): Route[] {
     }),
     route('POST /images/create', request => pullOrImport(request, images)),
     route('POST /images/load', request => {
-      const platform = platformSince(request, '1.48');
+      const platforms = isBefore(request.version, '1.48') ? [] : platformsOf(request, 'platform');
       const quiet = request.query.bool('quiet', true);
-      return progressReply(async report => void (await images.load(request.body, { platform, quiet }, report, request.signal)));
+      return progressReply(async report => void (await images.load(request.body, { platforms, quiet }, report, request.signal)));
     }),
     route(
       'POST /images/prune',
@@ -65,14 +65,15 @@ export function imageRoutes({ images }: Services): Route[] {
     route('GET /images/get', request => saveReply(request, request.query.list('names').flatMap(splitNames), images)),
     route('GET /images/{name:.*}/get', request => saveReply(request, [request.param('name')], images)),
     route('GET /images/{name:.*}/json', async request => {
-      const details = await images.inspect(request.param('name'));
-      requirePlatform(details, request.param('name'), platformSince(request, '1.49'));
+      const manifests = !isBefore(request.version, '1.48') && request.query.bool('manifests');
+      const platform = platformSince(request, '1.49');
+      if (manifests && platform !== undefined)
+        throw invalidArgument('conflicting options: manifests and platform options cannot both be set');
+      const details = await images.inspect(request.param('name'), { platform, manifests });
       return json(shim(imageInspectShims, inspectVersion(request), toWireImageInspect(details)));
     }),
     route('GET /images/{name:.*}/history', async request => {
-      const name = request.param('name');
-      await checkPlatform(images, [name], platformSince(request, '1.48'));
-      return json((await images.history(name)).map(toWireHistory));
+      return json((await images.history(request.param('name'), platformSince(request, '1.48'))).map(toWireHistory));
     }),
     route('POST /images/{name:.*}/tag', async request => {
       await images.tag(request.param('name'), request.query.text('repo'), request.query.text('tag'));
@@ -83,15 +84,13 @@ export function imageRoutes({ images }: Services): Route[] {
         reference: pushReference(request.param('name'), request.query.text('tag')),
         auth: registryAuthOf(request.header('x-registry-auth')),
         headers: metaHeaders(request),
+        platform: platformSince(request, '1.46'),
       };
-      const platform = platformSince(request, '1.46');
-      return progressReply(async report => {
-        await checkPlatform(images, [familiarString(push.reference)], platform);
-        await images.push(push, report, request.signal);
-      });
+      return progressReply(async report => await images.push(push, report, request.signal));
     }),
     route('DELETE /images/{name:.*}', async request => {
-      const options = { force: request.query.bool('force'), pruneParents: !request.query.bool('noprune') };
+      const platforms = isBefore(request.version, '1.50') ? [] : platformsOf(request, 'platforms');
+      const options = { force: request.query.bool('force'), pruneParents: !request.query.bool('noprune'), platforms };
       return json((await images.remove(request.param('name'), options)).map(toWireRemoved));
     }),
     route(
@@ -111,6 +110,10 @@ export function imageRoutes({ images }: Services): Route[] {
 const platformSince = (request: ApiRequest, since: '1.46' | '1.48' | '1.49') =>
   isBefore(request.version, since) ? undefined : parsePlatformJson(request.query.optional('platform'));
 
+/** Each value is one platform, as JSON. */
+const platformsOf = (request: ApiRequest, parameter: string): Platform[] =>
+  request.query.list(parameter).flatMap(text => parsePlatformJson(text === '' ? undefined : text) ?? []);
+
 /** Compose 1 speaks the newest version that it is offered, but cannot do without what went with 1.45. */
 const inspectVersion = (request: ApiRequest): ApiVersion =>
   isBefore('1.44', request.version) && request.header('user-agent')?.startsWith('docker-compose/1.') === true ? '1.44' : request.version;
@@ -120,23 +123,16 @@ const splitNames = (names: string): string[] => names.split(',').filter(name => 
 
 function saveReply(request: ApiRequest, names: readonly string[], images: Services['images']): Reply {
   if (names.length === 0) throw invalidArgument('no images to save: name at least one in "names"');
-  const platform = platformSince(request, '1.48');
+  const platforms = isBefore(request.version, '1.48') ? [] : platformsOf(request, 'platform');
   return {
     kind: 'stream',
     status: 200,
     contentType: 'application/x-tar',
     start: 'with-data',
     body: (async function* () {
-      await checkPlatform(images, names, platform);
-      yield* await images.save(names, request.signal);
+      yield* await images.save(names, platforms, request.signal);
     })(),
   };
-}
-
-/** An image here is for one platform: asking for another finds none. */
-async function checkPlatform(images: Services['images'], names: readonly string[], wanted: Platform | undefined): Promise<void> {
-  if (wanted === undefined) return;
-  for (const name of names) requirePlatform(await images.inspect(name), name, wanted);
 }
 
 function pullOrImport(request: ApiRequest, images: Services['images']): Reply {

@@ -1,14 +1,24 @@
-import { invalidArgument, notFound } from '#base/errors.ts';
+import { invalidArgument } from '#base/errors.ts';
 import { parseAuthHeader } from '#api/requests/auth.ts';
 import type { AuthConfig } from '#api/types/auth.ts';
 import type { ContainerConfig } from '#api/types/container.ts';
-import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSearchItem, ImageSummary as WireSummary } from '#api/types/image.ts';
+import type { Descriptor as WireDescriptor } from '#api/types/common.ts';
+import type { ManifestSummary } from '#engine/images/platforms.ts';
+import type { Descriptor } from '#oci/manifest.ts';
+import type {
+  ImageDeleteItem,
+  ImageHistoryItem,
+  ImageInspect,
+  ImageManifest,
+  ImageSearchItem,
+  ImageSummary as WireSummary,
+} from '#api/types/image.ts';
 import type { FoundRepository, RegistryAuth } from '#core/registry.ts';
 import type { HistoryEntry, ImageDetails } from '#engine/images/inspect.ts';
 import type { ImageSummary } from '#engine/images/list.ts';
-import type { RemovedItem } from '#engine/images/remove.ts';
+import type { RemovedItem } from '#engine/images/delete-image.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
-import { formatPlatform, normalizePlatform } from '#oci/platform.ts';
+import { normalizePlatform } from '#oci/platform.ts';
 import type { Platform } from '#oci/platform.ts';
 import { parseReference, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
 import type { Reference } from '#oci/reference.ts';
@@ -26,12 +36,44 @@ export const toWireImageSummary = (image: ImageSummary): WireSummary => ({
   SharedSize: image.sharedSizeBytes ?? -1,
   Labels: image.labels === null ? null : { ...image.labels },
   Containers: image.containers,
+  ...(image.target === undefined ? {} : { Descriptor: toWireDescriptor(image.target) }),
+  ...(image.manifests === undefined ? {} : { Manifests: image.manifests.map(toWireManifest) }),
 });
+
+const toWireDescriptor = ({ mediaType, digest, size, platform, annotations }: Descriptor): WireDescriptor => ({
+  mediaType,
+  digest,
+  size,
+  ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
+  ...(platform === undefined ? {} : { platform: { ...platform } }),
+});
+
+/** One entry of an image's index (API 1.47, ImageManifestSummary). */
+function toWireManifest({ descriptor, kind, about, image, isAvailable, contentBytes }: ManifestSummary): ImageManifest {
+  const unpacked = image?.record.sizeBytes ?? 0;
+  return {
+    ID: descriptor.digest,
+    Descriptor: toWireDescriptor(descriptor),
+    Available: isAvailable,
+    Size: { Content: contentBytes, Total: contentBytes + unpacked },
+    Kind: kind,
+    ...(kind === 'image' && {
+      ImageData: {
+        Platform: { ...(image?.platform ?? descriptor.platform ?? { os: '', architecture: '' }) },
+        Containers: [...(image?.containerIds ?? [])],
+        Size: { Unpacked: unpacked },
+      },
+    }),
+    ...(kind === 'attestation' && { AttestationData: { For: about ?? '' } }),
+  };
+}
 
 export function toWireImageInspect(image: ImageDetails): ImageInspect {
   const { config } = image;
   return {
     Id: image.id,
+    ...(image.target === undefined ? {} : { Descriptor: toWireDescriptor(image.target) }),
+    ...(image.manifests === undefined ? {} : { Manifests: image.manifests.map(toWireManifest) }),
     RepoTags: [...image.repoTags],
     RepoDigests: [...image.repoDigests],
     Parent: image.parentId,
@@ -165,17 +207,6 @@ export function importReference(repo: string, tag: string): Reference | undefine
   if (repo === '') return undefined;
   const named = parseReference(repo);
   return tag === '' ? withDefaultTag(named) : withTag(named, tag);
-}
-
-/** Rejects with NotFound when an image is for another platform than the one that was asked for. */
-export function requirePlatform({ config }: ImageDetails, name: string, wanted: Platform | undefined): void {
-  if (wanted === undefined) return;
-  const has = normalizePlatform(config);
-  if (has.os === wanted.os && has.architecture === wanted.architecture && (wanted.variant === undefined || wanted.variant === has.variant))
-    return;
-  throw notFound(
-    `image with reference ${name} was found but does not provide the specified platform (${formatPlatform(wanted)}): it is for ${formatPlatform(has)}`,
-  );
 }
 
 /** What a push's name and tag name together; without a tag, all tags of the repository. */

@@ -1,5 +1,6 @@
 import type { ImageSummary } from '#api/types/image.ts';
 import { defineCommand, maxArgs } from '../../command.ts';
+import { ExitError } from '../../errors.ts';
 import { bool, filter, text } from '../../flags/flag.ts';
 import { formatUsage } from '../../flags/format.ts';
 import { type ListView, printList } from '../../output/list.ts';
@@ -13,6 +14,7 @@ const flags = {
   format: text(formatUsage('table')),
   'no-trunc': bool('Do not shorten anything'),
   quiet: bool('Print ids only', { short: 'q' }),
+  tree: bool('Show the platforms of each image below it'),
 };
 
 export const command = defineCommand({
@@ -26,6 +28,12 @@ export const command = defineCommand({
     const format = given.format !== '' || given.quiet ? given.format : ((await cli.config()).values.imagesFormat ?? '');
     const [reference] = args;
     const filters = reference === undefined ? given.filter : { ...given.filter, reference: [reference] };
+    if (given.tree) {
+      const unable = (['quiet', 'no-trunc', 'digests', 'format'] as const).find(name => given[name] !== false && given[name] !== '');
+      if (unable !== undefined) throw new ExitError(1, `--${unable} is not yet supported with --tree`);
+      const { imageTree } = await import('./tree.ts');
+      return cli.out.write(imageTree(await client.images.list({ all: given.all, filters, manifests: true })));
+    }
     const images = await client.images.list({ all: given.all, filters });
     const digests = given.digests || /\{\{\s*\.Digest\b/.test(format);
     const rows = images.flatMap(image => rowsOf(image, digests));

@@ -33,10 +33,26 @@ export const command = defineCommand({
       platform,
       registryAuth: await registryAuthFor(cli, name.repository),
     });
-    await showProgress(messages, flags.quiet ? undefined : cli.out);
+    const notes: string[] = [];
+    await showProgress(messages, flags.quiet ? undefined : cli.out, aux => {
+      const note = partialPush(aux);
+      if (note !== undefined) notes.push(note);
+    });
+    for (const note of notes) cli.err.line(`\nInfo → ${note}`);
     if (flags.quiet) cli.out.line(fullName(name.repository, flags['all-tags'] ? '' : name.tag));
   },
 });
+
+/** What the daemon says when an index could not be pushed as a whole. */
+function partialPush(aux: unknown): string | undefined {
+  const { manifestPushedInsteadOfIndex, originalIndex, selectedManifest } = aux as {
+    readonly manifestPushedInsteadOfIndex?: boolean;
+    readonly originalIndex?: { readonly digest: string };
+    readonly selectedManifest?: { readonly digest: string };
+  };
+  if (manifestPushedInsteadOfIndex !== true) return undefined;
+  return `Not all multiplatform-content is present and only the available single-platform image was pushed\n${originalIndex?.digest ?? ''} -> ${selectedManifest?.digest ?? ''}`;
+}
 
 function fullName(repository: string, tag: string): string {
   const first = repository.slice(0, Math.max(0, repository.indexOf('/')));
