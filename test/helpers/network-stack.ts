@@ -31,6 +31,7 @@ export class NetworkStack {
   readonly bridge: string;
   readonly lanBridge = `bl${suffix}`;
   readonly #records: RecordStore;
+  readonly #watching = new DisposableStack();
   readonly driver: ReturnType<typeof createNetworkDriver>;
   /** What another machine on the host's network would be: a namespace behind a bridge that the daemon knows nothing of. */
   readonly #outside: ReturnType<typeof createNetworkDriver>;
@@ -60,7 +61,7 @@ export class NetworkStack {
         log: silentLogger,
       }),
       hostPorts: createHostPorts({ execRoot: this.dir, log: silentLogger }),
-      watch: createNetworkWatch(silentLogger),
+      watch: { watch: changed => this.#watching.use(createNetworkWatch(silentLogger).watch(changed)) },
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
       hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
       events: { publish: event => void this.events.push(event) },
@@ -158,6 +159,7 @@ export class NetworkStack {
 
   /** The daemon that comes after one that was killed: the same data, nothing else. */
   restarted(options: Partial<NetworkOptions> = {}): NetworkStack {
+    this.#watching.dispose();
     return new NetworkStack(options, this.dir);
   }
 

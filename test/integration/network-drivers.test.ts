@@ -3,6 +3,7 @@ import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { fetchTcp, type Member, NetworkStack, refusal } from '#test/helpers/network-stack.ts';
+import { inOwnNetwork } from '#test/helpers/own-network.ts';
 import { OtherMachine } from '#test/helpers/other-machine.ts';
 import { run } from '#test/helpers/run.ts';
 
@@ -10,224 +11,230 @@ const { describe } = needs('root', 'nft');
 const pool = (subnet: string, gateway = '', ipRange = '') => ({ subnet, gateway, ipRange, auxiliaryAddresses: {} });
 const ipam = (...pools: ReturnType<typeof pool>[]) => ({ driver: '', options: {}, pools });
 
-describe('networks on a link of the host', () => {
-  let stack: NetworkStack;
-  let other: OtherMachine;
-  const members: Member[] = [];
-  const link = `mp${process.pid.toString(16).slice(-6)}`;
-  const start = async (name: string, endpoints: Record<string, Record<string, unknown>>): Promise<Member> => {
-    const member = await stack.start(name, { endpoints });
-    members.push(member);
-    member.serve(80, '::');
-    return member;
-  };
-  const end = async (...networks: readonly string[]): Promise<void> => {
-    for (const member of members.splice(0)) {
-      member.stop();
-      await stack.service.teardown(member.request.containerId);
-    }
-    for (const network of networks) await stack.service.remove(network);
-  };
-  /** What the kernel says about the interface of a container. */
-  const linkOf = (member: Member): string =>
-    Bun.spawnSync(['nsenter', `--net=${member.path}`, 'ip', '-d', 'link', 'show', 'eth0']).stdout.toString();
-  const create = (name: string, driver: string, options: Record<string, string>, third = 216) =>
-    stack.createNetwork(name, {
-      driver,
-      options,
-      enableIpv6: true,
-      ipam: ipam(
-        pool(`10.${String(third)}.0.0/24`, `10.${String(third)}.0.254`),
-        pool(`fd13:${String(third)}::/64`, `fd13:${String(third)}::ff`),
-      ),
+if (inOwnNetwork(import.meta.path)) {
+  describe('networks on a link of the host', () => {
+    let stack: NetworkStack;
+    let other: OtherMachine;
+    const members: Member[] = [];
+    const link = `mp${process.pid.toString(16).slice(-6)}`;
+    const start = async (name: string, endpoints: Record<string, Record<string, unknown>>): Promise<Member> => {
+      const member = await stack.start(name, { endpoints });
+      members.push(member);
+      member.serve(80, '::');
+      return member;
+    };
+    const end = async (...networks: readonly string[]): Promise<void> => {
+      for (const member of members.splice(0)) {
+        member.stop();
+        await stack.service.teardown(member.request.containerId);
+      }
+      for (const network of networks) await stack.service.remove(network);
+    };
+    /** What the kernel says about the interface of a container. */
+    const linkOf = (member: Member): string =>
+      Bun.spawnSync(['nsenter', `--net=${member.path}`, 'ip', '-d', 'link', 'show', 'eth0']).stdout.toString();
+    const create = (name: string, driver: string, options: Record<string, string>, third = 216) =>
+      stack.createNetwork(name, {
+        driver,
+        options,
+        enableIpv6: true,
+        ipam: ipam(
+          pool(`10.${String(third)}.0.0/24`, `10.${String(third)}.0.254`),
+          pool(`fd13:${String(third)}::/64`, `fd13:${String(third)}::ff`),
+        ),
+      });
+
+    beforeAll(async () => {
+      stack = new NetworkStack();
+      await stack.service.recover(new Map());
+      other = await OtherMachine.connect(link, [], ['10.216.0.254/24', 'fd13:216::ff/64']);
+      other.serve('other', 80, '::');
+    });
+    afterAll(async () => {
+      await end();
+      for (const { name, predefined } of stack.service.list({})) if (!predefined) await stack.service.remove(name);
+      await stack.close();
+      await other?.[Symbol.asyncDispose]();
     });
 
-  beforeAll(async () => {
-    stack = new NetworkStack();
-    await stack.service.recover(new Map());
-    other = await OtherMachine.connect(link, [], ['10.216.0.254/24', 'fd13:216::ff/64']);
-    other.serve('other', 80, '::');
-  });
-  afterAll(async () => {
-    await end();
-    for (const { name, predefined } of stack.service.list({})) if (!predefined) await stack.service.remove(name);
-    await stack.close();
-    await other?.[Symbol.asyncDispose]();
-  });
+    const macvlan = needs('root', 'macvlan');
+    macvlan.test('macvlan: containers are on the link with addresses of their own, IPv4 and IPv6', async () => {
+      await create('mac', 'macvlan', { parent: link });
+      const a = await start('a', { mac: { macAddress: '02:42:0a:d8:00:07' } });
+      const b = await start('b', { mac: {} });
+      expect(linkOf(a)).toContain('macvlan mode bridge');
+      expect(linkOf(a)).toContain('02:42:0a:d8:00:07');
+      expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+      expect(await fetchTcp(a.path, b.address6, 80)).toBe(`b ${a.address6}`);
+      expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.216.0.254');
+      expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
+      // The default route is by the gateway, which is somebody on the link.
+      expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
+        'via 10.216.0.254 dev eth0',
+      );
+      await end('mac');
+    });
 
-  const macvlan = needs('root', 'macvlan');
-  macvlan.test('macvlan: containers are on the link with addresses of their own, IPv4 and IPv6', async () => {
-    await create('mac', 'macvlan', { parent: link });
-    const a = await start('a', { mac: { macAddress: '02:42:0a:d8:00:07' } });
-    const b = await start('b', { mac: {} });
-    expect(linkOf(a)).toContain('macvlan mode bridge');
-    expect(linkOf(a)).toContain('02:42:0a:d8:00:07');
-    expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
-    expect(await fetchTcp(a.path, b.address6, 80)).toBe(`b ${a.address6}`);
-    expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.216.0.254');
-    expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
-    // The default route is by the gateway, which is somebody on the link.
-    expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
-      'via 10.216.0.254 dev eth0',
-    );
-    await end('mac');
-  });
+    macvlan.test('macvlan: private containers do not reach each other, vepa’s only through the other end of the link', async () => {
+      for (const mode of ['private', 'vepa']) {
+        await create('mac', 'macvlan', { parent: link, macvlan_mode: mode });
+        const [a, b] = [await start('a', { mac: {} }), await start('b', { mac: {} })];
+        expect(linkOf(a)).toContain(`macvlan mode ${mode}`);
+        expect(await fetchTcp(a.path, b.address, 80, 300)).toBe('timeout');
+        expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
+        await end('mac');
+      }
+    });
 
-  macvlan.test('macvlan: private containers do not reach each other, vepa’s only through the other end of the link', async () => {
-    for (const mode of ['private', 'vepa']) {
-      await create('mac', 'macvlan', { parent: link, macvlan_mode: mode });
-      const [a, b] = [await start('a', { mac: {} }), await start('b', { mac: {} })];
-      expect(linkOf(a)).toContain(`macvlan mode ${mode}`);
+    macvlan.test('macvlan: passthru gives the link to one container', async () => {
+      await create('mac', 'macvlan', { parent: link, macvlan_mode: 'passthru' });
+      const a = await start('a', { mac: {} });
+      expect(linkOf(a)).toContain('macvlan mode passthru');
+      expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
+      const before = stack.driver.sandboxes();
+      expect(await refusal(stack.start('b', { endpoints: { mac: {} } }))).toMatch(/to one container, and a has it/);
+      expect(stack.driver.sandboxes()).toEqual(before);
+      await end('mac');
+    });
+
+    macvlan.test('macvlan: a running container joins and leaves', async () => {
+      await create('mac', 'macvlan', { parent: link });
+      const a = await stack.start('a');
+      members.push(a);
+      a.serve(80, '::');
+      const request = { ...a.request, endpoints: { mac: {} } };
+      const joined = await stack.service.connect(request, 'mac', AbortSignal.timeout(5000));
+      expect(await fetchTcp(other.path, joined.endpoints.mac?.ipAddress ?? '', 80)).toBe('a 10.216.0.254');
+      const left = await stack.service.disconnect(a.request.containerId, 'mac');
+      expect(Object.keys(left?.endpoints ?? {})).toEqual(['bridge']);
+      expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'link', 'show', 'eth1']).exitCode).toBe(1);
+      await end('mac');
+    });
+
+    macvlan.test('bad parents and modes are refused with the rule, and nothing is left', async () => {
+      for (const [options, words] of [
+        [{ parent: 'nosuch' }, /this host has no such interface/],
+        [{ parent: 'nosuch.7' }, /no interface nosuch/],
+        [{ parent: `${link}.4095` }, /1 to 4094/],
+        [{ parent: 'lo' }, /loopback/],
+        [{ parent: link, macvlan_mode: 'tap' }, /want bridge, private, vepa or passthru/],
+        [{ parent: link, ipvlan_mode: 'l2' }, /unknown option ipvlan_mode/],
+      ] as const) {
+        expect(await refusal(create('bad', 'macvlan', options))).toMatch(words);
+      }
+      await create('mac', 'macvlan', { parent: link });
+      expect(await refusal(create('twice', 'macvlan', { parent: link }, 217))).toMatch(/already using parent interface/);
+      await end('mac');
+    });
+
+    needs('root', 'macvlan', 'vlan').test('macvlan: a VLAN of the link is made for the network and goes with it', async () => {
+      await other.ip('link', 'add', 'lan0.7', 'link', 'lan0', 'type', 'vlan', 'id', '7');
+      await other.ip('address', 'add', '10.217.0.254/24', 'dev', 'lan0.7');
+      await other.ip('link', 'set', 'lan0.7', 'up');
+      await create('tagged', 'macvlan', { parent: `${link}.7` }, 217);
+      const a = await start('a', { tagged: {} });
+      expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.217.0.254');
+      await end('tagged');
+      expect(stack.driver.linkNames()).not.toContain(`${link}.7`);
+    });
+
+    needs('root', 'macvlan', 'dummy').test('macvlan: without a parent, and internal, containers have each other only', async () => {
+      await create('alone', 'macvlan', {}, 217);
+      const [a, b] = [await start('a', { alone: {} }), await start('b', { alone: {} })];
+      expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+      await end('alone');
+      expect(stack.driver.linkNames().filter(name => name.startsWith('dm-'))).toEqual([]);
+    });
+
+    const ipvlan = needs('root', 'ipvlan');
+    ipvlan.test('ipvlan l2: containers are on the link, with the address of the parent', async () => {
+      await create('ipv', 'ipvlan', { parent: link });
+      const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
+      expect(linkOf(a)).toContain('ipvlan');
+      expect(linkOf(a)).toContain('mode l2 bridge');
+      expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+      expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.216.0.254');
+      expect(await refusal(stack.start('c', { endpoints: { ipv: { macAddress: '02:00:00:00:00:01' } } }))).toMatch(/custom mac address/);
+      await end('ipv');
+    });
+
+    ipvlan.test('ipvlan l3 and l3s: the host routes, containers have no gateway', async () => {
+      await other.ip('route', 'replace', '10.218.0.0/24', 'dev', 'lan0');
+      for (const mode of ['l3', 'l3s']) {
+        await create('ipv', 'ipvlan', { parent: link, ipvlan_mode: mode }, 218);
+        const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
+        expect(linkOf(a)).toContain(`mode ${mode} `);
+        expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+        expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
+          'default dev eth0',
+        );
+        await end('ipv');
+      }
+    });
+
+    ipvlan.test('ipvlan: private containers do not reach each other', async () => {
+      await create('ipv', 'ipvlan', { parent: link, ipvlan_flag: 'private' });
+      const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
+      expect(linkOf(a)).toContain('mode l2 private');
       expect(await fetchTcp(a.path, b.address, 80, 300)).toBe('timeout');
       expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
-      await end('mac');
-    }
-  });
-
-  macvlan.test('macvlan: passthru gives the link to one container', async () => {
-    await create('mac', 'macvlan', { parent: link, macvlan_mode: 'passthru' });
-    const a = await start('a', { mac: {} });
-    expect(linkOf(a)).toContain('macvlan mode passthru');
-    expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
-    const before = stack.driver.sandboxes();
-    expect(await refusal(stack.start('b', { endpoints: { mac: {} } }))).toMatch(/to one container, and a has it/);
-    expect(stack.driver.sandboxes()).toEqual(before);
-    await end('mac');
-  });
-
-  macvlan.test('macvlan: a running container joins and leaves', async () => {
-    await create('mac', 'macvlan', { parent: link });
-    const a = await stack.start('a');
-    members.push(a);
-    a.serve(80, '::');
-    const request = { ...a.request, endpoints: { mac: {} } };
-    const joined = await stack.service.connect(request, 'mac', AbortSignal.timeout(5000));
-    expect(await fetchTcp(other.path, joined.endpoints.mac?.ipAddress ?? '', 80)).toBe('a 10.216.0.254');
-    const left = await stack.service.disconnect(a.request.containerId, 'mac');
-    expect(Object.keys(left?.endpoints ?? {})).toEqual(['bridge']);
-    expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'link', 'show', 'eth1']).exitCode).toBe(1);
-    await end('mac');
-  });
-
-  macvlan.test('bad parents and modes are refused with the rule, and nothing is left', async () => {
-    for (const [options, words] of [
-      [{ parent: 'nosuch' }, /this host has no such interface/],
-      [{ parent: 'nosuch.7' }, /no interface nosuch/],
-      [{ parent: `${link}.4095` }, /1 to 4094/],
-      [{ parent: 'lo' }, /loopback/],
-      [{ parent: link, macvlan_mode: 'tap' }, /want bridge, private, vepa or passthru/],
-      [{ parent: link, ipvlan_mode: 'l2' }, /unknown option ipvlan_mode/],
-    ] as const) {
-      expect(await refusal(create('bad', 'macvlan', options))).toMatch(words);
-    }
-    await create('mac', 'macvlan', { parent: link });
-    expect(await refusal(create('twice', 'macvlan', { parent: link }, 217))).toMatch(/already using parent interface/);
-    await end('mac');
-  });
-
-  needs('root', 'macvlan', 'vlan').test('macvlan: a VLAN of the link is made for the network and goes with it', async () => {
-    await other.ip('link', 'add', 'lan0.7', 'link', 'lan0', 'type', 'vlan', 'id', '7');
-    await other.ip('address', 'add', '10.217.0.254/24', 'dev', 'lan0.7');
-    await other.ip('link', 'set', 'lan0.7', 'up');
-    await create('tagged', 'macvlan', { parent: `${link}.7` }, 217);
-    const a = await start('a', { tagged: {} });
-    expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.217.0.254');
-    await end('tagged');
-    expect(stack.driver.linkNames()).not.toContain(`${link}.7`);
-  });
-
-  needs('root', 'macvlan', 'dummy').test('macvlan: without a parent, and internal, containers have each other only', async () => {
-    await create('alone', 'macvlan', {}, 217);
-    const [a, b] = [await start('a', { alone: {} }), await start('b', { alone: {} })];
-    expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
-    await end('alone');
-    expect(stack.driver.linkNames().filter(name => name.startsWith('dm-'))).toEqual([]);
-  });
-
-  const ipvlan = needs('root', 'ipvlan');
-  ipvlan.test('ipvlan l2: containers are on the link, with the address of the parent', async () => {
-    await create('ipv', 'ipvlan', { parent: link });
-    const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
-    expect(linkOf(a)).toContain('ipvlan');
-    expect(linkOf(a)).toContain('mode l2 bridge');
-    expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
-    expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.216.0.254');
-    expect(await refusal(stack.start('c', { endpoints: { ipv: { macAddress: '02:00:00:00:00:01' } } }))).toMatch(/custom mac address/);
-    await end('ipv');
-  });
-
-  ipvlan.test('ipvlan l3 and l3s: the host routes, containers have no gateway', async () => {
-    await other.ip('route', 'replace', '10.218.0.0/24', 'dev', 'lan0');
-    for (const mode of ['l3', 'l3s']) {
-      await create('ipv', 'ipvlan', { parent: link, ipvlan_mode: mode }, 218);
-      const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
-      expect(linkOf(a)).toContain(`mode ${mode} `);
-      expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
-      expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
-        'default dev eth0',
-      );
       await end('ipv');
-    }
+    });
+
+    needs('root', 'vxlan').test('overlay: containers of two hosts are on one network, and leave each host by its own way', async () => {
+      const cable = `ov${process.pid.toString(16).slice(-6)}`;
+      await using after = new AsyncDisposableStack();
+      const host = after.use(await OtherMachine.connect(cable, ['10.219.0.1/24'], ['10.219.0.2/24']));
+      host.serve('host', 81);
+      const options = { 'com.docker.network.driver.overlay.peers': '10.219.0.2', 'com.docker.network.driver.overlay.vxlanid_list': '5001' };
+      const wide = await stack.createNetwork('wide', {
+        driver: 'overlay',
+        options,
+        ipam: ipam(pool('10.220.0.0/24', '', '10.220.0.0/25')),
+      });
+      const a = await start('a', { wide: {} });
+      const mtu = wide.bridge?.mtu ?? 0;
+
+      // The other host has what a daemon there would have made.
+      const there = runInNamespace(host.path, () =>
+        createNetworkDriver({ namespaceDir: `${stack.dir}/far`, userNamespaceDir: `${stack.dir}/far-userns` }),
+      );
+      after.use(there);
+      after.defer(() => void there.removeSandbox('far'));
+      there.putBridge({ name: 'ov0', mac: '02:00:00:00:09:01', mtu, addresses: [], keepsAddresses: false, routesNeighbours: false });
+      there.putTunnel({ name: 'vx0', bridge: 'ov0', vni: 5001, port: 4789, mtu, local: undefined });
+      there.putTunnelPeers('vx0', { hosts: ['10.219.0.1'], interfaces: [] });
+      const far = await there.createSandbox(
+        'far',
+        [
+          {
+            ...{ kind: 'bridged', hostName: 'vethfar', bridge: 'ov0', name: 'eth0', mac: '02:00:00:00:09:02', mtu },
+            ...{ addresses: ['10.220.0.200/24'], settings: {}, hairpin: false, isolated: false },
+          },
+        ],
+        [],
+      );
+      const answer = (socket: Bun.Socket): void => void socket.end(`far ${socket.remoteAddress}`);
+      const server = runInNamespace(far.path, () =>
+        Bun.listen({ hostname: '0.0.0.0', port: 80, socket: { open: answer, data: () => undefined } }),
+      );
+      after.defer(() => server.stop(true));
+      expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
+      expect(await fetchTcp(far.path, a.address, 80, 3000)).toBe('a 10.220.0.200');
+      // Whole packets of the network's size pass: the way between the hosts has room for what is put around them.
+      const ping = ['busybox', 'ping', '-c', '1', '-W', '2', '-s', String(Math.min(mtu, 1400) - 28), '10.220.0.200'];
+      expect((await run(['nsenter', `--net=${a.path}`, ...ping])).exitCode).toBe(0);
+      // The way out is another network, which nobody sees.
+      expect(Object.keys(a.sandbox.endpoints)).toEqual(['wide']);
+      expect(await fetchTcp(a.path, '10.219.0.2', 81)).toBe('host 10.219.0.1');
+      expect(await fetchTcp(undefined, a.address, 80, 300)).not.toStartWith('a ');
+      // A host that is no peer any more gets nothing.
+      stack.driver.putTunnelPeers(wide.overlay?.link ?? '', { hosts: [], interfaces: [{ mac: '02:00:00:00:09:02', host: '10.219.0.2' }] });
+      expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
+
+      await end('wide');
+      await stack.service.remove('docker_gwbridge');
+      expect(stack.driver.linkNames().filter(name => /^(vx|ov)-/.test(name))).toEqual([]);
+    });
   });
-
-  ipvlan.test('ipvlan: private containers do not reach each other', async () => {
-    await create('ipv', 'ipvlan', { parent: link, ipvlan_flag: 'private' });
-    const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
-    expect(linkOf(a)).toContain('mode l2 private');
-    expect(await fetchTcp(a.path, b.address, 80, 300)).toBe('timeout');
-    expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
-    await end('ipv');
-  });
-
-  needs('root', 'vxlan').test('overlay: containers of two hosts are on one network, and leave each host by its own way', async () => {
-    const cable = `ov${process.pid.toString(16).slice(-6)}`;
-    await using after = new AsyncDisposableStack();
-    const host = after.use(await OtherMachine.connect(cable, ['10.219.0.1/24'], ['10.219.0.2/24']));
-    host.serve('host', 81);
-    const options = { 'com.docker.network.driver.overlay.peers': '10.219.0.2', 'com.docker.network.driver.overlay.vxlanid_list': '5001' };
-    const wide = await stack.createNetwork('wide', { driver: 'overlay', options, ipam: ipam(pool('10.220.0.0/24', '', '10.220.0.0/25')) });
-    const a = await start('a', { wide: {} });
-    const mtu = wide.bridge?.mtu ?? 0;
-
-    // The other host has what a daemon there would have made.
-    const there = runInNamespace(host.path, () =>
-      createNetworkDriver({ namespaceDir: `${stack.dir}/far`, userNamespaceDir: `${stack.dir}/far-userns` }),
-    );
-    after.use(there);
-    after.defer(() => void there.removeSandbox('far'));
-    there.putBridge({ name: 'ov0', mac: '02:00:00:00:09:01', mtu, addresses: [], keepsAddresses: false, routesNeighbours: false });
-    there.putTunnel({ name: 'vx0', bridge: 'ov0', vni: 5001, port: 4789, mtu, local: undefined });
-    there.putTunnelPeers('vx0', { hosts: ['10.219.0.1'], interfaces: [] });
-    const far = await there.createSandbox(
-      'far',
-      [
-        {
-          ...{ kind: 'bridged', hostName: 'vethfar', bridge: 'ov0', name: 'eth0', mac: '02:00:00:00:09:02', mtu },
-          ...{ addresses: ['10.220.0.200/24'], settings: {}, hairpin: false, isolated: false },
-        },
-      ],
-      [],
-    );
-    const answer = (socket: Bun.Socket): void => void socket.end(`far ${socket.remoteAddress}`);
-    const server = runInNamespace(far.path, () =>
-      Bun.listen({ hostname: '0.0.0.0', port: 80, socket: { open: answer, data: () => undefined } }),
-    );
-    after.defer(() => server.stop(true));
-    expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
-    expect(await fetchTcp(far.path, a.address, 80, 3000)).toBe('a 10.220.0.200');
-    // Whole packets of the network's size pass: the way between the hosts has room for what is put around them.
-    const ping = ['busybox', 'ping', '-c', '1', '-W', '2', '-s', String(Math.min(mtu, 1400) - 28), '10.220.0.200'];
-    expect((await run(['nsenter', `--net=${a.path}`, ...ping])).exitCode).toBe(0);
-    // The way out is another network, which nobody sees.
-    expect(Object.keys(a.sandbox.endpoints)).toEqual(['wide']);
-    expect(await fetchTcp(a.path, '10.219.0.2', 81)).toBe('host 10.219.0.1');
-    expect(await fetchTcp(undefined, a.address, 80, 300)).not.toStartWith('a ');
-    // A host that is no peer any more gets nothing.
-    stack.driver.putTunnelPeers(wide.overlay?.link ?? '', { hosts: [], interfaces: [{ mac: '02:00:00:00:09:02', host: '10.219.0.2' }] });
-    expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
-
-    await end('wide');
-    await stack.service.remove('docker_gwbridge');
-    expect(stack.driver.linkNames().filter(name => /^(vx|ov)-/.test(name))).toEqual([]);
-  });
-});
+}

@@ -2,20 +2,13 @@ import { afterAll, afterEach, beforeAll, expect } from 'bun:test';
 import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { fetchTcp, type Member, NetworkStack } from '#test/helpers/network-stack.ts';
+import { inOwnNetwork } from '#test/helpers/own-network.ts';
 import { OtherMachine } from '#test/helpers/other-machine.ts';
 import { run, runOk } from '#test/helpers/run.ts';
 
-const ownNamespace = process.env.BERTH_TEST_OWN_NETWORK;
 const { describe, test } = needs('root', 'nft');
 
-// Packet rules that drop what is forwarded, and the host's default route, are the whole machine's: others run tests beside this one.
-if (ownNamespace === undefined) {
-  test('in a network namespace of its own', async () => {
-    const command = ['unshare', '--net', process.execPath, 'test', import.meta.path, '--timeout', '60000'];
-    const { exitCode, stdout, stderr } = await run(command, { env: { BERTH_TEST_OWN_NETWORK: '1' }, timeoutMs: 120_000 });
-    expect(exitCode, stdout + stderr).toBe(0);
-  }, 120_000);
-} else {
+if (inOwnNetwork(import.meta.path)) {
   describe('what others do to a network while the daemon runs', () => {
     let stack: NetworkStack;
     let other: OtherMachine;
@@ -44,7 +37,6 @@ if (ownNamespace === undefined) {
       eventually(what, async () => (await fetchTcp(path, host, port, 300)).startsWith(text), { timeoutMs: 5000 });
 
     beforeAll(async () => {
-      await runOk(['ip', 'link', 'set', 'lo', 'up']);
       other = await OtherMachine.connect('lan', ['10.240.0.1/24'], ['10.240.0.2/24']);
       await runOk(['ip', 'route', 'add', 'default', 'via', '10.240.0.2']);
       other.serve('other', 82);
