@@ -1,6 +1,6 @@
 import { invalidArgument, messageOf } from '#base/errors.ts';
-import { compileTemplate } from '#cli/template/evaluate.ts';
-import { Struct } from '#cli/template/value.ts';
+import { compileTemplate } from '#base/template/evaluate.ts';
+import { Struct } from '#base/template/value.ts';
 import { checkConfig, requireDriver } from '#host/logs/drivers.ts';
 
 /** Executes the template of a `tag` log option. */

@@ -1,7 +1,7 @@
 import { messageOf } from '#base/errors.ts';
 import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
-import { escapeHtml } from './text.ts';
+import { escapeHtml } from '#base/template/value.ts';
 
 /**
  * Prints what is known about each of many objects: an indented JSON array, one line of JSON, or a template for each. What was found is printed also
@@ -36,8 +36,8 @@ export async function inspectEach(
 
 async function compile(cli: Cli, format: string): Promise<(value: unknown) => string> {
   const [{ compileTemplate }, { TemplateError }, { isOptionalField }, { rememberShapes }] = await Promise.all([
-    import('../template/evaluate.ts'),
-    import('../template/node.ts'),
+    import('#base/template/evaluate.ts'),
+    import('#base/template/node.ts'),
     import('../template/optional-fields.ts'),
     import('../template/shapes.ts'),
   ]);

@@ -1,6 +1,6 @@
 import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
-import type { Struct } from '../template/value.ts';
+import type { Struct } from '#base/template/value.ts';
 import { alignColumns } from './tab-writer.ts';
 
 /** How a kind of object shows in lists. Fields are what templates call them: `{{.ID}}`. */
@@ -51,10 +51,10 @@ export async function formatList<T>(view: ListView<T>, items: readonly T[], { fo
 /** A list through a template; `table …` adds the headings and aligns. */
 async function renderList<T>(view: ListView<T>, items: readonly T[], format: string): Promise<string> {
   const [{ compileTemplate }, { headerFunctions }, { TemplateError }, { Struct: StructOf }] = await Promise.all([
-    import('../template/evaluate.ts'),
-    import('../template/functions.ts'),
-    import('../template/node.ts'),
-    import('../template/value.ts'),
+    import('#base/template/evaluate.ts'),
+    import('#base/template/functions.ts'),
+    import('#base/template/node.ts'),
+    import('#base/template/value.ts'),
   ]);
   const table = format.startsWith('table');
   const failures = view.templateFailures ?? { parse: 'template parsing error', execute: 'template parsing error' };

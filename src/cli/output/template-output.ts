@@ -3,7 +3,10 @@ import { ExitError } from '../errors.ts';
 
 /** Prints one object through a Go template or, for `json`, as JSON. Errors of the template have the words of the command that asked. */
 export async function printTemplate(cli: Cli, name: string, format: string, data: unknown): Promise<void> {
-  const [{ compileTemplate }, { TemplateError }] = await Promise.all([import('../template/evaluate.ts'), import('../template/node.ts')]);
+  const [{ compileTemplate }, { TemplateError }] = await Promise.all([
+    import('#base/template/evaluate.ts'),
+    import('#base/template/node.ts'),
+  ]);
   const compile = (): ReturnType<typeof compileTemplate> => {
     try {
       return compileTemplate(format === 'json' ? '{{json .}}' : format, { name });

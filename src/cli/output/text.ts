@@ -55,7 +55,3 @@ export function goTimeOf(rfc3339: string): string {
   const zone = parts[4] === 'Z' ? '+0000 UTC' : `${parts[5]}${parts[6]} ${parts[5]}${parts[6]}`;
   return `${parts[1]} ${parts[2]}${fraction} ${zone}`;
 }
-
-/** JSON that can stand in a web page. */
-export const escapeHtml = (json: string): string =>
-  json.replace(/[<>&\u2028\u2029]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);

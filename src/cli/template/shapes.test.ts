@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { compileTemplate } from './evaluate.ts';
+import { compileTemplate } from '#base/template/evaluate.ts';
 import { rememberShapes } from './shapes.ts';
 
 const container = {

@@ -1,30 +1,21 @@
-/**
- * What JSON does not tell of the types behind it, as far as templates show it: a struct prints as its values in their order, a missing list as `[]`, a
- * missing map as `map[]`, a missing pointer as `<nil>`.
- */
-export type Shape =
-  | { readonly kind: 'list' | 'map'; readonly of?: Shape | undefined }
-  | { readonly kind: 'pointer'; readonly to?: Shape | undefined }
-  | { readonly kind: 'struct'; readonly fields: Fields; readonly complete: boolean };
-
-type Fields = Readonly<Record<string, Shape | undefined>>;
+import { rememberShape, type Shape, type ShapeFields } from '#base/template/shapes.ts';
 
 const list = (of?: Shape): Shape => ({ kind: 'list', of });
 const map = (of?: Shape): Shape => ({ kind: 'map', of });
 const pointer = (to?: Shape): Shape => ({ kind: 'pointer', to });
 
 /** All fields of a struct in their order; those with a type that JSON cannot tell are named again with it. */
-const struct = (names: string, typed: Fields = {}): Shape => ({
+const struct = (names: string, typed: ShapeFields = {}): Shape => ({
   kind: 'struct',
   complete: true,
   fields: Object.fromEntries(names.split(' ').map(name => [name, typed[name]])),
 });
 
 /** A struct of which only some fields are told: it prints as a map. */
-const partly = (fields: Fields): Shape => ({ kind: 'struct', complete: false, fields });
+const partly = (fields: ShapeFields): Shape => ({ kind: 'struct', complete: false, fields });
 
-const lists = (names: string): Fields => Object.fromEntries(names.split(' ').map(name => [name, list()]));
-const maps = (names: string): Fields => Object.fromEntries(names.split(' ').map(name => [name, map()]));
+const lists = (names: string): ShapeFields => Object.fromEntries(names.split(' ').map(name => [name, list()]));
+const maps = (names: string): ShapeFields => Object.fromEntries(names.split(' ').map(name => [name, map()]));
 
 const health = struct('Status FailingStreak Log', { Log: list(struct('Start End ExitCode Output')) });
 const healthcheck = struct('Test Interval Timeout StartPeriod StartInterval Retries', lists('Test'));
@@ -104,47 +95,6 @@ const telling = [
   ['RootFS', image],
 ] as const;
 
-const shapes = new WeakMap<object, Shape>();
-
-/** Remembers the types of everything in what `inspect` found. */
-export function rememberShapes(value: unknown): void {
-  if (typeof value !== 'object' || value === null) return;
-  const shape = telling.find(([field]) => Object.hasOwn(value, field))?.[1];
-  if (shape !== undefined) remember(value, shape);
-}
-
-function remember(value: unknown, shape: Shape | undefined): void {
-  if (shape?.kind === 'pointer') {
-    remember(value, shape.to);
-    return;
-  }
-  if (shape === undefined || typeof value !== 'object' || value === null) return;
-  shapes.set(value, shape);
-  for (const [key, inner] of Object.entries(value)) remember(inner, shape.kind === 'struct' ? shape.fields[key] : shape.of);
-}
-
-/** The fields of a struct in their order; undefined for what prints as JSON says. */
-export function structFields(value: object): readonly string[] | undefined {
-  const shape = shapes.get(value);
-  return shape?.kind === 'struct' && shape.complete ? Object.keys(shape.fields) : undefined;
-}
-
-/** What a field that JSON leaves out or calls null stands for: an empty list or map, or null for a pointer; undefined when that is not known. */
-export function zeroOf(owner: object, field: string): readonly unknown[] | object | null | undefined {
-  const shape = shapes.get(owner);
-  const inner = shape?.kind === 'struct' ? shape.fields[field] : undefined;
-  switch (inner?.kind) {
-    case 'list':
-      return [];
-    case 'map':
-      return {};
-    case 'pointer':
-      return null;
-    default:
-      return undefined;
-  }
-}
-
 /** Names that templates may use for fields which JSON spells otherwise. */
 const otherNames: Readonly<Record<string, string>> = {
   ID: 'Id',
@@ -162,8 +112,9 @@ const otherNames: Readonly<Record<string, string>> = {
   CPUPercent: 'CpuPercent',
 };
 
-/** The name of a field in JSON for the one in a template. */
-export function wireName(owner: object, field: string): string {
-  const other = shapes.has(owner) && !Object.hasOwn(owner, field) && Object.hasOwn(otherNames, field) ? otherNames[field] : undefined;
-  return other !== undefined && Object.hasOwn(owner, other) ? other : field;
+/** Remembers the types of everything in what `inspect` found. */
+export function rememberShapes(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  const shape = telling.find(([field]) => Object.hasOwn(value, field))?.[1];
+  if (shape !== undefined) rememberShape(value, shape, otherNames);
 }

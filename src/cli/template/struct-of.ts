@@ -1,4 +1,4 @@
-import { Struct } from './value.ts';
+import { Struct } from '#base/template/value.ts';
 
 /**
  * An object whose missing fields are errors of the Go type with this name. JSON shows the fields in their order, but leaves out functions, and `omitted`

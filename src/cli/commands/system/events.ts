@@ -33,8 +33,8 @@ export const command = defineCommand({
 async function renderer(format: string): Promise<(event: ExactEvent) => string> {
   if (format === '') return describe;
   const [{ compileTemplate }, { TemplateError }] = await Promise.all([
-    import('../../template/evaluate.ts'),
-    import('../../template/node.ts'),
+    import('#base/template/evaluate.ts'),
+    import('#base/template/node.ts'),
   ]);
   try {
     const template = compileTemplate(format === 'json' ? '{{json .}}' : format);

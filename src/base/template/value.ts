@@ -1,4 +1,3 @@
-import { escapeHtml } from '../output/text.ts';
 import { structFields, zeroOf } from './shapes.ts';
 
 /** What a template can reach through a dot when it is not plain JSON: named fields, and methods that take arguments. */
@@ -107,3 +106,7 @@ export function toJson(value: unknown): string {
   if (!(value instanceof Struct)) return text;
   return escapeHtml(text);
 }
+
+/** JSON that can stand in a web page. */
+export const escapeHtml = (json: string): string =>
+  json.replace(/[<>&\u2028\u2029]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
