@@ -16,6 +16,8 @@ export interface Program {
   /** `docker` or `berth`: as it was called, and so as its messages call it. */
   readonly name: string;
   readonly version: string;
+  /** Words that start something else than a command, and what that is; help names them. */
+  readonly services: readonly (readonly [word: string, short: string])[];
   /** Loads what only few commands need. */
   readonly fileAttributes: () => Promise<FileAttributes>;
 }
@@ -24,6 +26,7 @@ export interface Program {
 export class Cli {
   readonly name: string;
   readonly version: string;
+  readonly services: Program['services'];
   readonly fileAttributes: Program['fileAttributes'];
   readonly options: GlobalOptions;
   readonly out = new Output(1);
@@ -32,9 +35,10 @@ export class Cli {
   #config: ConfigFile | undefined;
   #client: Promise<Client> | undefined;
 
-  constructor({ name, version, fileAttributes }: Program, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
+  constructor({ name, version, services, fileAttributes }: Program, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
     this.name = name;
     this.version = version;
+    this.services = services;
     this.fileAttributes = fileAttributes;
     this.options = options;
     this.#connect = connect;

@@ -82,6 +82,7 @@ export interface RootHelp {
   readonly commands: Commands;
   readonly flags: Flags;
   readonly plugins: readonly (readonly [string, Entry])[];
+  readonly services: readonly (readonly [string, string])[];
 }
 
 /** The help of the program itself. */
@@ -97,6 +98,7 @@ export function rootHelp(root: RootHelp, out: Output): string {
     `Common Commands:\n${listCommands(named)}`,
     `Management Commands:\n${listCommands(groups)}`,
     `Commands:\n${listCommands(rest)}`,
+    ...(root.services.length === 0 ? [] : [`Services:\n${listCommands(root.services.map(([word, short]) => [word, { short }] as const))}`]),
     `Global Options:\n${flagHelp(root.flags, helpWidth(out))}`,
     `Run '${program} COMMAND --help' for more information on a command.\n`,
   ].join('\n\n');

@@ -208,7 +208,7 @@ async function report(cli: Cli, err: unknown, path: string, usage: string): Prom
 async function showRootHelp(cli: Cli, to: Output): Promise<number> {
   const [{ rootHelp }, { listPluginEntries }] = await Promise.all([import('./help.ts'), import('./plugins.ts')]);
   const plugins = await listPluginEntries(cli);
-  to.write(rootHelp({ program: cli.name, common: commonCommands, commands, flags: globalFlags, plugins }, to));
+  to.write(rootHelp({ program: cli.name, common: commonCommands, commands, flags: globalFlags, plugins, services: cli.services }, to));
   return 0;
 }
 

@@ -73,6 +73,7 @@ describe('a daemon with wrong settings', () => {
 
   test('--help and --version', async () => {
     expect((await attempt(['--help'])).stdout).toContain('--data-root');
+    expect((await run([...berthCommand(), '--help'], { timeoutMs: 20_000 })).stdout).toMatch(/^ {2}daemon .*\n {2}registry /m);
     expect((await attempt(['--version'])).stdout).toMatch(/^Berth version \d+\.\d+/);
   });
 
