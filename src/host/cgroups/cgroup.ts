@@ -90,6 +90,19 @@ export class Cgroup {
     return this.#directory('memory') === undefined ? `${this.#unifiedDirectory() ?? ''}/memory.events` : undefined;
   }
 
+  /** Whether it may use only so much memory, whatever those above it may. */
+  isMemoryLimited(): boolean {
+    const v1 = this.#directory('memory');
+    const limit = v1 === undefined ? read(`${this.#unifiedDirectory() ?? ''}/memory.max`) : read(`${v1}/memory.limit_in_bytes`);
+    // Version 1 writes a number beyond every memory for no limit.
+    return limit !== undefined && limit.trim() !== 'max' && Number(limit) < Number.MAX_SAFE_INTEGER;
+  }
+
+  /** Whether it is right below another one. */
+  isIn(parent: Cgroup): boolean {
+    return this.path.slice(0, this.path.lastIndexOf('/')) === parent.path;
+  }
+
   /** Whether its processes stand still for want of memory, which they do where the kernel may not end one of them. */
   waitsForMemory(): boolean {
     const v1 = this.#directory('memory');

@@ -32,7 +32,7 @@ import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
 import { guardProcess } from './guard.ts';
 import { findExecutable, findProgram, missing, type OciProgram, openStartGate } from './oci-program.ts';
-import { watchMemory } from './memory-watch.ts';
+import { MemoryWatch } from './memory-watch.ts';
 import { recoverContainers } from './recover.ts';
 import { reopenLog, resizeTerminal } from './control.ts';
 import { runProgram } from './run-program.ts';
@@ -101,6 +101,7 @@ class ConmonRuntime implements OpenedRuntime {
   readonly #attachments = new Attachments();
   readonly #filters = new CompiledFilters();
   readonly #migrations: MigrationStarter;
+  readonly #memory: MemoryWatch;
   readonly #containers = new Map<string, SupervisedContainer>();
 
   constructor(layout: Layout, conmonPath: string, cgroups: CgroupHost, { cgroupParent, log, nullDevice, realtime }: RuntimeOptions) {
@@ -109,6 +110,7 @@ class ConmonRuntime implements OpenedRuntime {
     this.cgroups = cgroups;
     this.#migrations = new MigrationStarter(cgroups.hierarchies);
     this.#cgroupParent = cgroupParent;
+    this.#memory = new MemoryWatch(new Cgroup(cgroups.hierarchies, cgroupParent));
     this.#realtime = realtime;
     this.#nullDevice = nullDevice;
     this.#log = log;
@@ -287,7 +289,7 @@ class ConmonRuntime implements OpenedRuntime {
     setImmediate(() => {
       if (main.hasEnded) return;
       try {
-        watchMemory(main.directory, this.#cgroup(facts), main.exit, listener);
+        this.#memory.add(id, { directory: main.directory, cgroup: this.#cgroup(facts), ended: main.exit, listener });
       } catch (err) {
         // The kernel bounds how many files may be watched (fs.inotify.max_user_watches).
         this.#log.warn('want of memory of a container will be told at its end only', { container: id, error: err });
@@ -326,6 +328,7 @@ class ConmonRuntime implements OpenedRuntime {
       await this.#runUpdate(id, program, file('resources'), file('updateLog'));
       liftLimits(this.cgroups.hierarchies, facts.cgroup, lifted);
       failpoint('runtime.update.done');
+      this.#memory.limitsChanged(id);
     } catch (err) {
       try {
         writeLimits(before);
