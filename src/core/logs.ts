@@ -63,6 +63,8 @@ export interface OpenLog {
   readonly capturePath: string;
   /** The monitor begins the file anew, losing what it held, rather than let it grow beyond this; undefined: never. Only a daemon that is away lets it come to that. */
   readonly captureMaxBytes: number | undefined;
+  /** Takes what comes: call it before the run starts. Throws when what it is written to cannot be made. */
+  begin(): void;
   /**
    * The run has ended: resolves when everything it wrote can be read. What a receiver has not got yet still goes to it. With `removesLog` nobody will read
    * it but those who do already.
@@ -79,8 +81,7 @@ export interface LogStore {
   /** The file that others may read while it is written; undefined when the driver has none. */
   path(containerId: string, driver: string): string | undefined;
   /**
-   * Begins to take the output of a run: call it before the run starts, and after a restart of the daemon for each that runs. Undefined: the driver takes
-   * nothing. Rejects with FailedPrecondition when the driver is to wait for its receiver and cannot reach it.
+   * Makes the file to which the monitor of a run is to write that starts or, after a restart of the daemon, goes on. Undefined: the driver takes nothing. Rejects with FailedPrecondition when the driver is to wait for its receiver and cannot reach it.
    */
   open(subject: LogSubject, run: LoggedRun, signal: AbortSignal): Promise<OpenLog | undefined>;
   /** After a restart of the daemon, for a container that does not run: goes on to pass on what it wrote. True when something was left. */
@@ -92,8 +93,10 @@ export interface LogStore {
   read(containerId: string, config: LogConfig, options: ReadLogs, signal: AbortSignal): AsyncIterable<LogBatch>;
   /** What `details` shows beside each line: the labels, variables and tag that the options choose. */
   details(subject: LogSubject): Readonly<Record<string, string>>;
-  /** Removes the log, after a moment for a receiver to get what it has not got; none is fine. */
-  remove(containerId: string): Promise<void>;
+  /**
+   * Lets go of the log of a container whose directory is about to be deleted, after a moment for a receiver to get what it has not got; none is fine.
+   */
+  forget(containerId: string): Promise<void>;
   /** Lets go of every log; containers go on writing. */
   close(): Promise<void>;
 }

@@ -19,8 +19,8 @@ export interface ProcessIo {
 
 export interface CreateContainer {
   readonly id: string;
-  /** May still be in the making: meanwhile the monitor gets ready. When it rejects, `create` rejects with its reason. */
-  readonly spec: RuntimeSpec | Promise<RuntimeSpec>;
+  /** May still be in the making: meanwhile the monitor gets ready. A function is called when that has begun. When it rejects, `create` rejects with its reason. */
+  readonly spec: RuntimeSpec | Promise<RuntimeSpec> | (() => Promise<RuntimeSpec>);
   readonly runtime: RuntimeBinary;
   /** Its ids are not those of the host. */
   readonly hasUserNamespace?: boolean;

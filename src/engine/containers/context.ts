@@ -1,6 +1,7 @@
 import { Agenda } from '#base/agenda.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
+import { Rubbish } from '#base/rubbish.ts';
 import { Semaphore } from '#base/semaphore.ts';
 import type { Decompress } from '#core/compression.ts';
 import type { DeviceCatalogue } from '#core/device-catalogue.ts';
@@ -66,6 +67,8 @@ export interface Context extends ContainerDependencies {
   readonly pruning: Semaphore;
   /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. */
   readonly locks: KeyedLock;
+  /** Directories of containers that are gone. */
+  readonly rubbish: Rubbish;
   /** Aborts when the daemon lets go of its containers. */
   readonly closing: AbortController;
   /** Deals with the end of a run. Here, because an end may lead to the next start. */
@@ -84,6 +87,7 @@ export function createContext(
     probeStarts: new Semaphore(probeStartsAtOnce),
     pruning: new Semaphore(1),
     locks: new KeyedLock(),
+    rubbish: new Rubbish(dependencies.log),
     closing: new AbortController(),
     handleExit: (entry, run, exit) => onExit(ctx, entry, run, exit),
   };

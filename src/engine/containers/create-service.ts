@@ -97,6 +97,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
         for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
       }
       await ctx.logs.close();
+      await ctx.rubbish.settled();
     },
   };
 }

@@ -47,18 +47,21 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   if (exit.oomKilled && state.oomKilled !== true) publish(ctx, container, 'oom');
   publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.floor(ranMs / 1000))) });
   const removes = container.hostConfig.autoRemove && !entry.keepOnExit && delayMs === undefined;
-  await releaseRun(ctx, entry, { removesLog: removes });
+  await releaseRun(ctx, entry, { isLast: removes });
   // Those that ran have ended with it, and their clients have been told; what was just being started has not come to be.
   for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
   failpoint('container.exit.released');
   entry.announceExit({ exitCode: exit.exitCode });
   if (delayMs !== undefined) return scheduleRestart(ctx, entry, delayMs);
-  if (!container.hostConfig.autoRemove || entry.keepOnExit) return;
+  if (!removes) return;
   await cleanUp(`container ${container.id}`, ctx.log, () => removeLocked(ctx, entry, { removeAnonymous: true }));
 }
 
-/** Takes away what only a running container has: process state, network, mounts. Every step is tried; failures are logged and left to the next start. */
-export async function releaseRun(ctx: Context, entry: Entry, { removesLog }: { readonly removesLog: boolean }): Promise<void> {
+/**
+ * Takes away what only a running container has: process state, network, mounts. Every step is tried; failures are logged and left to the next start. When
+ * this was its last run the container's removal follows, which takes the root away with its layer, without waiting until what was written is on the disk.
+ */
+export async function releaseRun(ctx: Context, entry: Entry, { isLast }: { readonly isLast: boolean }): Promise<void> {
   const { container } = entry;
   const { id } = container;
   if (container.hostConfig.ipcMode === 'shareable')
@@ -66,8 +69,8 @@ export async function releaseRun(ctx: Context, entry: Entry, { removesLog }: { r
   await Promise.all([
     cleanUp(`process of container ${id}`, ctx.log, () => ctx.runtime.remove(id)),
     cleanUp(`network of container ${id}`, ctx.log, () => ctx.networks.teardown(id)),
-    closeLog(ctx, entry, { removesLog }),
+    closeLog(ctx, entry, { removesLog: isLast }),
   ]);
   await cleanUp(`mounts of container ${id}`, ctx.log, () => unmountSources(ctx, container));
-  await cleanUp(`root of container ${id}`, ctx.log, () => ctx.snapshots.unmount(id));
+  if (!isLast) await cleanUp(`root of container ${id}`, ctx.log, () => ctx.snapshots.unmount(id));
 }

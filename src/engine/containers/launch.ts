@@ -30,9 +30,9 @@ const accountFileBytes = 4 * 1024 * 1024;
  * Brings a container that is down to run. Called with its lock held. When a step fails everything made is unmade, and the container keeps the reason and
  * the exit code that stands for it. `restoreFrom`: a checkpoint to go on from.
  *
- *   network ─────────────────────┐
- *   root mount ─ user ─ volumes ─┴─ spec ─┐
- *   monitor gets ready ───────────────────┴─ runtime create ─ clients attached ─ record ─ runtime start
+ *   log ─ network ─────────────────────┐
+ *      └─ root mount ─ user ─ volumes ─┴─ spec ─┐
+ *   monitor gets ready ─────────────────────────┴─ runtime create ─ clients attached ─ record ─ runtime start
  */
 export async function launch(ctx: Context, entry: Entry, signal: AbortSignal, restoreFrom?: string): Promise<void> {
   const { container } = entry;
@@ -72,12 +72,16 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreF
   using pins = new DisposableStack();
   defer('log', () => closeLog(ctx, entry, { removesLog: false }));
   const log = await openLog(ctx, entry, false, signal);
-  failpoint('container.start.logged');
-  const preparing = prepare(ctx, container, userNamespace, pins, defer, signal);
+  const prepared = async (): Promise<Prepared> => {
+    log?.begin();
+    failpoint('container.start.logged');
+    return await prepare(ctx, container, userNamespace, pins, defer, signal);
+  };
+  let preparing: Promise<Prepared> | undefined;
   const creating = ctx.runtime.create(
     {
       id,
-      spec: preparing.then(({ spec }) => spec),
+      spec: async () => (await (preparing = prepared())).spec,
       runtime,
       hasUserNamespace: userNamespace !== undefined,
       ...(restoreFrom === undefined ? {} : { restoreFrom }),
@@ -87,7 +91,10 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreF
     },
     signal,
   );
-  const [{ sandbox }, { pid }] = await both(preparing, creating);
+  // When it fails, so has what it waited for, or that was not begun.
+  const { pid } = await creating;
+  const sandbox = (await preparing)?.sandbox;
+  if (sandbox === undefined) throw internal(`container ${id} was made without its specification`);
   defer('process', () => ctx.runtime.remove(id));
   failpoint('container.start.created');
   if (entry.hub?.isWanted === true) entry.hub.connect(await ctx.runtime.attach({ containerId: id }));

@@ -40,7 +40,7 @@ export function readLogs(
   };
 }
 
-/** Begins to keep what a run writes: one that is about to begin or, with `goesOn`, one that a daemon before this has begun. */
+/** Gets ready to keep what a run writes: one that is about to begin or, with `goesOn`, one that a daemon before this has begun. */
 export async function openLog(ctx: Context, entry: Entry, goesOn: boolean, signal: AbortSignal): Promise<OpenLog | undefined> {
   entry.log = await ctx.logs.open(logSubject(entry.container), loggedRun(ctx, entry, goesOn), signal);
   return entry.log;

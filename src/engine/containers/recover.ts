@@ -58,7 +58,7 @@ async function recoverOne(ctx: Context, entry: Entry, known: RecoveredContainer 
   }
   if (!isRunning(container.state)) {
     await passOnRest(ctx, entry);
-    if (known !== undefined) await releaseRun(ctx, entry, { removesLog: false });
+    if (known !== undefined) await releaseRun(ctx, entry, { isLast: false });
     else await releaseMounts(ctx, entry);
     if (!container.hostConfig.autoRemove || container.state.status === 'created')
       return known === undefined ? [] : [`undid the unfinished start of ${name}`];
@@ -126,7 +126,7 @@ async function adopt(
 
 /** A container that runs does not have to wait for the receiver of its log: it was reached when the run began. */
 async function takeUpLog(ctx: Context, entry: Entry, signal: AbortSignal): Promise<void> {
-  await cleanUp(`log of container ${entry.id}`, ctx.log, () => openLog(ctx, entry, true, signal));
+  await cleanUp(`log of container ${entry.id}`, ctx.log, async () => (await openLog(ctx, entry, true, signal))?.begin());
 }
 
 /** Nobody can ask about an exec of a daemon that is gone; its files go when it ends. */
@@ -143,14 +143,14 @@ async function forgetExecOf(ctx: Context, entry: Entry, execId: string): Promise
 /** Everything was made and recorded, only the last word was missing. */
 async function finishStart(ctx: Context, entry: Entry, name: string, signal: AbortSignal): Promise<string[]> {
   try {
-    await openLog(ctx, entry, true, signal);
+    (await openLog(ctx, entry, true, signal))?.begin();
     await ctx.runtime.start(entry.id, signal);
   } catch (err) {
     ctx.log.warn('an unfinished start could not be finished', { container: entry.id, error: err });
     entry.container.state = { status: 'created', exitCode: 128, error: String(err) };
     Object.assign(entry.container, noRun);
     ctx.containers.save(entry);
-    await releaseRun(ctx, entry, { removesLog: false });
+    await releaseRun(ctx, entry, { isLast: false });
     return [`undid the unfinished start of ${name}`];
   }
   entry.run += 1;

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { undoAll } from '#base/dispose.ts';
 import { conflict, EngineError, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
@@ -51,7 +50,7 @@ async function kill(ctx: Context, entry: Entry): Promise<void> {
 
 /**
  * Removes a container that does not run, with its lock held. The record says `removing` first, so that the next daemon finishes what this one began; it goes
- * last. When a step fails the others are still done, the container stays as `dead`, and a later removal tries again.
+ * last, but for the files. When a step fails the others are still done, the container stays as `dead`, and a later removal tries again.
  */
 export async function removeLocked(ctx: Context, entry: Entry, options: { readonly removeAnonymous: boolean }): Promise<void> {
   const { container } = entry;
@@ -69,9 +68,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
   entry.filesGone.abort(conflict(`container ${id} is being removed`));
   try {
     await undoAll(`container ${id} could not be removed completely`, [
-      // A few small files: the log, which may be large, has gone.
-      () => rmSync(containerDir(ctx, id), { recursive: true, force: true }),
-      () => ctx.logs.remove(id),
+      () => ctx.logs.forget(id),
       () => failpoint('container.remove.volumes'),
       () => releaseVolumes(ctx, container, options),
       () => failpoint('container.remove.layer'),
@@ -94,4 +91,6 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
   forgetExecsOf(ctx, entry);
   publish(ctx, container, 'destroy');
   entry.announceRemoval({ exitCode: past.exitCode });
+  // Nothing names it any more; its files, the log among them, may take a while.
+  ctx.rubbish.delete(containerDir(ctx, id));
 }

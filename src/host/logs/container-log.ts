@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import type { Logger } from '#base/log.ts';
 import type { LoggedRun, LogSubject } from '#core/logs.ts';
 import { Capture, type CaptureLimits, watchDirectory } from './capture/capture.ts';
@@ -83,12 +82,14 @@ export class ContainerLog {
     if (config.mode === 'blocking' || this.#driver.mustConnect?.(config) === true) await this.#receiver.connect(signal);
   }
 
-  /** For a run, or for what an ended one has left. */
+  /** Makes what a run is to write to; the directory for it may have to be made. */
+  makeCapture(run: LoggedRun): void {
+    this.#capture.begin(run, this.#position === undefined ? 0 : earlier(this.#position.position).segment);
+  }
+
+  /** For a run whose capture is made, or for what an ended one has left. */
   begin(run: LoggedRun | undefined): void {
     const { directory } = this.#options;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const passedOn = this.#position === undefined ? undefined : earlier(this.#position.position);
-    if (run !== undefined) this.#capture.begin(run, passedOn?.segment ?? 0);
     if (this.#position === undefined) {
       if (run !== undefined) this.#watcher = watchDirectory(directory, () => this.#capture.keepLimits(undefined));
       this.#capture.keepLimits(undefined);

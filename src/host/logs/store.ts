@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { failedPrecondition, messageOf, notImplemented } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { LogBatch, LogConfig, LoggedRun, LogStore, LogSubject, OpenLog, ReadLogs } from '#core/logs.ts';
@@ -7,7 +6,6 @@ import { captureFormat } from './capture/read.ts';
 import { Segments } from './capture/segments.ts';
 import { ContainerLog } from './container-log.ts';
 import { checkConfig, driverNames, isReadable } from './drivers.ts';
-import { LogFiles } from './json-file/files.ts';
 import { jsonFileFormat } from './json-file/read.ts';
 import { readLog } from './read-log.ts';
 import { type RenderTemplate, renderTag } from './tag.ts';
@@ -58,10 +56,11 @@ class ContainerLogs implements LogStore {
       throw failedPrecondition(`failed to initialize logging driver: ${messageOf(err)}`, { cause: err });
     }
     this.#open.set(subject.id, log);
-    log.begin(run);
+    log.makeCapture(run);
     return {
       capturePath: log.capturePath,
       captureMaxBytes: log.captureMaxBytes,
+      begin: () => log.begin(run),
       end: async ({ removesLog }) => {
         // Another run may have begun meanwhile.
         if (this.#open.get(subject.id) !== log) return;
@@ -97,13 +96,11 @@ class ContainerLogs implements LogStore {
     return tag === '' ? chosen : { ...chosen, tag };
   }
 
-  async remove(containerId: string): Promise<void> {
+  async forget(containerId: string): Promise<void> {
     const log = this.#open.get(containerId);
     this.#open.delete(containerId);
     await log?.finishWithin(lastLinesMs);
     await log?.letGo();
-    new LogFiles(this.#jsonPath(containerId), 1).remove();
-    rmSync(this.#captureDirectory(containerId), { recursive: true, force: true });
   }
 
   async close(): Promise<void> {

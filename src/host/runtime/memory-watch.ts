@@ -73,7 +73,8 @@ export class MemoryWatch {
   #place(watched: Watched): void {
     const { cgroup } = watched;
     if (cgroup.isMemoryLimited() || !cgroup.isIn(this.#parent)) {
-      watched.watcher = cgroup.memoryEvents === undefined ? watchNotices(watched) : watchFile(cgroup.memoryEvents, () => tellOfKills(watched));
+      watched.watcher =
+        cgroup.memoryEvents === undefined ? watchNotices(watched) : watchFile(cgroup.memoryEvents, () => tellOfKills(watched));
       return;
     }
     this.#unlimited.add(watched);

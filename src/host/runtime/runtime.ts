@@ -125,9 +125,9 @@ class ConmonRuntime implements OpenedRuntime {
     const { id, io } = options;
     const key = { containerId: id };
     const directory = this.#layout.directory(key);
-    const making = Promise.resolve(options.spec);
+    const making = typeof options.spec === 'function' ? undefined : Promise.resolve(options.spec);
     // Whatever comes first is the reason; a second one must not go unhandled.
-    making.catch(() => undefined);
+    making?.catch(() => undefined);
     const program = await findProgram(options.runtime);
     signal.throwIfAborted();
     if (options.restoreFrom !== undefined) requireCheckpoints(program);
@@ -150,7 +150,7 @@ class ConmonRuntime implements OpenedRuntime {
       ...this.#standIn(program, hasUserNamespace && (io.tty || !io.stdin)),
     });
     undo.defer(() => waiting.abandon());
-    const spec = await making;
+    const spec = await (typeof options.spec === 'function' ? options.spec() : options.spec);
     signal.throwIfAborted();
     const cgroup = spec.linux.cgroupsPath ?? `${this.#cgroupParent}/${id}`;
     facts = {

@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, resourceExhausted } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
+import { Rubbish } from '#base/rubbish.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 
 export interface LayerDirectoriesOptions {
@@ -23,18 +23,15 @@ export interface LayerDirectoriesOptions {
 export class LayerDirectories {
   readonly #dir: string;
   readonly #trash: string;
-  readonly #log: Logger;
+  readonly #rubbish: Rubbish;
   readonly #mode: number;
-  readonly #removeTree: (directory: string) => Promise<void>;
   #nextId: number;
-  #deleting: Promise<void> = Promise.resolve();
 
   constructor({ dir, used, log, isOpen, removeTree }: LayerDirectoriesOptions) {
     this.#dir = dir;
     this.#mode = isOpen ? 0o711 : 0o700;
-    this.#removeTree = removeTree ?? (path => rm(path, { recursive: true, force: true }));
+    this.#rubbish = new Rubbish(log, removeTree);
     this.#trash = join(dir, 'trash');
-    this.#log = log;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     spreadSubdirectories(dir);
     mkdirSync(this.#trash, { recursive: true, mode: 0o700 });
@@ -49,7 +46,7 @@ export class LayerDirectories {
     const rubbish = present.filter(id => !used.has(id));
     for (const id of rubbish) this.discard(id);
     if (rubbish.length > 0) log.info('removed unfinished layers', { count: rubbish.length });
-    for (const name of readdirSync(this.#trash)) this.#delete(join(this.#trash, name));
+    for (const name of readdirSync(this.#trash)) this.#rubbish.delete(join(this.#trash, name));
   }
 
   /** A directory that stays empty: the bottom of a root file system without layers. */
@@ -90,22 +87,11 @@ export class LayerDirectories {
       if (isErrno(err, 'ENOENT')) return;
       throw err;
     }
-    this.#delete(trashed);
+    this.#rubbish.delete(trashed);
   }
 
   /** Resolves when everything discarded so far is off the disk. */
   async settled(): Promise<void> {
-    await this.#deleting;
-  }
-
-  /** One after the other: deleting is work for the disk, and nobody waits for it. */
-  #delete(path: string): void {
-    this.#deleting = this.#deleting.then(async () => {
-      try {
-        await this.#removeTree(path);
-      } catch (err) {
-        this.#log.warn('could not delete a removed layer; the next start tries again', { path, error: err });
-      }
-    });
+    await this.#rubbish.settled();
   }
 }

@@ -38,6 +38,7 @@ export class Capture {
   /** Gets ready for a run. Numbers of files will be above `after`. */
   begin(run: LoggedRun, after: number): void {
     this.#run = run;
+    if (this.segments.makeDirectory()) return this.segments.beginFirst();
     this.segments.tidy();
     if (run.goesOn) this.segments.adopt();
     else this.segments.begin(!this.#limits.dropsPassedOn, after);

@@ -60,16 +60,28 @@ export class Segments {
     return [...found.values()].toSorted((a, b) => a.number - b.number);
   }
 
+  /** True when it was not there: then nothing is in it. */
+  makeDirectory(): boolean {
+    return mkdirSync(this.directory, { recursive: true, mode: 0o700 }) !== undefined;
+  }
+
+  /** Makes the file that a first run is going to write to. */
+  beginFirst(): void {
+    this.#make(`${this.directory}/1`);
+  }
+
   /** Makes the file that a run is going to write to: the present one when `goesOn`, else one with a number above `after`. */
   begin(goesOn: boolean, after: number): void {
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     this.adopt();
     const last = this.list().at(-1);
     if (goesOn && last !== undefined && inodeOf(last.path) === inodeOf(this.current)) return;
-    const path = `${this.directory}/${String(Math.max(last?.number ?? 0, after) + 1)}`;
+    rmSync(this.current, { force: true });
+    this.#make(`${this.directory}/${String(Math.max(last?.number ?? 0, after) + 1)}`);
+  }
+
+  #make(path: string): void {
     closeSync(openSync(path, 'ax', 0o640));
     failpoint('log.capture.made');
-    rmSync(this.current, { force: true });
     linkSync(path, this.current);
   }
 

@@ -10,6 +10,8 @@ interface Kept {
   readonly isDone?: boolean;
 }
 
+const nothingYet: Kept = { position: beginning };
+
 /** Keeps how far a capture was passed on, in a file that is written over in place: one write that either happened or did not. */
 export class PositionFile {
   readonly #path: string;
@@ -19,7 +21,7 @@ export class PositionFile {
 
   constructor(path: string) {
     this.#path = path;
-    this.#kept = read(path) ?? { position: beginning };
+    this.#kept = read(path) ?? nothingYet;
   }
 
   get position(): Position {
@@ -32,6 +34,11 @@ export class PositionFile {
 
   get isDone(): boolean {
     return this.#kept.isDone === true;
+  }
+
+  /** Whether something of an earlier run may not have been passed on. */
+  get hasRest(): boolean {
+    return this.#kept !== nothingYet && !this.isDone;
   }
 
   save(position: Position, sink: SinkState | undefined, isDone = false): void {

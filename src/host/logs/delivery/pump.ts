@@ -9,6 +9,7 @@ import { earlier, type Position, PieceReader } from '../capture/pieces.ts';
 import { openForReading } from '../capture/segments.ts';
 import type { PositionFile } from './position-file.ts';
 import type { OpenSink, Sink } from './sink.ts';
+import { spareBuffer } from './spare-buffers.ts';
 
 export interface PumpOptions {
   readonly containerId: string;
@@ -95,9 +96,11 @@ export class Pump {
     this.#run = run;
     this.#runEnded = run === undefined;
     const { position } = this.#options;
+    const waits = run?.goesOn === false && !position.hasRest;
+    if (waits) this.#changed = false;
     if (position.isDone) position.save(position.position, position.sink);
     if (run !== undefined) this.#watcher = watchDirectory(this.#options.capture.segments.directory, () => void this.#onChange());
-    this.#finished = this.#pass().catch((err: unknown) =>
+    this.#finished = this.#pass(waits).catch((err: unknown) =>
       this.#options.log.error('a log cannot be passed on any more', { container: this.#options.containerId, error: err }),
     );
   }
@@ -134,9 +137,11 @@ export class Pump {
     await this.#finished;
   }
 
-  async #pass(): Promise<void> {
+  /** `waits`: there is nothing to pass on yet. */
+  async #pass(waits: boolean): Promise<void> {
     const { signal } = this.#closing;
     try {
+      if (waits) await this.#nextChange();
       while (!signal.aborted) {
         // Asked before reading: what was written before the end is read after it.
         const isOver = this.#runEnded;
@@ -170,20 +175,19 @@ export class Pump {
 
   /** Reads and passes on one piece of the capture; false when there is nothing more. */
   async #step(): Promise<boolean> {
-    const chunk = await this.#read();
-    if (chunk === undefined) return false;
-    this.#reader.push(chunk.toString('latin1'), this.#sink.take);
+    using buffer = spareBuffer(this.#options.chunkBytes);
+    const bytesRead = await this.#read(buffer.bytes);
+    if (bytesRead === 0) return false;
+    this.#reader.push(buffer.bytes.toString('latin1', 0, bytesRead), this.#sink.take);
     const isPassedOn = await this.#flush();
     if (isPassedOn) this.#savePosition(false);
     await this.#keepLimits();
     return true;
   }
 
-  async #read(): Promise<Buffer | undefined> {
-    const {
-      capture: { segments },
-      chunkBytes,
-    } = this.#options;
+  /** Bytes read; 0: there is nothing more. */
+  async #read(chunk: Buffer): Promise<number> {
+    const { segments } = this.#options.capture;
     for (;;) {
       segments.adopt();
       const files = segments.list();
@@ -193,11 +197,10 @@ export class Pump {
       const successor = files.find(({ number }) => number > segment);
       if (present !== undefined) {
         const handle = await this.#open(segment, present.path);
-        const chunk = Buffer.allocUnsafe(chunkBytes);
-        const bytesRead = handle === undefined ? 0 : (await handle.read(chunk, 0, chunkBytes, offset)).bytesRead;
-        if (bytesRead > 0) return chunk.subarray(0, bytesRead);
+        const bytesRead = handle === undefined ? 0 : (await handle.read(chunk, 0, chunk.length, offset)).bytesRead;
+        if (bytesRead > 0) return bytesRead;
       }
-      if (successor === undefined) return undefined;
+      if (successor === undefined) return 0;
       if (segment > 0 && (present === undefined || successor.number !== segment + 1) && !this.#isFresh) this.#noteDropped();
       this.#isFresh = false;
       this.#reader.beginSegment(successor.number);
@@ -329,6 +332,10 @@ export class Pump {
 
   async #change(): Promise<void> {
     await this.#keepLimits();
+    await this.#nextChange();
+  }
+
+  async #nextChange(): Promise<void> {
     if (this.#changed || this.#runEnded || this.#closing.signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;

@@ -46,12 +46,6 @@ export class LogFiles {
     rmSync(this.#next, { force: true });
   }
 
-  /** Removes them all. */
-  remove(): void {
-    for (const file of this.list()) rmSync(file, { force: true });
-    for (const rest of [this.#next, `${this.path}.1.gz.new`]) rmSync(rest, { force: true });
-  }
-
   get #next(): string {
     return `${this.path}.next`;
   }
