@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { expect } from 'bun:test';
+import { mount, unmount } from '#host/sys/mount.ts';
 import { create, inspect, outputOf, remove, sh, sharedDaemon } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { needs } from '#test/helpers/needs.ts';
@@ -89,6 +90,31 @@ describe('volumes', () => {
     expect(refused.json.message).toContain('bind source path does not exist');
     await Bun.write(`${folder.path}/there`, 'there');
     expect(await outputOf(daemon(), 'cat /data', mount(`${folder.path}/there`))).toBe('there');
+  });
+
+  test('bind-recursive says what becomes of mounts below a bind', async () => {
+    await using folder = await tempFolder();
+    mkdirSync(`${folder.path}/sub`);
+    mount('tmpfs', `${folder.path}/sub`, 'tmpfs');
+    try {
+      await Bun.write(`${folder.path}/sub/inside`, 'x');
+      const look = async (readOnly: boolean, BindOptions: object): Promise<string> =>
+        await outputOf(
+          daemon(),
+          'ls /d/sub; for f in /d/x /d/sub/x; do touch $f 2>/dev/null && rm $f && echo writable || echo frozen; done',
+          {
+            HostConfig: { Mounts: [{ Type: 'bind', Source: folder.path, Target: '/d', ReadOnly: readOnly, BindOptions }] },
+          },
+        );
+      expect(await look(false, {})).toBe('inside\nwritable\nwritable');
+      expect(await look(false, { NonRecursive: true })).toBe('writable\nwritable');
+      expect(await look(true, { NonRecursive: true })).toBe('frozen\nfrozen');
+      expect(await look(true, {})).toBe('inside\nfrozen\nfrozen');
+      expect(await look(true, { ReadOnlyNonRecursive: true })).toBe('inside\nfrozen\nwritable');
+      expect(await look(true, { ReadOnlyForceRecursive: true, Propagation: 'rprivate' })).toBe('inside\nfrozen\nfrozen');
+    } finally {
+      unmount(`${folder.path}/sub`);
+    }
   });
 
   test('tmpfs and read-only mounts', async () => {

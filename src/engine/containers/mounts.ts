@@ -77,8 +77,10 @@ export async function mountSources(ctx: Context, container: Container, pins: Dis
   const pinned = (what: string, path: string, { subpath }: MountPoint): string => subpathOf(ctx, what, path, subpath, pins);
   for (const mount of container.mounts) {
     if (mount.type === 'bind') {
-      sources.set(mount.destination, bindSource(container, mount));
+      const source = bindSource(container, mount);
       checkPropagation(ctx, mount);
+      // crun 1.8 mounts what is below as well, whatever it is told: it gets a place without.
+      sources.set(mount.destination, mount.nonRecursive ? pins.use(ctx.pins.pin('/', source, { alone: true })).path : source);
     }
     if (mount.type === 'volume') {
       sources.set(mount.destination, pinned(`volume ${mount.name}`, await volumeSource(ctx, container, mount), mount));

@@ -151,9 +151,9 @@ export interface RootFiles {
 export interface Pins {
   /**
    * A second place for what a path inside the root means now, links resolved inside it: whoever can write in the root can no longer change what is meant.
-   * Rejects with NotFound. Disposing takes the place away; what was mounted from it stays.
+   * Rejects with NotFound. Disposing takes the place away; what was mounted from it stays. `alone`: without what is mounted below it.
    */
-  pin(root: string, path: string): Disposable & { readonly path: string };
+  pin(root: string, path: string, options?: { readonly alone?: boolean }): Disposable & { readonly path: string };
 }
 
 /** A /dev/shm on the host that several containers can have. */

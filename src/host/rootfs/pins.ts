@@ -9,7 +9,7 @@ import { openIfThere } from './root-files.ts';
 /** Second places below a directory for files of roots; implements what containers need of them (`Pins`). */
 export function openPins(pinDir: string) {
   clear(pinDir);
-  return { pin: (root: string, path: string) => pin(pinDir, root, path) };
+  return { pin: (root: string, path: string, options: PinOptions = {}) => pin(pinDir, root, path, options) };
 }
 
 /** Those of an earlier process go. What is mounted there is somebody's data: nothing is removed but empty names. */
@@ -20,7 +20,12 @@ function clear(pinDir: string): void {
 
 let pins = 0;
 
-function pin(pinDir: string, root: string, path: string): Disposable & { readonly path: string } {
+export interface PinOptions {
+  /** Without what is mounted below it. Default: with it. */
+  readonly alone?: boolean;
+}
+
+function pin(pinDir: string, root: string, path: string, options: PinOptions): Disposable & { readonly path: string } {
   using rootFd = ownedFd(openRoot(root));
   const opened = openIfThere(rootFd.fd, path, pathOnly);
   if (opened === undefined) throw notFound(`${path}: no such file or directory`);
@@ -30,7 +35,7 @@ function pin(pinDir: string, root: string, path: string): Disposable & { readonl
   if (fstatSync(file.fd).isDirectory()) mkdirSync(place, { mode: 0o700 });
   else writeFileSync(place, '', { flag: 'wx', mode: 0o600 });
   try {
-    bindMount(`/proc/self/fd/${String(file.fd)}`, place, { recursive: true });
+    bindMount(`/proc/self/fd/${String(file.fd)}`, place, { recursive: options.alone !== true });
   } catch (err) {
     removePin(place);
     throw err;
