@@ -32,6 +32,7 @@ import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { createNetworkWatch } from '#host/netlink/network-watch.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
+import { pluginPlaces } from '#host/plugins/discovery.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { createRegistryClient } from '#host/registry/client.ts';
 import { defaultRetry } from '#host/registry/retry.ts';
@@ -44,6 +45,7 @@ import { createFetchUrl, openUrl } from '#host/remote-sources/download.ts';
 import { openStorage } from '#host/snapshots/drivers.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { openNftables } from '#host/sys/nftables.ts';
+import { createVolumeDrivers } from '#host/volumes/drivers.ts';
 import { createLocalVolumeDriver } from '#host/volumes/local-driver.ts';
 import { hostPlatform } from '#oci/platform.ts';
 import type { Services } from '#server/ports.ts';
@@ -164,9 +166,11 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     log,
   });
   opened.defer(async () => await images.close());
+  const localVolumes = createLocalVolumeDriver({ dir: join(dataRoot, 'volumes'), owner: rootOwner(idMap) });
+  const volumeDrivers = createVolumeDrivers(localVolumes, pluginPlaces(execRoot));
   const volumes = createVolumeService({
     records,
-    drivers: [createLocalVolumeDriver({ dir: join(dataRoot, 'volumes'), owner: rootOwner(idMap) })],
+    drivers: volumeDrivers,
     events,
     log,
   });
@@ -237,6 +241,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
         devices,
         proxies,
         storageDriver: snapshots.name,
+        volumeDrivers: volumeDrivers.names(),
       }),
     components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,

@@ -35,6 +35,7 @@ export function describeSettings(
     readonly devices: DeviceCatalogue | undefined;
     readonly proxies: ProxySettings;
     readonly storageDriver: string;
+    readonly volumeDrivers: readonly string[];
   },
 ): DaemonSettings {
   return {
@@ -59,7 +60,7 @@ export function describeSettings(
     insecureRegistries: options.insecureRegistries,
     addressPools: options.defaultAddressPools,
     proxies: { http: withoutPassword(facts.proxies.http), https: withoutPassword(facts.proxies.https), none: facts.proxies.none },
-    volumeDrivers: ['local'],
+    volumeDrivers: facts.volumeDrivers,
     networkDrivers: ['bridge', 'host', 'null'],
     logDrivers: driverNames,
     cdiSpecDirs: facts.devices?.dirs ?? [],

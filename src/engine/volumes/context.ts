@@ -1,26 +1,18 @@
-import { notFound } from '#base/errors.ts';
 import type { KeyedLock } from '#base/keyed-lock.ts';
 import type { Logger } from '#base/log.ts';
 import type { EventPublisher } from '#core/events.ts';
-import type { VolumeDriver } from '#core/volume-driver.ts';
+import type { VolumeDrivers } from '#core/volume-driver.ts';
 import type { Volume } from './model.ts';
 import type { VolumeTable } from './table.ts';
 
 /** What the use cases share. */
 export interface Context {
   readonly table: VolumeTable;
-  readonly drivers: ReadonlyMap<string, VolumeDriver>;
+  readonly drivers: VolumeDrivers;
   readonly events: EventPublisher;
   readonly log: Logger;
   /** Held while a volume is made, mounted, unmounted or removed. */
   readonly locks: KeyedLock;
-}
-
-/** Rejects with NotFound. */
-export function driverOf(ctx: Context, name: string): VolumeDriver {
-  const driver = ctx.drivers.get(name);
-  if (driver === undefined) throw notFound(`error looking up volume plugin ${name}: plugin "${name}" not found`);
-  return driver;
 }
 
 export function publish(ctx: Context, volume: Pick<Volume, 'name' | 'driver'>, action: string): void {

@@ -1,5 +1,4 @@
 import { invalidArgument } from '#base/errors.ts';
-import type { Context } from './context.ts';
 import type { Volume } from './model.ts';
 
 /** As the Engine API takes them: key → accepted values. */
@@ -7,8 +6,8 @@ export type Filters = ReadonlyMap<string, readonly string[]>;
 
 type Test = (volume: Volume) => boolean;
 
-/** By name. Rejects with InvalidArgument for a filter that volumes do not have. */
-export function listVolumes(ctx: Context, filters: Filters): Volume[] {
+/** Whether a volume is to be listed. Rejects with InvalidArgument for a filter that volumes do not have. */
+export function listFilter(filters: Filters): (volume: Volume) => boolean {
   const tests = [...filters].map(([key, values]): Test => {
     switch (key) {
       case 'dangling': {
@@ -25,10 +24,7 @@ export function listVolumes(ctx: Context, filters: Filters): Volume[] {
         throw invalidArgument(`invalid filter '${key}'`);
     }
   });
-  return ctx.table
-    .all()
-    .filter(volume => !volume.removing && tests.every(test => test(volume)))
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return volume => !volume.removing && tests.every(test => test(volume));
 }
 
 /** Rejects with InvalidArgument. */

@@ -9,6 +9,8 @@ export interface Volume {
   readonly anonymous: boolean;
   /** Ids of the containers that have it mounted or would when started. */
   readonly users: readonly string[];
+  /** Containers for which a driver with a list of its own was told to mount it. */
+  readonly mounts?: readonly string[];
   /** Its removal has begun; the next daemon finishes it. */
   readonly removing: boolean;
 }

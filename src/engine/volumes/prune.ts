@@ -1,5 +1,5 @@
 import { invalidArgument } from '#base/errors.ts';
-import { type Context, driverOf } from './context.ts';
+import type { Context } from './context.ts';
 import { type Filters, hasLabel, parseFlag } from './filters.ts';
 import type { Volume } from './model.ts';
 import { removeLocked } from './remove.ts';
@@ -18,7 +18,7 @@ export async function pruneVolumes(ctx: Context, filters: Filters): Promise<Prun
       const volume = ctx.table.get(name);
       if (volume === undefined || volume.users.length > 0 || !matches(volume)) return;
       try {
-        const bytes = (await driverOf(ctx, volume.driver).usage(volume)) ?? 0;
+        const bytes = (await (await ctx.drivers.find(volume.driver)).usage(volume)) ?? 0;
         await removeLocked(ctx, volume);
         names.push(name);
         reclaimedBytes += bytes;

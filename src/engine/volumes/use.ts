@@ -1,6 +1,10 @@
 import { cleanUp } from '#base/dispose.ts';
-import { type Context, driverOf } from './context.ts';
+import { EngineError, kindOf, messageOf } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
+import type { VolumeDriver } from '#core/volume-driver.ts';
+import type { Context } from './context.ts';
 import { createVolume } from './create.ts';
+import type { Volume } from './model.ts';
 import { removeLocked } from './remove.ts';
 
 export interface AcquireVolume {
@@ -37,7 +41,13 @@ export class VolumeUse {
       user: request.containerId,
     });
     const { name, driver, anonymous } = volume;
-    return { name, driver, anonymous, created, path: driverOf(this.#ctx, driver).path(name) };
+    try {
+      const { path } = await (await this.#ctx.drivers.find(driver)).describe(volume);
+      return { name, driver, anonymous, created, path };
+    } catch (err) {
+      this.release(name, request.containerId);
+      throw err;
+    }
   }
 
   release(name: string, containerId: string): void {
@@ -56,24 +66,63 @@ export class VolumeUse {
   async mount(name: string, containerId: string): Promise<string> {
     return await this.#ctx.locks.run(name, async () => {
       const volume = this.#ctx.table.find(name);
-      const driver = driverOf(this.#ctx, volume.driver);
-      await driver.mount(volume);
+      const driver = await this.#ctx.drivers.find(volume.driver);
+      if (driver.catalogue !== undefined) return await this.#mountEach(driver, volume, containerId);
+      const path = await driver.mount(volume, containerId);
       this.#mountedOf(name).add(containerId);
-      return driver.path(name);
+      return path;
     });
+  }
+
+  /** Such a driver counts by itself, across deaths of this daemon: that it is to be told of an unmount is recorded before it is told of the mount. */
+  async #mountEach(driver: VolumeDriver, volume: Volume, containerId: string): Promise<string> {
+    const before = volume.mounts ?? [];
+    if (!before.includes(containerId)) this.#ctx.table.put({ ...volume, mounts: [...before, containerId] });
+    failpoint('volume.mount.recorded');
+    try {
+      const path = await driver.mount(volume, containerId);
+      failpoint('volume.mount.mounted');
+      return path;
+    } catch (err) {
+      // Without an answer it may have been mounted: then the unmount that follows the failed start is told as well.
+      if (kindOf(err) === 'FailedPrecondition') this.#forgetMount(volume.name, containerId);
+      throw new EngineError(kindOf(err), `error while mounting volume '${volume.name}': ${messageOf(err)}`, { cause: err });
+    }
   }
 
   /** The last container out unmounts. False when this one had not mounted it. */
   async unmount(name: string, containerId: string): Promise<boolean> {
     return await this.#ctx.locks.run(name, async () => {
+      const volume = this.#ctx.table.get(name);
+      if (volume?.mounts !== undefined) return await this.#unmountEach(volume, containerId);
       const mountedFor = this.#mountedOf(name);
       const had = mountedFor.delete(containerId);
       if (mountedFor.size > 0) return had;
       this.#mountedFor.delete(name);
-      const volume = this.#ctx.table.get(name);
-      if (volume !== undefined) await driverOf(this.#ctx, volume.driver).unmount(volume);
+      const driver = volume && (await this.#ctx.drivers.find(volume.driver).catch(() => undefined));
+      if (driver?.catalogue === undefined && volume !== undefined) await driver?.unmount(volume, containerId);
       return had;
     });
+  }
+
+  /** A driver that is away keeps nobody from going on: it is told when the next daemon starts. */
+  async #unmountEach(volume: Volume, containerId: string): Promise<boolean> {
+    if (volume.mounts?.includes(containerId) !== true) return false;
+    try {
+      await (await this.#ctx.drivers.find(volume.driver)).unmount(volume, containerId);
+    } catch (err) {
+      if (!['NotFound', 'Unavailable'].includes(kindOf(err))) throw err;
+      this.#ctx.log.warn('a volume driver could not be told of an unmount', { volume: volume.name, driver: volume.driver, error: err });
+      return true;
+    }
+    failpoint('volume.unmount.unmounted');
+    this.#forgetMount(volume.name, containerId);
+    return true;
+  }
+
+  #forgetMount(name: string, containerId: string): void {
+    const volume = this.#ctx.table.get(name);
+    if (volume !== undefined) this.#ctx.table.put({ ...volume, mounts: (volume.mounts ?? []).filter(user => user !== containerId) });
   }
 
   async recover(containers: readonly { readonly id: string; readonly running: boolean }[]): Promise<string[]> {
@@ -86,6 +135,7 @@ export class VolumeUse {
       const current = forgotten === 0 ? volume : { ...volume, users };
       if (forgotten > 0) this.#ctx.table.put(current);
       const mountedFor = users.filter(user => running.has(user));
+      if (current.mounts !== undefined) repaired.push(...(await this.#unmountLost(current, running)));
       if (mountedFor.length > 0) {
         this.#mountedFor.set(volume.name, new Set(mountedFor));
         continue;
@@ -98,9 +148,22 @@ export class VolumeUse {
         );
         continue;
       }
-      await cleanUp(`mount of volume ${volume.name}`, this.#ctx.log, () => driverOf(this.#ctx, volume.driver).unmount(volume));
+      if (current.mounts !== undefined) continue;
+      await cleanUp(`mount of volume ${volume.name}`, this.#ctx.log, async () => {
+        const driver = await this.#ctx.drivers.find(volume.driver);
+        if (driver.catalogue === undefined) await driver.unmount(volume, '');
+      });
     }
     return repaired;
+  }
+
+  /** What was mounted for containers that do not run is unmounted; a driver that is away is told at the next start. */
+  async #unmountLost(volume: Volume, running: ReadonlySet<string>): Promise<string[]> {
+    const lost = (volume.mounts ?? []).filter(user => !running.has(user));
+    for (const user of lost) {
+      await cleanUp(`mount of volume ${volume.name} for container ${user}`, this.#ctx.log, () => this.#unmountEach(volume, user));
+    }
+    return lost.length === 0 ? [] : [`told the volume driver ${volume.driver} that the volume ${volume.name} is not used any more`];
   }
 
   #mountedOf(name: string): Set<string> {

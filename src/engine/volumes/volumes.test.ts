@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'bun:test';
-import { invalidArgument, messageOf } from '#base/errors.ts';
+import { failedPrecondition, invalidArgument, messageOf, notFound, unavailable } from '#base/errors.ts';
 import { createLogger } from '#base/log.ts';
 import type { RecordStore, RecordTable } from '#core/records.ts';
-import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
+import type { VolumeCatalogue, VolumeDriver, VolumeDrivers, VolumeSpec, VolumeState } from '#core/volume-driver.ts';
 import { createVolumeService, type VolumeService } from './service.ts';
 
 const log = createLogger({ level: 'error', format: 'text', write: () => undefined });
@@ -27,6 +27,7 @@ function memoryRecords(): RecordStore {
 
 class FakeDriver implements VolumeDriver {
   readonly name: string;
+  readonly scope = 'local';
   readonly made = new Set<string>();
   readonly mounted = new Set<string>();
   failing: 'create' | 'remove' | undefined;
@@ -37,17 +38,17 @@ class FakeDriver implements VolumeDriver {
   check({ options }: VolumeSpec): void {
     if ('nope' in options) throw invalidArgument('invalid option: "nope"');
   }
-  path(name: string): string {
-    return `/${this.name}/${name}`;
+  describe({ name }: VolumeSpec): Promise<VolumeState> {
+    return Promise.resolve({ path: `/${this.name}/${name}` });
   }
   create({ name }: VolumeSpec): Promise<void> {
     if (this.failing === 'create') return Promise.reject(new Error('no space'));
     this.made.add(name);
     return Promise.resolve();
   }
-  mount({ name }: VolumeSpec): Promise<void> {
+  mount({ name }: VolumeSpec): Promise<string> {
     this.mounted.add(name);
-    return Promise.resolve();
+    return Promise.resolve(`/${this.name}/${name}`);
   }
   unmount({ name }: VolumeSpec): Promise<void> {
     this.mounted.delete(name);
@@ -63,15 +64,60 @@ class FakeDriver implements VolumeDriver {
   }
 }
 
+/** Has a list of its own, and counts who has what mounted. */
+class FakePlugin extends FakeDriver {
+  override readonly scope = 'local';
+  readonly users = new Set<string>();
+  answer: 'fine' | 'refuses' | 'is away' = 'fine';
+  readonly catalogue: VolumeCatalogue = {
+    find: async name => (this.#check(), this.made.has(name) ? { path: '', status: { fake: true } } : undefined),
+    list: async () => (this.#check(), [...this.made].map(name => ({ name, path: '' }))),
+  };
+
+  #check(): void {
+    if (this.answer === 'refuses') throw failedPrecondition('Mount: no room');
+    if (this.answer === 'is away') throw unavailable('plugin "plugin" does not listen');
+  }
+  override async describe({ name }: VolumeSpec): Promise<VolumeState> {
+    this.#check();
+    if (!this.made.has(name)) throw notFound(`get ${name}: no such volume`);
+    return { path: '', status: { fake: true } };
+  }
+  override async mount({ name }: VolumeSpec, user = ''): Promise<string> {
+    this.#check();
+    this.users.add(`${name} ${user}`);
+    return `/mnt/${name}`;
+  }
+  override async unmount({ name }: VolumeSpec, user = ''): Promise<void> {
+    this.#check();
+    this.users.delete(`${name} ${user}`);
+  }
+  override async remove(spec: VolumeSpec): Promise<void> {
+    this.#check();
+    await super.remove(spec);
+  }
+}
+
 let records: RecordStore;
+let plugin: FakePlugin;
 let local: FakeDriver;
 let events: string[];
 let volumes: VolumeService;
 
+const other = new FakeDriver('other');
+const drivers = (): VolumeDrivers => ({
+  async find(name) {
+    const found = [local, other, plugin].find(driver => driver.name === name);
+    if (found === undefined) throw notFound(`error looking up volume plugin ${name}: plugin "${name}" not found`);
+    return found;
+  },
+  catalogues: async () => [plugin],
+});
+
 const open = (): VolumeService =>
   createVolumeService({
     records,
-    drivers: [local, new FakeDriver('other')],
+    drivers: drivers(),
     events: { publish: ({ action, actorId }) => void events.push(`${action} ${actorId.length === 64 ? 'anonymous' : actorId}`) },
     log,
   });
@@ -79,6 +125,7 @@ const open = (): VolumeService =>
 beforeEach(() => {
   records = memoryRecords();
   local = new FakeDriver('local');
+  plugin = new FakePlugin('plugin');
   events = [];
   volumes = open();
 });
@@ -92,7 +139,8 @@ const refusal = async (action: Promise<unknown>): Promise<string> =>
     () => 'not refused',
     (err: unknown) => messageOf(err),
   );
-const names = (...filters: [string, string[]][]): string[] => volumes.list(new Map(filters)).map(({ volume }) => volume.name);
+const names = async (...filters: [string, string[]][]): Promise<string[]> =>
+  (await volumes.list(new Map(filters))).volumes.map(({ volume }) => volume.name);
 
 describe('create', () => {
   test('makes it once; a second call finds it', async () => {
@@ -115,7 +163,7 @@ describe('create', () => {
     expect(await refusal(create('x2', { options: { nope: '' } }))).toContain('invalid option: "nope"');
     local.failing = 'create';
     expect(await refusal(create('x3'))).toContain('no space');
-    expect(names()).toEqual([]);
+    expect(await names()).toEqual([]);
     local.failing = undefined;
     await create('data');
     expect(await refusal(create('data', { driver: 'other' }))).toContain('volume name must be unique');
@@ -129,7 +177,7 @@ describe('in use', () => {
     expect(await refusal(volumes.remove('data', { force: true }))).toContain('remove data: volume is in use - [c1, c2]');
     volumes.release('data', 'c1');
     await volumes.removeIfUnused('data');
-    expect(names()).toEqual(['data']);
+    expect(await names()).toEqual(['data']);
     volumes.release('data', 'c2');
     await volumes.remove('data', { force: false });
     expect(local.made.size).toBe(0);
@@ -151,7 +199,7 @@ describe('in use', () => {
   test('what is not there', async () => {
     expect(await refusal(volumes.remove('none', { force: false }))).toContain('get none: no such volume');
     await volumes.remove('none', { force: true });
-    expect(() => volumes.inspect('none')).toThrow('get none: no such volume');
+    expect(await refusal(volumes.inspect('none'))).toContain('get none: no such volume');
     volumes.release('none', 'c1');
     await volumes.removeIfUnused('none');
   });
@@ -160,7 +208,7 @@ describe('in use', () => {
     await create('data');
     local.failing = 'remove';
     expect(await refusal(volumes.remove('data', { force: false }))).toContain('busy');
-    expect(volumes.inspect('data').volume.removing).toBe(false);
+    expect((await volumes.inspect('data')).volume.removing).toBe(false);
   });
 });
 
@@ -169,15 +217,15 @@ describe('list and prune', () => {
     await create('data', { labels: { tier: 'db', a: '' } });
     await create('logs', { driver: 'other' });
     await acquire('data', 'c1');
-    expect(names()).toEqual(['data', 'logs']);
-    expect(names(['dangling', ['true']])).toEqual(['logs']);
-    expect(names(['dangling', ['false']])).toEqual(['data']);
-    expect(names(['driver', ['other']])).toEqual(['logs']);
-    expect(names(['label', ['tier=db', 'a']])).toEqual(['data']);
-    expect(names(['label', ['tier=web']])).toEqual([]);
-    expect(names(['name', ['^lo']])).toEqual(['logs']);
-    expect(() => names(['nope', ['x']])).toThrow(`invalid filter 'nope'`);
-    expect(() => names(['dangling', ['maybe']])).toThrow(`invalid filter 'dangling=[maybe]'`);
+    expect(await names()).toEqual(['data', 'logs']);
+    expect(await names(['dangling', ['true']])).toEqual(['logs']);
+    expect(await names(['dangling', ['false']])).toEqual(['data']);
+    expect(await names(['driver', ['other']])).toEqual(['logs']);
+    expect(await names(['label', ['tier=db', 'a']])).toEqual(['data']);
+    expect(await names(['label', ['tier=web']])).toEqual([]);
+    expect(await names(['name', ['^lo']])).toEqual(['logs']);
+    expect(await refusal(names(['nope', ['x']]))).toContain(`invalid filter 'nope'`);
+    expect(await refusal(names(['dangling', ['maybe']]))).toContain(`invalid filter 'dangling=[maybe]'`);
   });
 
   test('prune takes anonymous ones that nobody uses; all of them when told', async () => {
@@ -185,7 +233,7 @@ describe('list and prune', () => {
     await create('');
     const { name } = await acquire(undefined, 'c1');
     expect(await volumes.prune(new Map())).toMatchObject({ reclaimedBytes: 10 });
-    expect(names().toSorted()).toEqual(['data', name].toSorted());
+    expect((await names()).toSorted()).toEqual(['data', name].toSorted());
     expect(
       (
         await volumes.prune(
@@ -216,10 +264,70 @@ describe('recover', () => {
     const repaired = await volumes.recover([{ id: 'c1', running: true }]);
     expect(repaired.join('\n')).toContain(`removed the volume half, whose removal had begun`);
     expect(repaired.join('\n')).toContain(`removed the volume ${orphan.name}, made for a container that was never finished`);
-    expect(names()).toEqual(['kept', 'lost']);
-    expect(volumes.inspect('lost').volume.users).toEqual([]);
+    expect(await names()).toEqual(['kept', 'lost']);
+    expect((await volumes.inspect('lost')).volume.users).toEqual([]);
     expect([...local.mounted]).toEqual(['kept']);
     await volumes.unmount('kept', 'c1');
     expect(local.mounted.size).toBe(0);
+  });
+});
+
+describe('a driver with a list of its own', () => {
+  const mounts = async (name: string) => (await volumes.inspect(name)).volume.mounts;
+
+  test('what it has is listed, inspected, used and removed as if it had been made here', async () => {
+    plugin.made.add('theirs');
+    expect(await names()).toEqual(['theirs']);
+    expect(await volumes.inspect('theirs')).toMatchObject({ status: { fake: true }, volume: { driver: 'plugin', users: [] } });
+    expect(await acquire('theirs', 'c1')).toMatchObject({ driver: 'plugin', created: false });
+    expect(await refusal(volumes.remove('theirs', { force: false }))).toContain('volume is in use - [c1]');
+    volumes.release('theirs', 'c1');
+    await volumes.remove('theirs', { force: false });
+    expect([plugin.made.size, await names()]).toEqual([0, []]);
+    expect(events).toEqual(['destroy theirs']);
+  });
+
+  test('each container is told, and nobody is forgotten when the daemon dies', async () => {
+    await create('v', { driver: 'plugin' });
+    for (const container of ['c1', 'c2']) await acquire('v', container);
+    expect(await volumes.mount('v', 'c1')).toBe('/mnt/v');
+    await volumes.mount('v', 'c2');
+    await volumes.unmount('v', 'c2');
+    expect([...plugin.users]).toEqual(['v c1']);
+    expect(await volumes.unmount('v', 'c2')).toBe(false);
+    await volumes.mount('v', 'c2');
+    volumes = open();
+    expect((await volumes.recover([{ id: 'c1', running: true }])).join()).toContain(
+      'told the volume driver plugin that the volume v is not used any more',
+    );
+    expect([[...plugin.users], await mounts('v')]).toEqual([['v c1'], ['c1']]);
+  });
+
+  test('a refusal is passed on and leaves nothing; silence is told later', async () => {
+    await create('v', { driver: 'plugin' });
+    await acquire('v', 'c1');
+    plugin.answer = 'refuses';
+    expect(await refusal(volumes.mount('v', 'c1'))).toContain(`error while mounting volume 'v': Mount: no room`);
+    plugin.answer = 'fine';
+    expect(await mounts('v')).toEqual([]);
+    await volumes.mount('v', 'c1');
+    plugin.answer = 'is away';
+    expect(await volumes.unmount('v', 'c1')).toBe(true);
+    plugin.answer = 'fine';
+    expect(await mounts('v')).toEqual(['c1']);
+    volumes = open();
+    await volumes.recover([{ id: 'c1', running: false }]);
+    expect([plugin.users.size, await mounts('v')]).toEqual([0, []]);
+  });
+
+  test('one that is away hides nothing, and is forgotten by force', async () => {
+    await create('v', { driver: 'plugin' });
+    plugin.answer = 'is away';
+    expect(await names()).toEqual(['v']);
+    expect((await volumes.list(new Map())).warnings.join()).toContain('error listing volumes of the driver plugin');
+    expect(await refusal(volumes.remove('v', { force: false }))).toContain('does not listen');
+    await create('local-one');
+    await volumes.remove('v', { force: true });
+    expect(await names()).toEqual(['local-one']);
   });
 });

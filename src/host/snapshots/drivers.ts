@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { failedPrecondition, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { RecordStore } from '#core/records.ts';
+import { isBtrfs } from '#host/sys/btrfs.ts';
 import { mountOverlay, unmount } from '#host/sys/mount.ts';
 import { openFuseOverlaySnapshotter, openOverlaySnapshotter } from './overlay/form.ts';
 import type { MappedOwners } from './overlay/mapped-layers.ts';
@@ -75,8 +76,6 @@ function driverOfRecords(records: RecordStore): StorageDriver | undefined {
 }
 
 const fuseProgram = 'fuse-overlayfs';
-/** statfs(2), f_type. */
-const btrfsType = 0x9123683e;
 
 /** Why a driver cannot work here; undefined when it can. */
 function whyNot(driver: StorageDriver, dir: string): string | undefined {
@@ -84,7 +83,7 @@ function whyNot(driver: StorageDriver, dir: string): string | undefined {
     case 'overlay2':
       return whyNoOverlay(dir);
     case 'btrfs':
-      return statfsSync(dir).type === btrfsType ? undefined : 'it is no directory of a btrfs file system';
+      return isBtrfs(dir) ? undefined : 'it is no directory of a btrfs file system';
     case 'fuse-overlayfs':
       if (Bun.which(fuseProgram) === null) return `the program ${fuseProgram} is not installed`;
       return existsSync('/dev/fuse') ? undefined : 'there is no /dev/fuse';

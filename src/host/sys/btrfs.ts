@@ -1,4 +1,5 @@
 import { ptr } from 'bun:ffi';
+import { statfsSync } from 'node:fs';
 import { atCwd, closeFd, openDirectory } from './fs.ts';
 import { check, libc } from './libc.ts';
 
@@ -51,6 +52,11 @@ export function snapshotSubvolume(from: string, to: string): void {
 
 /** With all its files; not with subvolumes in it. */
 export const destroySubvolume = (path: string): void => inParent(path, requests.snapshotDestroy, 'remove subvolume');
+
+/** statfs(2), f_type. */
+const btrfsType = 0x9123683e;
+
+export const isBtrfs = (path: string): boolean => statfsSync(path).type === btrfsType;
 
 /** The inode number of every subvolume's root. */
 export const subvolumeRootInode = 256n;

@@ -2,9 +2,11 @@ import { lookup } from 'node:dns/promises';
 import { chownSync, mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { failedPrecondition, invalidArgument } from '#base/errors.ts';
+import { failedPrecondition, invalidArgument, messageOf } from '#base/errors.ts';
+import { parseBytes } from '#base/size.ts';
 import type { Owner } from '#core/id-map.ts';
 import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
+import { makeLimited, removeLimited } from '#host/quota/limited-directory.ts';
 import { treeUsage } from '#host/snapshots/usage.ts';
 import { SystemError } from '#host/sys/libc.ts';
 import { mount, unmount } from '#host/sys/mount.ts';
@@ -26,16 +28,20 @@ export function createLocalVolumeDriver({ dir, owner = { uid: 0, gid: 0 } }: Loc
   mkdirSync(dir, { recursive: true, mode: 0o701 });
   return {
     name: 'local',
+    scope: 'local',
     check: checkOptions,
-    path,
-    async create({ name }) {
+    describe: async ({ name }) => ({ path: path(name) }),
+    async create({ name, options }) {
       mkdirSync(`${dir}/${name}`, { recursive: true, mode: 0o701 });
-      mkdirSync(path(name), { recursive: true, mode: 0o755 });
+      if (options.size === undefined) mkdirSync(path(name), { recursive: true, mode: 0o755 });
+      else makeLimited(path(name), parseSize(options.size));
       chownSync(path(name), owner.uid, owner.gid);
     },
     async mount(spec) {
-      mkdirSync(path(spec.name), { recursive: true, mode: 0o755 });
-      if (isMountVolume(spec) && !isMounted(path(spec.name))) await mountDevice(spec, path(spec.name));
+      const target = path(spec.name);
+      mkdirSync(target, { recursive: true, mode: 0o755 });
+      if (isMountVolume(spec) && !isMounted(target)) await mountDevice(spec, target);
+      return target;
     },
     async unmount(spec) {
       if (isMountVolume(spec) && isMounted(path(spec.name))) unmount(path(spec.name), { detach: true });
@@ -44,6 +50,7 @@ export function createLocalVolumeDriver({ dir, owner = { uid: 0, gid: 0 } }: Loc
       if (isMountVolume(spec) && isMounted(path(spec.name))) {
         throw failedPrecondition(`volume ${spec.name} is still mounted on ${path(spec.name)}: its files would be removed with it`);
       }
+      if (spec.options.size !== undefined) await removeLimited(path(spec.name));
       await rm(`${dir}/${spec.name}`, { recursive: true, force: true });
     },
     usage: async spec => (isMountVolume(spec) ? undefined : (await treeUsage(path(spec.name))).diskBytes),
@@ -61,7 +68,19 @@ function checkOptions({ options }: VolumeSpec): void {
       if ((options[needed] ?? '') === '') throw invalidArgument(`missing required option: "${needed}"`);
     }
   }
-  if (options.size !== undefined) throw invalidArgument('quota size requested but no quota support: leave out the option "size"');
+  if (options.size === undefined) return;
+  if (options.device !== undefined) throw invalidArgument('the option "size" is for volumes without a device: a tmpfs takes o=size=…');
+  parseSize(options.size);
+}
+
+function parseSize(text: string): number {
+  try {
+    const sizeBytes = parseBytes(text);
+    if (sizeBytes > 0) return sizeBytes;
+  } catch (err) {
+    throw invalidArgument(`invalid option size="${text}": ${messageOf(err)}`, { cause: err });
+  }
+  throw invalidArgument(`invalid option size="${text}": it must be more than nothing`);
 }
 
 async function mountDevice({ name, options }: VolumeSpec, target: string): Promise<void> {

@@ -49,8 +49,9 @@ function wantedParts({ query, version }: ApiRequest): ReadonlySet<Part> {
 }
 
 async function volumesWithUsage(volumes: Services['volumes']): Promise<NonNullable<DiskUsage['Volumes']>> {
+  const { volumes: found } = await volumes.list(new Map());
   return await Promise.all(
-    volumes.list(new Map()).map(async details => {
+    found.map(async details => {
       const sizeBytes = await volumes.usage(details.volume.name);
       return { ...toWireVolume(details), UsageData: { Size: sizeBytes ?? -1, RefCount: details.volume.users.length } };
     }),

@@ -11,9 +11,9 @@ import type { Route } from '../router.ts';
 
 export function volumeRoutes({ volumes }: Services): Route[] {
   return [
-    route('GET /volumes', ({ query }) => {
-      const found = volumes.list(parseFilters(query.text('filters'), filterKeys.volumes));
-      return json({ Volumes: found.map(toWireVolume), Warnings: null });
+    route('GET /volumes', async ({ query }) => {
+      const found = await volumes.list(parseFilters(query.text('filters'), filterKeys.volumes));
+      return json({ Volumes: found.volumes.map(toWireVolume), Warnings: found.warnings.length === 0 ? null : [...found.warnings] });
     }),
     route('POST /volumes/create', async request => {
       const body = (await request.json(volumeCreateRequest, 'VolumeCreateRequest')) ?? {};
@@ -38,7 +38,7 @@ export function volumeRoutes({ volumes }: Services): Route[] {
       },
       { since: '1.25' },
     ),
-    route('GET /volumes/{name:.*}', request => json(toWireVolume(volumes.inspect(request.param('name'))))),
+    route('GET /volumes/{name:.*}', async request => json(toWireVolume(await volumes.inspect(request.param('name'))))),
     route('DELETE /volumes/{name:.*}', async request => {
       await volumes.remove(request.param('name'), { force: request.query.bool('force') });
       return empty();
@@ -46,12 +46,13 @@ export function volumeRoutes({ volumes }: Services): Route[] {
   ];
 }
 
-export const toWireVolume = ({ volume, mountpoint }: VolumeDetails): Volume => ({
-  CreatedAt: volume.createdAt,
+export const toWireVolume = ({ volume, mountpoint, scope, status }: VolumeDetails): Volume => ({
+  ...(volume.createdAt === '' ? {} : { CreatedAt: volume.createdAt }),
   Driver: volume.driver,
   Labels: Object.keys(volume.labels).length === 0 ? null : { ...volume.labels },
   Mountpoint: mountpoint,
   Name: volume.name,
   Options: Object.keys(volume.options).length === 0 ? null : { ...volume.options },
-  Scope: 'local',
+  Scope: scope,
+  ...(status === undefined ? {} : { Status: { ...status } }),
 });

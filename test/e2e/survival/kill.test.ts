@@ -13,6 +13,7 @@ import { needs } from '#test/helpers/needs.ts';
 import { recordingRuntime } from '#test/helpers/recording-runtime.ts';
 import { remappedRoot, remappedUser, startPrivateEtc } from '#test/helpers/private-etc.ts';
 import { freePort, type Registry, startRegistry } from '#test/helpers/registry.ts';
+import { startVolumePlugin } from '#test/helpers/volume-plugin.ts';
 import { failpointNames } from './failpoints.ts';
 import { type Expected, recorder, steps, type TourContext } from './tour.ts';
 
@@ -20,6 +21,10 @@ const { describe, test } = needs('root', 'conmon', 'nft', 'docker-registry');
 
 /** Places that only a daemon with user namespaces passes. */
 const remapped = new Set(['network.setup.owned', 'snapshot.mount.mapped', 'snapshot.probe.mapped']);
+
+/** Places that are passed for volumes of plugins only. */
+const isOfPlugins = (name: string): boolean => name.startsWith('volume.mount.') || name.startsWith('volume.unmount.');
+const pluginName = 'shelf';
 
 /** Ends the daemon at every named place it passes, and looks at what it finds when it comes back. */
 describe('a daemon that is killed', () => {
@@ -57,12 +62,16 @@ describe('a daemon that is killed', () => {
         ],
         ...(etc === undefined ? {} : { besideProcess: etc.pid, remappedRoot }),
       });
+      await using plugin = isOfPlugins(name)
+        ? await startVolumePlugin(join(daemon.execRoot, `plugins/${pluginName}.sock`), join(folder, `plugin-${name}`))
+        : undefined;
       await using witnesses = await startWitnesses(daemon);
       await daemon.stop();
+      const place = { api: daemon.api, registry: registry.address, archive, volumePlugin: plugin && pluginName };
 
       const expected: Expected = { containers: new Map(), networks: new Set(), volumes: new Set(), images: new Set() };
       daemon.spawn({ BERTH_FAILPOINT: name });
-      const passed = await takeTour(daemon, { api: daemon.api, registry: registry.address, archive, expected });
+      const passed = await takeTour(daemon, { ...place, expected });
       if (passed === undefined) {
         // The place may be one that is only passed when the daemon ends.
         process.kill(daemon.pid, 'SIGTERM');
@@ -75,10 +84,12 @@ describe('a daemon that is killed', () => {
       await witnesses.afterwards();
       await checkExpected(daemon, expected);
       await checkNothingHalfMade(daemon);
+      expect(plugin?.mounts() ?? []).toEqual([]);
       // The same change works now: whatever was half done is out of the way.
       await removeTraces(daemon);
       const again: Expected = { containers: new Map(), networks: new Set(), volumes: new Set(), images: new Set() };
-      for (const step of steps) await step.run({ api: daemon.api, registry: registry.address, archive, expected: again });
+      for (const step of steps) await step.run({ ...place, expected: again });
+      if (plugin !== undefined) expect([plugin.mounts(), plugin.volumes()]).toEqual([[], []]);
       await witnesses.end();
       await removeTraces(daemon);
       await checkFolders(daemon);

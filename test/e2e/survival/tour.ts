@@ -18,6 +18,8 @@ export interface TourContext {
   /** Archive of a small image called `berth-tour:1`. */
   readonly archive: Blob;
   readonly expected: Expected;
+  /** Name of a volume driver that is a plugin; undefined: there is none. */
+  readonly volumePlugin?: string | undefined;
 }
 
 interface Step {
@@ -173,6 +175,21 @@ export const steps: readonly Step[] = [
       const removed = api.expect('POST', `/containers/${Id}/wait?condition=removed`);
       await api.expect('POST', `/containers/${Id}/start`);
       await removed;
+    },
+  },
+  {
+    name: 'a container with a volume of a plugin',
+    run: async ({ api, volumePlugin }) => {
+      if (volumePlugin === undefined) return;
+      await api.expect('POST', '/volumes/create', { body: { Name: 'tour-plugged', Driver: volumePlugin } });
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: { Image: 'busybox', Cmd: ['true'], HostConfig: { Binds: ['tour-plugged:/etc'] } },
+      });
+      const ended = api.expect('POST', `/containers/${Id}/wait?condition=next-exit`);
+      await api.expect('POST', `/containers/${Id}/start`);
+      await ended;
+      await api.expect('DELETE', `/containers/${Id}`);
+      await api.expect('DELETE', '/volumes/tour-plugged');
     },
   },
   {

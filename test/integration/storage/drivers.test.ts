@@ -153,6 +153,19 @@ for (const driver of drivers) {
           String(64 * 1024 * 1024),
         );
       });
+
+      test('--opt size limits what a volume may hold', async () => {
+        await daemon.api.expect('POST', '/volumes/create', { body: { Name: 'small', DriverOpts: { size: '10m' } } });
+        const bind = { HostConfig: { Binds: ['small:/data'] } };
+        const written = await outputOf(
+          daemon,
+          'dd if=/dev/urandom of=/data/big bs=1M count=32 2>/dev/null && echo all; stat -c %s /data/big',
+          bind,
+        );
+        expect(Number(written)).toBeLessThanOrEqual(10 * 1024 * 1024);
+        await daemon.api.expect('DELETE', '/volumes/small', { status: 204 });
+        expect(readdirSync(join(daemon.dataRoot, 'volumes'))).toEqual([]);
+      });
     } else {
       test('--storage-opt size is refused with the reason where it cannot be kept', async () => {
         const before = layers();
@@ -163,6 +176,10 @@ for (const driver of drivers) {
         expect(refused.status).toBe(400);
         expect(refused.json.message).toContain('size');
         expect(layers()).toEqual(before);
+        const volume = await daemon.api.post<{ message: string }>('/volumes/create', { Name: 'small', DriverOpts: { size: '10m' } });
+        expect(volume.status).toBe(400);
+        expect(volume.json.message).toContain('quota size requested but no quota support: the size of');
+        expect((await daemon.api.get('/volumes/small')).status).toBe(404);
       });
     }
 
