@@ -114,10 +114,19 @@ function parseDescriptor(value: unknown, field: string): Descriptor {
     mediaType: typeof mediaType === 'string' ? mediaType : '',
     digest: parsed,
     size,
-    ...(typeof platform === 'object' && platform !== null && { platform: normalizePlatform(platform) }),
+    ...(typeof platform === 'object' && platform !== null && { platform: parsePlatformOf(platform, parsed) }),
     ...(isTextMap(annotations) && { annotations }),
     ...(Array.isArray(urls) && urls.every(url => typeof url === 'string') && { urls }),
   };
+}
+
+function parsePlatformOf(value: object, digest: Digest): Platform {
+  const { os, architecture, variant } = value as Record<string, unknown>;
+  const text = (field: unknown): string | undefined => {
+    if (field === undefined || field === null || typeof field === 'string') return field ?? undefined;
+    throw dataLoss(`invalid manifest: bad platform ${JSON.stringify(value).slice(0, 200)} of ${digest}`);
+  };
+  return normalizePlatform({ os: text(os), architecture: text(architecture), variant: text(variant) });
 }
 
 const isTextMap = (value: unknown): value is Readonly<Record<string, string>> =>

@@ -33,7 +33,7 @@ export function normalizePlatform(platform: {
   readonly variant?: string | undefined;
 }): Platform {
   const given = (platform.architecture ?? '').toLowerCase();
-  const [architecture, implied] = architectures[given] ?? [given];
+  const [architecture, implied] = (Object.hasOwn(architectures, given) ? architectures[given] : undefined) ?? [given];
   const variant = normalizeVariant(architecture, (platform.variant || implied || '').toLowerCase());
   const os = (platform.os ?? '').toLowerCase();
   return { os: os === 'macos' ? 'darwin' : os, architecture, ...(variant !== '' && { variant }) };

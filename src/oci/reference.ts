@@ -24,7 +24,7 @@ const full = new RegExp(
  * default path there; no tag is added. Rejects with InvalidArgument `invalid reference format…`.
  */
 export function parseReference(text: string): Reference {
-  if (/^[0-9a-f]{64}$/.test(text)) {
+  if (isIdentifier(text)) {
     throw invalidArgument(`invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`);
   }
   const { domain, remainder } = splitDomain(text);
@@ -45,6 +45,8 @@ export function parseReference(text: string): Reference {
     ...(digest !== undefined && { digest }),
   };
 }
+
+const isIdentifier = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
 /** Undefined for a text that is no reference. */
 export function tryParseReference(text: string): Reference | undefined {
@@ -89,7 +91,8 @@ export const canonicalString = (ref: Reference): string => repositoryOf(ref) + s
 export function familiarName(ref: Reference): string {
   if (ref.domain !== defaultDomain) return repositoryOf(ref);
   const name = ref.path.startsWith(officialPrefix) ? ref.path.slice(officialPrefix.length) : ref.path;
-  return name.includes('/') || !ref.path.startsWith(officialPrefix) ? ref.path : name;
+  // What looks like an id would be taken for one.
+  return name.includes('/') || isIdentifier(name) || !ref.path.startsWith(officialPrefix) ? ref.path : name;
 }
 
 /** `busybox:latest`: the reference as people write it. */

@@ -229,5 +229,9 @@ export function parseConfig(bytes: Uint8Array, digest: Digest): ImageConfigFile 
   if (!Array.isArray(rootfs?.diff_ids) || !rootfs.diff_ids.every(id => typeof id === 'string' && tryParseDigest(id) !== undefined)) {
     throw dataLoss(`invalid image config ${digest}: it does not list its layers (rootfs.diff_ids)`);
   }
+  for (const field of [os, architecture, rest.variant]) {
+    if (field !== undefined && field !== null && typeof field !== 'string')
+      throw dataLoss(`invalid image config ${digest}: its platform is not text: ${JSON.stringify(field).slice(0, 100)}`);
+  }
   return { ...rest, rootfs, os: os || 'linux', architecture: architecture ?? '' };
 }

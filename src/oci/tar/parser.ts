@@ -3,7 +3,7 @@ import type { SparseSegment, TarEntry, TarEntryType } from './entry.ts';
 import { blockBytes, isZeroBlock, parseGnuSparseExtension, parseHeader, type RawHeader } from './header.ts';
 import { decodeName } from './names.ts';
 import { type PaxRecords, parsePax, parsePaxTime, paxNumber, xattrPrefix } from './pax.ts';
-import { checkSegments, paxSparse, SparseMapReader } from './sparse.ts';
+import { checkSegments, maxSegments, paxSparse, SparseMapReader } from './sparse.ts';
 
 /** Receives an archive's members, one after the other: `entry`, its `data` (none or more), `end`. */
 export interface TarSink {
@@ -59,6 +59,7 @@ export class TarParser {
   #pax: PaxRecords | undefined;
   #paxPairs: number[] = [];
   readonly #globals: PaxRecords = new Map();
+  #globalBytes = 0;
 
   #entry: TarEntry | undefined;
   #segments: readonly SparseSegment[] = [];
@@ -133,6 +134,8 @@ export class TarParser {
       case 'gnu-sparse': {
         const more = parseGnuSparseExtension(block, this.#where);
         step.segments.push(...more.segments);
+        if (step.segments.length > maxSegments)
+          throw dataLoss(`damaged tar archive: a sparse file in more than ${String(maxSegments)} parts ${this.#where}`);
         if (!more.extended) this.#begin(step.header, step.segments, step.header.gnuSparse?.realSize, step.header.size);
         break;
       }
@@ -196,7 +199,7 @@ export class TarParser {
         this.#pax = parsePax(meta.body, this.#where, (keyword, value) => this.#paxPairs.push(paxNumber(value, keyword, this.#where)));
         break;
       case 'global':
-        for (const [keyword, value] of parsePax(meta.body, this.#where)) this.#globals.set(keyword, value);
+        this.#addGlobals(parsePax(meta.body, this.#where));
         break;
       case 'name':
         this.#longName = decodeName(untilZero(meta.body));
@@ -207,6 +210,17 @@ export class TarParser {
       case 'skip':
         break;
     }
+  }
+
+  /** They hold until the end of the archive: what all of them take is bounded like one header. */
+  #addGlobals(records: PaxRecords): void {
+    for (const [keyword, value] of records) {
+      const before = this.#globals.get(keyword);
+      this.#globalBytes += value.length - (before === undefined ? -keyword.length : before.length);
+      this.#globals.set(keyword, value);
+    }
+    if (this.#globalBytes > maxMetaBytes)
+      throw invalidArgument(`unusable tar archive: global headers of more than ${String(maxMetaBytes)} bytes ${this.#where}`);
   }
 
   /** A header that stands for a member: its content begins here, unless a sparse map comes first. */

@@ -1,10 +1,10 @@
 import { dataLoss } from '#base/errors.ts';
 import type { SparseSegment } from './entry.ts';
-import { blockBytes } from './header.ts';
 import { type PaxRecords, paxNumber } from './pax.ts';
 
 const latin1 = new TextDecoder('latin1');
-const maxSegments = 1_000_000;
+/** How many parts with data a file may have: more would only fill the memory. */
+export const maxSegments = 1_000_000;
 
 /** What the PAX records say about a sparse file (GNU tar manual, Storing Sparse Files). */
 export interface PaxSparse {
@@ -29,7 +29,9 @@ export function paxSparse(records: PaxRecords, pairs: readonly number[], where: 
 
 /** Reads the map that format 1.0 puts before the content: decimal lines, the first one the number of segments, padded to a whole block. */
 export class SparseMapReader {
-  #text = '';
+  /** The line that has begun. */
+  #digits = '';
+  readonly #numbers: number[] = [];
   readonly #where: string;
 
   constructor(where: string) {
@@ -38,19 +40,30 @@ export class SparseMapReader {
 
   /** Takes the next block; the segments when it was the last one. */
   push(block: Uint8Array): SparseSegment[] | undefined {
-    this.#text += latin1.decode(block);
-    const lines = this.#text.split('\n');
-    const count = Number(lines[0]);
-    if (lines.length < 2) return this.#text.length > blockBytes ? this.#fail() : undefined;
-    if (!Number.isSafeInteger(count) || count < 0 || count > maxSegments) return this.#fail();
-    if (lines.length < 2 + count * 2) return undefined;
-    return toSegments(lines.slice(1, 1 + count * 2).map(Number), this.#where);
+    for (const byte of block) {
+      if (byte !== newline) {
+        this.#digits += String.fromCharCode(byte);
+        if (this.#digits.length > maxDigits) this.#fail();
+        continue;
+      }
+      if (!/^\d+$/.test(this.#digits)) this.#fail();
+      this.#numbers.push(Number(this.#digits));
+      this.#digits = '';
+      const [count = 0] = this.#numbers;
+      if (count > maxSegments) this.#fail();
+      if (this.#numbers.length === 1 + count * 2) return toSegments(this.#numbers.slice(1), this.#where);
+    }
+    return undefined;
   }
 
   #fail(): never {
     throw dataLoss(`damaged tar archive: malformed sparse map ${this.#where}`);
   }
 }
+
+const newline = 0x0a;
+/** As many as the largest offset has. */
+const maxDigits = 20;
 
 function toSegments(numbers: readonly number[], where: string): SparseSegment[] {
   const segments: SparseSegment[] = [];

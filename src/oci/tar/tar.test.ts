@@ -16,10 +16,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kindOf } from '#base/errors.ts';
 import type { TarEntry } from './entry.ts';
+import { headerSum } from './header.ts';
 import { decodeName, encodeName } from './names.ts';
-import { formatPaxTime, parsePaxTime } from './pax.ts';
+import { formatPaxRecord, formatPaxTime, parsePaxTime } from './pax.ts';
 import { readAll, readTar } from './reader.ts';
-import { type NewTarFile, tarHeader, writeTar } from './writer.ts';
+import { type NewTarFile, tarHeader, tarPadding, writeTar } from './writer.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -152,6 +153,32 @@ describe('readTar() of a damaged archive', () => {
     );
     header[154] = 0;
     expect(String(await failure(unpack(header)))).toMatch(/the limit is/);
+  });
+
+  test('refuses what would fill the memory or take for ever', async () => {
+    const withFlag = (flag: string, body: Uint8Array): Uint8Array => {
+      const header = new Uint8Array(tarHeader({ name: 'x', sizeBytes: body.length }));
+      header[156] = flag.charCodeAt(0);
+      header.set(bytes(`${headerSum(header).toString(8).padStart(6, '0')}\0 `), 148);
+      return Buffer.concat([header, body, tarPadding(body.length)]);
+    };
+    const record = (keyword: string, length: number): Uint8Array => formatPaxRecord(keyword, new Uint8Array(length).fill(0x61));
+    const globals = Array.from({ length: 9 }, (_, index) => withFlag('g', record(`comment${String(index)}`, 1_000_000)));
+    expect(String(await failure(unpack(Buffer.concat(globals))))).toContain('global headers of more than');
+    // The same keyword again takes the place of the last.
+    expect(await unpack(Buffer.concat(Array.from({ length: 9 }, () => withFlag('g', record('comment', 1_000_000)))))).toEqual([]);
+
+    const sparse = Buffer.concat([formatPaxRecord('GNU.sparse.major', bytes('1')), formatPaxRecord('GNU.sparse.realsize', bytes('1'))]);
+    const map = (count: number, text: string): Uint8Array => {
+      const body = bytes(`${String(count)}\n${text}`);
+      return Buffer.concat([withFlag('x', sparse), withFlag('0', Buffer.concat([body, tarPadding(body.length)]))]);
+    };
+    const began = performance.now();
+    const long = Array.from({ length: 900_000 }, () => '0\n0\n').join('');
+    expect(await unpack(map(900_000, long))).toHaveLength(1);
+    expect(performance.now() - began).toBeLessThan(5000);
+    for (const wrong of [map(2_000_000, long), map(2, `${'9'.repeat(100)}\n`), map(1, '1e3\n5\n')])
+      expect(kindOf(await failure(unpack(wrong)))).toBe('DataLoss');
   });
 
   test('ignores what follows its end', async () => {
