@@ -100,4 +100,56 @@ describe('what docker buildx makes of a build', () => {
       expect.stringContaining('an image of several platforms is not kept by this daemon'),
     ]);
   });
+
+  test('what is said of an image: how it was made, and which packages it has', async () => {
+    const status = lines(
+      'Package: base-files',
+      'Status: install ok installed',
+      'Version: 12.4',
+      'Architecture: amd64',
+      'Maintainer: Somebody',
+    );
+    const folder = buildx.directory({
+      Dockerfile: lines('FROM busybox', 'ARG TOKEN', 'COPY status /var/lib/dpkg/status', 'COPY os-release /etc/os-release'),
+      status,
+      'os-release': 'ID=debian\n',
+    });
+    const layout = join(folder, 'layout.tar');
+    const attest = ['--attest', 'type=provenance,mode=max', '--attest', 'type=sbom', '--build-arg', 'TOKEN=told-in-max'];
+    await buildx.ok(['buildx', 'build', ...attest, '-o', `type=oci,dest=${layout}`, folder]);
+    const read = async (digest: string): Promise<string> => await runOk(['tar', 'xOf', layout, `blobs/sha256/${digest.slice(7)}`]);
+    const outer = JSON.parse(await runOk(['tar', 'xOf', layout, 'index.json'])) as Index;
+    const index = JSON.parse(await read(outer.manifests[0]?.digest ?? '')) as Index;
+    const [image, statements] = index.manifests;
+    expect(statements).toMatchObject({
+      platform: { os: 'unknown', architecture: 'unknown' },
+      annotations: { 'vnd.docker.reference.type': 'attestation-manifest', 'vnd.docker.reference.digest': image?.digest },
+    });
+    const { layers } = JSON.parse(await read(statements?.digest ?? '')) as {
+      layers: { digest: string; annotations: Record<string, string> }[];
+    };
+    const byType = new Map(
+      await Promise.all(
+        layers.map(async layer => [layer.annotations['in-toto.io/predicate-type'], JSON.parse(await read(layer.digest))] as const),
+      ),
+    );
+    expect(byType.get('https://slsa.dev/provenance/v0.2')).toMatchObject({
+      subject: [{ digest: { sha256: image?.digest.slice(7) } }],
+      predicate: {
+        materials: [{ uri: expect.stringMatching(/^pkg:docker\/busybox@latest/) as unknown }],
+        invocation: { parameters: { frontend: 'dockerfile.v0', args: { 'build-arg:TOKEN': 'told-in-max' } } },
+      },
+    });
+    expect(byType.get('https://spdx.dev/Document')).toMatchObject({
+      predicate: { spdxVersion: 'SPDX-2.3', packages: [{ SPDXID: 'SPDXRef-image' }, { name: 'base-files', versionInfo: '12.4' }] },
+    });
+    // Unasked, only what everybody may know, and nothing beside files.
+    const plain = join(folder, 'plain.tar');
+    await buildx.ok(['buildx', 'build', '--build-arg', 'TOKEN=not-told', '-o', `type=oci,dest=${plain}`, folder]);
+    expect((await runOk(['tar', 'xOf', plain])).includes('"build-arg:TOKEN"')).toBe(false);
+    const files = join(folder, 'out');
+    await buildx.ok(['buildx', 'build', '--sbom=true', '-o', files, folder]);
+    expect(readdirSync(files)).toContain('sbom.spdx.json');
+    expect(readdirSync(files)).not.toContain('provenance.json');
+  });
 });

@@ -16,7 +16,7 @@ export interface BundleImage {
 
 export interface Attestation {
   readonly predicateType: string;
-  readonly statement: object;
+  readonly predicate: object;
 }
 
 export interface BundleOptions {
@@ -96,17 +96,14 @@ export function bundleImages(images: readonly BundleImage[], options: BundleOpti
 
 /** Annotations of images that no runtime looks for: attestations are listed beside the image they are about. */
 function bundleAttestations({ attestations, platform }: BundleImage, about: Descriptor) {
-  const layers = attestations.map(({ predicateType, statement }) => {
+  const layers = attestations.map(({ predicateType, predicate }) => {
     const subject = [
       {
         name: `pkg:docker/image?platform=${encodeURIComponent(formatPlatform(platform))}`,
         digest: { sha256: about.digest.slice('sha256:'.length) },
       },
     ];
-    const blob = memoryBlob(
-      inTotoType,
-      encoder.encode(JSON.stringify({ _type: statementType, predicateType, subject, predicate: statement })),
-    );
+    const blob = memoryBlob(inTotoType, encoder.encode(JSON.stringify({ _type: statementType, predicateType, subject, predicate })));
     return { ...blob, descriptor: { ...blob.descriptor, annotations: { 'in-toto.io/predicate-type': predicateType } } };
   });
   const config = memoryBlob(

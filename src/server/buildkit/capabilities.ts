@@ -55,6 +55,8 @@ export const buildCapabilities = [
   'constraints',
   'platform',
   'meta.ignorecache',
+  'exporter.image.annotations',
+  'exporter.image.attestations',
   'exporter.sourcedateepoch',
   'exporter.multiple',
 ];

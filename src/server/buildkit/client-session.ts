@@ -7,8 +7,8 @@ import type { Codec } from './codec.ts';
 export interface SessionCall {
   /** Resolves when more can be sent. */
   send(message: Uint8Array): Promise<void>;
-  /** Says that nothing more is sent. */
-  end(): void;
+  /** Says that nothing more is sent, after one more message if there is one: a client may end the call at once when it has read that. */
+  end(last?: Uint8Array): void;
   /** What comes; ends with the call, rejects with what the client says is wrong. */
   readonly messages: AsyncIterable<Buffer>;
 }
@@ -50,8 +50,7 @@ export class ClientSession {
     signal: AbortSignal,
   ): Promise<A> {
     const call = this.call(method, {}, signal);
-    await call.send(codecs.request.encode(request));
-    call.end();
+    call.end(codecs.request.encode(request));
     let answer: A | undefined;
     for await (const message of call.messages) answer = codecs.answer.decode(message);
     if (answer === undefined) throw unavailable(`the client did not answer ${method}`);
@@ -77,7 +76,7 @@ export class ClientSession {
     stream.once('close', () => signal.removeEventListener('abort', stop));
     return {
       send: message => sendMessage(stream, message),
-      end: () => void stream.end(),
+      end: last => void (last === undefined ? stream.end() : stream.end(framed(last))),
       messages: readMessages(stream, answerOf(stream), signal),
     };
   }
@@ -85,21 +84,25 @@ export class ClientSession {
 
 const prefixBytes = 5;
 
-async function sendMessage(stream: ClientHttp2Stream, message: Uint8Array): Promise<void> {
-  if (stream.destroyed) throw unavailable('the client has ended the call');
+/** Messages have their length before them. */
+function framed(message: Uint8Array): Buffer {
   const prefix = Buffer.alloc(prefixBytes);
   prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+async function sendMessage(stream: ClientHttp2Stream, message: Uint8Array): Promise<void> {
+  if (stream.destroyed) throw unavailable('the client has ended the call');
   await new Promise<void>((resolve, reject) => {
     const onClose = (): void => reject(unavailable('the client has ended the call'));
     stream.once('close', onClose);
-    stream.write(Buffer.concat([prefix, message]), () => {
+    stream.write(framed(message), () => {
       stream.off('close', onClose);
       resolve();
     });
   });
 }
 
-/** Messages have their length before them. */
 async function* readMessages(
   stream: ClientHttp2Stream,
   answer: Promise<IncomingHttpHeaders>,

@@ -5,10 +5,11 @@ import { bundleImages, type BundleImage, type ImageBundle } from '#builder/expor
 import { formatPlatform } from '#oci/platform.ts';
 import { canonicalString } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
+import { type NamedPredicate, predicatesOf } from './attestations.ts';
 import { authOf } from './client-services.ts';
 import type { ClientSession } from './client-session.ts';
 import { imageOptions, type ImageOptions } from './export-options.ts';
-import type { FrontendContext } from './frontend.ts';
+import type { FrontendContext } from './frontend-context.ts';
 import { isTrue } from './frontend-options.ts';
 import type { Job, KeptResult } from './job.ts';
 import type { VertexProgress } from './progress.ts';
@@ -25,6 +26,7 @@ export interface Exported {
 
 /** Everything that an exporter works with. */
 interface Export {
+  readonly context: FrontendContext;
   readonly job: Job;
   readonly builds: readonly KeptResult[];
   /** Several platforms, or one that is to look like several. */
@@ -42,17 +44,23 @@ export async function exportResult({ context, job, result }: Exported, exporters
   const isIndex = result.refs !== undefined || result.refsDeprecated !== undefined;
   const session = (): Promise<ClientSession> => context.sessions.get(job.sessionId, job.signal);
   for (const [index, { Type, Attrs }] of exporters.entries())
-    Object.assign(response, await exporterOf(Type)({ job, builds, isIndex, session, attributes: Attrs, index }));
+    Object.assign(response, await exporterOf(Type)({ context, job, builds, isIndex, session, attributes: Attrs, index }));
   return response;
 }
 
-function buildsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated }: Result): KeptResult[] {
-  const ids = [
-    ref?.id ?? refDeprecated ?? '',
-    ...Object.values(refs?.refs ?? {}).map(({ id }) => id),
-    ...Object.values(refsDeprecated?.refs ?? {}),
-  ];
+function buildsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated, metadata }: Result): KeptResult[] {
+  const order = platformOrder(metadata);
+  const byOrder = Object.entries(refs?.refs ?? refsDeprecated?.refs ?? {}).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+  const ids = [ref?.id ?? refDeprecated ?? '', ...byOrder.map(([, entry]) => (typeof entry === 'string' ? entry : entry.id))];
   return ids.filter(id => id !== '').map(id => job.result(id));
+}
+
+/** The order of platforms as they were asked for: on their way through a client, results lose it. */
+function platformOrder(metadata: Result['metadata']): string[] {
+  const bytes = metadata['refs.platforms'];
+  if (bytes === undefined) return [];
+  const { Platforms = [] } = JSON.parse(new TextDecoder().decode(bytes)) as { readonly Platforms?: readonly { readonly ID: string }[] };
+  return Platforms.map(({ ID }) => ID);
 }
 
 function exporterOf(type: string): (given: Export) => Promise<ExportResponse> {
@@ -100,7 +108,7 @@ async function exportImage(given: Export): Promise<ExportResponse> {
 async function pushAll(given: Export, options: ImageOptions, vertex: VertexProgress): Promise<ExportResponse> {
   const { job, builds } = given;
   const [{ build } = undefined as never] = builds;
-  const bundle = await bundleOf(given, options);
+  const bundle = await bundleOf(given, options, { isAttested: true });
   const session = await given.session();
   for (const name of options.names) {
     vertex.part(`pushing ${canonicalString(name)}`, {});
@@ -123,12 +131,19 @@ function describe({ root, configs }: ImageBundle): ExportResponse {
   };
 }
 
-async function bundleOf({ job, builds, isIndex }: Export, options: ImageOptions): Promise<ImageBundle> {
+async function bundleOf(
+  { context, job, builds, isIndex }: Export,
+  options: ImageOptions,
+  { isAttested }: { readonly isAttested: boolean },
+): Promise<ImageBundle> {
   const images: BundleImage[] = [];
-  for (const { build } of builds) {
+  for (const result of builds) {
+    const { build } = result;
+    const predicates = isAttested ? await predicatesOf(context, job, result, false) : [];
+    const attestations = predicates.map(({ type, value }) => ({ predicateType: type, predicate: value }));
     const layers = [];
     for (const layer of build.layers) layers.push(await build.workspace.blobOf(layer, options.form, job.signal));
-    images.push({ platform: build.platform, config: build.config, layers, attestations: [] });
+    images.push({ platform: build.platform, config: build.config, layers, attestations });
   }
   return bundleImages(images, { isOci: options.isOci, isIndex, annotations: options.annotations });
 }
@@ -140,7 +155,7 @@ async function exportArchive(given: Export, isDocker: boolean): Promise<ExportRe
   const options = imageOptions(attributes, { isOci: !isDocker });
   const vertex = job.progress.vertex(`export ${String(given.index)}`, `exporting to ${isDocker ? 'docker image' : 'oci image'} format`);
   return await vertex.run(async () => {
-    const bundle = await bundleOf(given, options);
+    const bundle = await bundleOf(given, options, { isAttested: !isDocker });
     const session = await given.session();
     const isTar = attributes.tar === undefined || isTrue(attributes.tar);
     vertex.part(isTar ? 'sending tarball' : 'sending files', {});
@@ -179,6 +194,13 @@ function toFile({ entry, content }: NewTarFile): FileToSend {
   return { stat, open };
 }
 
+/** What is said about files, in a file beside them. */
+function statementFile({ file, type, value }: NamedPredicate, prefix: string): FileToSend {
+  const statement = { _type: 'https://in-toto.io/Statement/v0.1', predicateType: type, subject: [], predicate: value };
+  const content = new TextEncoder().encode(JSON.stringify(statement, undefined, 2));
+  return toFile({ entry: { name: prefix === '' ? file : `${prefix}/${file}` }, content });
+}
+
 /** Directories before what is in them, names in order. */
 function inOrder(a: FileToSend, b: FileToSend): number {
   const [left, right] = [a.stat.path.replaceAll('/', '\0'), b.stat.path.replaceAll('/', '\0')];
@@ -186,19 +208,21 @@ function inOrder(a: FileToSend, b: FileToSend): number {
 }
 
 async function exportFiles(given: Export, isTar: boolean): Promise<ExportResponse> {
-  const { job, builds, attributes, isIndex, index } = given;
+  const { context, job, builds, attributes, isIndex, index } = given;
   const isSplit = isIndex && attributes['platform-split'] !== 'false';
   const vertex = job.progress.vertex(`export ${String(index)}`, isTar ? 'exporting to client tarball' : 'exporting to client directory');
   return await vertex.run(async () => {
     const session = await given.session();
-    const roots: { readonly root: string; readonly prefix: string }[] = [];
-    for (const { build } of builds) {
+    const roots: { readonly root: string; readonly prefix: string; readonly predicates: readonly NamedPredicate[] }[] = [];
+    for (const result of builds) {
+      const { build } = result;
       const prefix = isSplit ? formatPlatform(build.platform).replaceAll('/', '_') : '';
-      roots.push({ root: await build.view(), prefix });
+      roots.push({ root: await build.view(), prefix, predicates: await predicatesOf(context, job, result, true) });
     }
     vertex.part('copying files', {});
     const files = function* (): Generator<FileToSend> {
-      for (const { root, prefix } of roots.toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1))) yield* walk(root, prefix);
+      for (const { root, prefix, predicates } of roots.toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1)))
+        yield* [...walk(root, prefix), ...predicates.map(predicate => statementFile(predicate, prefix))].sort(inOrder);
     };
     if (isTar) await sendBytes(session, index, writeTar(toTar(files())), {}, job.signal);
     else await sendDirectory(session, index, files(), job.signal);

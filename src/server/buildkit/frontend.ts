@@ -7,21 +7,17 @@ import type { BuildRequest, NamedContext } from '#builder/request.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
 import { formatPlatform, hostPlatform, type Platform } from '#oci/platform.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
+import type { FrontendContext } from './frontend-context.ts';
 import type { Services } from '../ports.ts';
+import { type AttestOptions, attestOptions } from './attest-options.ts';
 import { authOf, secretsOf } from './client-services.ts';
 import { fetchNamed, type FilesOfBuild, type FrontendParts, openFiles, receiveNamed } from './frontend-files.ts';
 import { type FrontendOptions, frontendOptions, withPrefix } from './frontend-options.ts';
 import type { Job } from './job.ts';
 import { StepObserver } from './observer.ts';
 import { graphOf, resultOf } from './result-graph.ts';
-import type { Sessions } from './sessions.ts';
 import { StepError } from './status.ts';
 import { answerSubrequest } from './subrequests.ts';
-
-export interface FrontendContext {
-  readonly services: Pick<Services, 'builds' | 'images'>;
-  readonly sessions: Sessions;
-}
 
 /** What a client hands over from other builds, by name. */
 export type Inputs = Readonly<Record<string, Definition>>;
@@ -31,11 +27,12 @@ export async function runFrontend(context: FrontendContext, job: Job, options: A
   const { services, sessions } = context;
   const parts: FrontendParts = { builds: services.builds, sessions, job, options, inputs };
   const wanted = frontendOptions(options, job.entitlements);
+  const attest = attestOptions(options);
   const files = await openFiles(parts);
   const findImage: FindImage = name => localConfig(services.images, name);
   if ((options.requestid ?? '') !== '') return await answerSubrequest(options.requestid ?? '', wanted, files, findImage);
   const requests = await requestsOf(context, parts, wanted, files, findImage);
-  const solved = await Promise.all(requests.map(request => solveOne(context, job, request, wanted)));
+  const solved = await Promise.all(requests.map(request => solveOne(context, job, request, { wanted, attest, options })));
   return wanted.isMultiPlatform ? indexResult(solved) : singleResult(solved);
 }
 
@@ -68,12 +65,13 @@ async function solveOne(
   { services }: FrontendContext,
   job: Job,
   request: BuildRequest,
-  { isMultiPlatform }: FrontendOptions,
+  { wanted, attest, options }: { readonly wanted: FrontendOptions; readonly attest: AttestOptions; readonly options: Attributes },
 ): Promise<Solved> {
-  const observer = new StepObserver(job.progress, isMultiPlatform ? formatPlatform(request.platform ?? hostPlatform()) : '');
+  const observer = new StepObserver(job.progress, wanted.isMultiPlatform ? formatPlatform(request.platform ?? hostPlatform()) : '');
   try {
     const build = await services.builds.solve(request, observer, job.signal);
-    return { id: job.keep({ build }), build };
+    const facts = { attest, options, dockerfile: request.dockerfile, images: observer.images };
+    return { id: job.keep({ build, facts }), build };
   } catch (err) {
     job.signal.throwIfAborted();
     const { failedStep } = observer;

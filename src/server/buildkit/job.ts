@@ -2,6 +2,7 @@ import { newId } from '#base/id.ts';
 import { deadlineExceeded, notFound } from '#base/errors.ts';
 import type { Result } from '#api/buildkit/messages.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
+import type { ResultFacts } from './attest-options.ts';
 import { Progress } from './progress.ts';
 
 /** A client may ask about a build a moment before the build is here. */
@@ -15,6 +16,7 @@ export type Results = Map<string, KeptResult>;
 /** A result, with what was asked about it. */
 export interface KeptResult {
   readonly build: SolvedBuild;
+  readonly facts: ResultFacts;
 }
 
 /** One build that a client has asked for. What it holds goes when it is disposed. */

@@ -16,6 +16,8 @@ export class StepObserver implements BuildObserver {
   readonly #fetched = new Set<number>();
   /** Where the first error happened. */
   failedStep: StepInfo | undefined;
+  /** The images that the stages begin with. */
+  images: readonly string[] = [];
 
   /** `platform`: empty when there is only one. */
   constructor(progress: Progress, platform: string) {
@@ -24,6 +26,7 @@ export class StepObserver implements BuildObserver {
   }
 
   planned(steps: readonly StepInfo[]): void {
+    this.images = steps.flatMap(({ image }) => (image === undefined ? [] : [image]));
     const visible = steps.filter(step => shown.includes(step.kind) && (step.kind !== 'from' || step.image !== undefined));
     const stages = new Set(steps.filter(step => step.kind === 'from').map(step => step.stage));
     for (const stage of stages) {

@@ -80,9 +80,7 @@ export async function receiveDirectory(
       }
       if (isListed && pending === 0) {
         isListed = false;
-        await call.send(packets.encode({ type: packetType.end }));
-        // A client that has answered all ends the call as broken when this side could still ask.
-        call.end();
+        call.end(packets.encode({ type: packetType.end }));
       }
     }
     throw unavailable('the client ended the transfer of its files before everything was there');

@@ -71,8 +71,7 @@ export async function sendDirectory(
       throw invalidArgument(`the client could not write its files: ${new TextDecoder().decode(packet.data)}`);
     if (packet.type === packetType.end) {
       await listing;
-      await call.send(packets.encode({ type: packetType.end }));
-      call.end();
+      call.end(packets.encode({ type: packetType.end }));
       return;
     }
     if (packet.type !== packetType.request) continue;

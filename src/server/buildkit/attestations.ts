@@ -1,0 +1,60 @@
+import { readPackages } from '#builder/attestations/packages.ts';
+import { imageMaterial, type Material, type Predicate, provenance } from '#builder/attestations/provenance.ts';
+import { spdx } from '#builder/attestations/spdx.ts';
+import { formatPlatform, hostPlatform } from '#oci/platform.ts';
+import { canonicalString, tryParseReference, withDefaultTag } from '#oci/reference.ts';
+import type { FrontendContext } from './frontend-context.ts';
+import type { Job, KeptResult } from './job.ts';
+
+export interface NamedPredicate extends Predicate {
+  /** The name of its file, where results are files. */
+  readonly file: string;
+}
+
+/** What is said about a result. `isFiles`: it leaves as files, beside which some of it is not put. */
+export async function predicatesOf(context: FrontendContext, job: Job, result: KeptResult, isFiles: boolean): Promise<NamedPredicate[]> {
+  const { build, facts } = result;
+  const predicates: NamedPredicate[] = [];
+  if (facts.attest.sbom !== undefined) {
+    const root = await build.view();
+    const packages = readPackages(path => context.services.builds.place(root, path));
+    const document = spdx(packages, { name: facts.dockerfile.name, createdAt: new Date().toISOString() });
+    predicates.push({ ...document, file: 'sbom.spdx.json' });
+  }
+  const wanted = facts.attest.provenance;
+  if (wanted !== undefined && !(isFiles && wanted.isInlineOnly)) {
+    const predicate = provenance(
+      {
+        builderId: wanted.builderId,
+        invocationId: job.ref,
+        startedAt: new Date(job.startedMs).toISOString(),
+        finishedAt: new Date().toISOString(),
+        builderPlatform: formatPlatform(hostPlatform()),
+        entryPoint: facts.dockerfile.name,
+        source:
+          facts.options.context === undefined || facts.options.context.startsWith('http://buildkit-session/')
+            ? undefined
+            : { uri: facts.options.context },
+        options: facts.options,
+        locals: facts.options.context === undefined ? ['context', 'dockerfile'] : [],
+        dockerfile: facts.dockerfile.text,
+        materials: await materialsOf(context, result),
+      },
+      wanted,
+    );
+    predicates.push({ ...predicate, file: 'provenance.json' });
+  }
+  return predicates;
+}
+
+async function materialsOf({ services }: FrontendContext, { build, facts }: KeptResult): Promise<Material[]> {
+  const materials: Material[] = [];
+  for (const name of new Set(facts.images)) {
+    const reference = tryParseReference(name);
+    const full = reference === undefined ? name : canonicalString(withDefaultTag(reference));
+    const image = await services.images.inspect(name).catch(() => undefined);
+    const digest = reference?.digest ?? image?.repoDigests[0]?.replace(/^.*@/, '') ?? image?.id;
+    materials.push(imageMaterial(full, formatPlatform(build.platform), digest));
+  }
+  return materials;
+}
