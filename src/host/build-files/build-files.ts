@@ -1,6 +1,7 @@
 import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { internal, isErrno, kindOf } from '#base/errors.ts';
+import { failpoint } from '#base/failpoint.ts';
 import type { BuildFiles, FileSource, FileTarget, ScratchCopy } from '#core/build-files.ts';
 import { decompress } from '#host/compression/decompress.ts';
 import { createRootFiles } from '#host/rootfs/root-files.ts';
@@ -74,6 +75,7 @@ async function showMapped(source: string, workDir: string, userNamespaceFd: numb
     if (!isErrno(err, 'EINVAL', 'ENOSYS', 'EPERM', 'EOPNOTSUPP')) throw err;
     bindMount(source, path, { recursive: false });
   }
+  failpoint('build.files.mapped');
   return {
     path,
     [Symbol.asyncDispose]: async () => {

@@ -20,7 +20,7 @@ import { type Expected, recorder, steps, type TourContext } from './tour.ts';
 const { describe, test } = needs('root', 'conmon', 'nft', 'docker-registry');
 
 /** Places that only a daemon with user namespaces passes. */
-const remapped = new Set(['network.setup.owned', 'snapshot.mount.mapped', 'snapshot.probe.mapped']);
+const remapped = new Set(['build.files.mapped', 'network.setup.owned', 'snapshot.mount.mapped', 'snapshot.probe.mapped']);
 
 /** Places that are passed for volumes of plugins only. */
 const isOfPlugins = (name: string): boolean => name.startsWith('volume.mount.') || name.startsWith('volume.unmount.');

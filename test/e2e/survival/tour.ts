@@ -409,7 +409,7 @@ export const steps: readonly Step[] = [
 const buildContext = {
   Dockerfile: [
     'FROM busybox AS first',
-    'RUN --mount=type=cache,target=/cache echo made > /made; echo kept > /cache/kept',
+    'RUN --mount=type=cache,target=/cache --mount=type=bind,target=/context echo made > /made; echo kept > /cache/kept',
     'FROM busybox',
     'WORKDIR /app',
     'COPY --link a /linked/',

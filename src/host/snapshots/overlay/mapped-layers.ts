@@ -65,7 +65,8 @@ const windowOf = (top: string): string => join(top, 'mapped');
 
 /** Undefined when a small overlay shows the right owner. */
 function whyNotMapped(top: string, owners: MappedOwners): string | undefined {
-  const probe = join(top, 'probe');
+  // Drivers have a `probe` of their own.
+  const probe = join(top, 'mapped-probe');
   const remove = (): void => {
     for (const name of ['mapped', 'merged']) unmount(join(probe, name), { detach: true });
     rmSync(probe, { recursive: true, force: true });
