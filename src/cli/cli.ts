@@ -1,6 +1,7 @@
 import type { Client } from '#client/client.ts';
 import type { ConfigFile } from './config/config-file.ts';
 import type { GlobalOptions } from './global-options.ts';
+import type { OpenRegistries } from './remote/registry-port.ts';
 import { Output } from './output/terminal.ts';
 
 /** Extended attributes of this machine's files, links not followed. */
@@ -20,6 +21,7 @@ export interface Program {
   readonly services: readonly (readonly [word: string, short: string])[];
   /** Loads what only few commands need. */
   readonly fileAttributes: () => Promise<FileAttributes>;
+  readonly openRegistries: () => Promise<OpenRegistries>;
 }
 
 /** One run of the command line: where it reads, where it writes, whom it asks. Everything but the two outputs is made when first wanted. */
@@ -28,6 +30,7 @@ export class Cli {
   readonly version: string;
   readonly services: Program['services'];
   readonly fileAttributes: Program['fileAttributes'];
+  readonly openRegistries: Program['openRegistries'];
   readonly options: GlobalOptions;
   readonly out = new Output(1);
   readonly err = new Output(2);
@@ -35,11 +38,16 @@ export class Cli {
   #config: ConfigFile | undefined;
   #client: Promise<Client> | undefined;
 
-  constructor({ name, version, services, fileAttributes }: Program, options: GlobalOptions, connect: (cli: Cli) => Promise<Client>) {
+  constructor(
+    { name, version, services, fileAttributes, openRegistries }: Program,
+    options: GlobalOptions,
+    connect: (cli: Cli) => Promise<Client>,
+  ) {
     this.name = name;
     this.version = version;
     this.services = services;
     this.fileAttributes = fileAttributes;
+    this.openRegistries = openRegistries;
     this.options = options;
     this.#connect = connect;
   }

@@ -74,6 +74,13 @@ export const commands: Commands = {
     commands: {
       build: { ...build, also: ['b'] },
       du: { short: 'Show what the build cache holds', load: () => import('./commands/builder/disk-usage.ts') },
+      imagetools: {
+        short: 'Work on images in registries',
+        commands: {
+          create: { short: 'Make an image of images that registries have', load: () => import('./commands/imagetools/create.ts') },
+          inspect: { short: 'Show what a registry has under a name', load: () => import('./commands/imagetools/inspect.ts') },
+        },
+      },
       prune: { short: 'Remove build cache', requires: { since: '1.39' }, load: () => import('./commands/builder/prune.ts') },
     },
   },
@@ -118,6 +125,16 @@ export const commands: Commands = {
       ls: { ...imageList, also: ['list'] },
       prune: { short: 'Remove images that nothing uses', requires: { since: '1.25' }, load: () => import('./commands/image/prune.ts') },
       rm: { ...imageRemove, also: ['remove'] },
+    },
+  },
+  manifest: {
+    short: 'Put together images for several platforms',
+    commands: {
+      annotate: { short: 'Say what an image of a list runs on', load: () => import('./commands/manifest/annotate.ts') },
+      create: { short: 'Put together a list of images for several platforms', load: () => import('./commands/manifest/create.ts') },
+      inspect: { short: 'Show a manifest or a list', load: () => import('./commands/manifest/inspect.ts') },
+      push: { short: 'Send a list to its registry', load: () => import('./commands/manifest/push.ts') },
+      rm: { short: 'Forget lists that are being put together', load: () => import('./commands/manifest/remove.ts') },
     },
   },
   network: {
@@ -168,6 +185,6 @@ export const commonCommands = ['run', 'exec', 'ps', 'build', 'pull', 'push', 'im
 
 /** Words of Docker's that this version does not answer to. */
 export const laterCommands: readonly string[] = [
-  ...['bake', 'compose', 'config', 'manifest', 'node', 'plugin'],
+  ...['bake', 'compose', 'config', 'node', 'plugin'],
   ...['secret', 'service', 'stack', 'swarm', 'trust'],
 ];

@@ -1,8 +1,11 @@
 import type { Cli } from '../cli.ts';
 import { ExitError } from '../errors.ts';
 
-/** Prints one object through a Go template or, for `json`, as JSON. Errors of the template have the words of the command that asked. */
-export async function printTemplate(cli: Cli, name: string, format: string, data: unknown): Promise<void> {
+/**
+ * Prints one object through a Go template or, for `json`, as JSON. Errors of the template have the words of the command that asked. `end`: what comes after it,
+ * by default a new line.
+ */
+export async function printTemplate(cli: Cli, name: string, format: string, data: unknown, end = '\n'): Promise<void> {
   const [{ compileTemplate }, { TemplateError }] = await Promise.all([
     import('#base/template/evaluate.ts'),
     import('#base/template/node.ts'),
@@ -16,7 +19,7 @@ export async function printTemplate(cli: Cli, name: string, format: string, data
   };
   const template = compile();
   try {
-    cli.out.line(template.execute(data));
+    cli.out.write(`${template.execute(data)}${end}`);
   } catch (err) {
     if (!(err instanceof TemplateError)) throw err;
     cli.out.line();
