@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect } from 'bun:test';
+import { afterAll, afterEach, beforeAll, expect } from 'bun:test';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { needs } from '#test/helpers/needs.ts';
@@ -23,12 +23,12 @@ if (inOwnNetwork(import.meta.path)) {
       member.serve(80, '::');
       return member;
     };
-    const end = async (...networks: readonly string[]): Promise<void> => {
+    const end = async (): Promise<void> => {
       for (const member of members.splice(0)) {
         member.stop();
         await stack.service.teardown(member.request.containerId);
       }
-      for (const network of networks) await stack.service.remove(network);
+      for (const { name, predefined } of stack.service.list({})) if (!predefined) await stack.service.remove(name);
     };
     /** What the kernel says about the interface of a container. */
     const linkOf = (member: Member): string =>
@@ -50,9 +50,8 @@ if (inOwnNetwork(import.meta.path)) {
       other = await OtherMachine.connect(link, [], ['10.216.0.254/24', 'fd13:216::ff/64']);
       other.serve('other', 80, '::');
     });
+    afterEach(async () => await end());
     afterAll(async () => {
-      await end();
-      for (const { name, predefined } of stack.service.list({})) if (!predefined) await stack.service.remove(name);
       await stack.close();
       await other?.[Symbol.asyncDispose]();
     });
@@ -72,7 +71,6 @@ if (inOwnNetwork(import.meta.path)) {
       expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
         'via 10.216.0.254 dev eth0',
       );
-      await end('mac');
     });
 
     macvlan.test('macvlan: private containers do not reach each other, vepa’s only through the other end of the link', async () => {
@@ -82,7 +80,7 @@ if (inOwnNetwork(import.meta.path)) {
         expect(linkOf(a)).toContain(`macvlan mode ${mode}`);
         expect(await fetchTcp(a.path, b.address, 80, 300)).toBe('timeout');
         expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
-        await end('mac');
+        await end();
       }
     });
 
@@ -94,7 +92,6 @@ if (inOwnNetwork(import.meta.path)) {
       const before = stack.driver.sandboxes();
       expect(await refusal(stack.start('b', { endpoints: { mac: {} } }))).toMatch(/to one container, and a has it/);
       expect(stack.driver.sandboxes()).toEqual(before);
-      await end('mac');
     });
 
     macvlan.test('macvlan: a running container joins and leaves', async () => {
@@ -108,7 +105,6 @@ if (inOwnNetwork(import.meta.path)) {
       const left = await stack.service.disconnect(a.request.containerId, 'mac');
       expect(Object.keys(left?.endpoints ?? {})).toEqual(['bridge']);
       expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'link', 'show', 'eth1']).exitCode).toBe(1);
-      await end('mac');
     });
 
     macvlan.test('bad parents and modes are refused with the rule, and nothing is left', async () => {
@@ -124,7 +120,6 @@ if (inOwnNetwork(import.meta.path)) {
       }
       await create('mac', 'macvlan', { parent: link });
       expect(await refusal(create('twice', 'macvlan', { parent: link }, 217))).toMatch(/already using parent interface/);
-      await end('mac');
     });
 
     needs('root', 'macvlan', 'vlan').test('macvlan: a VLAN of the link is made for the network and goes with it', async () => {
@@ -134,7 +129,7 @@ if (inOwnNetwork(import.meta.path)) {
       await create('tagged', 'macvlan', { parent: `${link}.7` }, 217);
       const a = await start('a', { tagged: {} });
       expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.217.0.254');
-      await end('tagged');
+      await end();
       expect(stack.driver.linkNames()).not.toContain(`${link}.7`);
     });
 
@@ -142,7 +137,7 @@ if (inOwnNetwork(import.meta.path)) {
       await create('alone', 'macvlan', {}, 217);
       const [a, b] = [await start('a', { alone: {} }), await start('b', { alone: {} })];
       expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
-      await end('alone');
+      await end();
       expect(stack.driver.linkNames().filter(name => name.startsWith('dm-'))).toEqual([]);
     });
 
@@ -155,7 +150,6 @@ if (inOwnNetwork(import.meta.path)) {
       expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
       expect(await fetchTcp(other.path, a.address, 80)).toBe('a 10.216.0.254');
       expect(await refusal(stack.start('c', { endpoints: { ipv: { macAddress: '02:00:00:00:00:01' } } }))).toMatch(/custom mac address/);
-      await end('ipv');
     });
 
     ipvlan.test('ipvlan l3 and l3s: the host routes, containers have no gateway', async () => {
@@ -168,7 +162,7 @@ if (inOwnNetwork(import.meta.path)) {
         expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
           'default dev eth0',
         );
-        await end('ipv');
+        await end();
       }
     });
 
@@ -178,7 +172,6 @@ if (inOwnNetwork(import.meta.path)) {
       expect(linkOf(a)).toContain('mode l2 private');
       expect(await fetchTcp(a.path, b.address, 80, 300)).toBe('timeout');
       expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
-      await end('ipv');
     });
 
     needs('root', 'vxlan').test('overlay: containers of two hosts are on one network, and leave each host by its own way', async () => {
@@ -232,8 +225,7 @@ if (inOwnNetwork(import.meta.path)) {
       stack.driver.putTunnelPeers(wide.overlay?.link ?? '', { hosts: [], interfaces: [{ mac: '02:00:00:00:09:02', host: '10.219.0.2' }] });
       expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
 
-      await end('wide');
-      await stack.service.remove('docker_gwbridge');
+      await end();
       expect(stack.driver.linkNames().filter(name => /^(vx|ov)-/.test(name))).toEqual([]);
     });
   });

@@ -11,15 +11,15 @@ export interface VmImage extends AsyncDisposable {
 }
 
 /** Programs of this machine that go into the VM with the libraries they need. */
-const programs = ['crun', 'runc', 'conmon', 'nft', 'ip', 'tini-static'];
+const programs = ['crun', 'runc', 'conmon', 'nft', 'ip', 'nsenter', 'tini-static'];
 /** Opened by name at run time, so that no program's header mentions them. */
 const libraries = ['libnftables.so.1', 'libnss_files.so.2'];
 
 /**
  * Makes a kernel, an initramfs and a disk with a system that does one thing: run `script` as its second step of booting. The disk has busybox, the
- * container programs, the built executable, Bun, and the tests.
+ * container programs, the built executable, Bun, and the tests; `withSource`: also what tests of parts of the daemon import.
  */
-export async function makeVmImage(script: string): Promise<VmImage> {
+export async function makeVmImage(script: string, { withSource = false } = {}): Promise<VmImage> {
   const folder = await mkdtemp('/tmp/berth-vm-');
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(folder, { recursive: true, force: true }));
@@ -40,6 +40,7 @@ export async function makeVmImage(script: string): Promise<VmImage> {
   await copyWithLibraries(root, await realpath(join(projectRoot, 'node_modules/.bin/bun')), '/usr/bin/bun');
   await copyWithLibraries(root, resolve(projectRoot, process.env.BERTH_TEST_BINARY ?? 'dist/berth'), '/usr/bin/berth');
   await copyProject(root);
+  if (withSource) await copySource(root);
   await cp(cached(`kernel/lib/modules/${release}`), join(root, `usr/lib/modules/${release}`), { recursive: true });
   await $`depmod -b ${root} ${release}`;
   await writeExecutable(join(root, 'sbin/second'), script);
@@ -78,7 +79,7 @@ async function addBusybox(bin: string): Promise<void> {
   await cp(busybox, join(bin, 'busybox'), { dereference: true });
   for (const applet of (await $`${busybox} --list`.text()).trim().split('\n')) {
     // The real ones come from the host.
-    if (!['busybox', 'ip', 'modprobe'].includes(applet)) await symlink('busybox', join(bin, applet));
+    if (!['busybox', 'ip', 'modprobe', 'nsenter'].includes(applet)) await symlink('busybox', join(bin, applet));
   }
 }
 
@@ -101,6 +102,11 @@ async function copyProject(root: string): Promise<void> {
   const archive = await baseImage('busybox');
   await mkdir(join(project, '.cache/images'), { recursive: true });
   await cp(archive, join(project, '.cache/images/busybox.tar'));
+}
+
+async function copySource(root: string): Promise<void> {
+  for (const path of ['src', 'node_modules/dns-packet', 'node_modules/@leichtgewicht/ip-codec'])
+    await cp(join(projectRoot, path), join(root, 'project', path), { recursive: true });
 }
 
 /** Loads what the disk needs, mounts it, and hands over. A container's root cannot be pivoted out of an initramfs, so that one is left behind. */

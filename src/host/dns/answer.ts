@@ -14,7 +14,20 @@ export interface Query {
   readonly type: string;
   /** How large an answer in one datagram may be. */
   readonly udpBytes: number;
+  readonly hasEdns: boolean;
 }
+
+/** What we take in one datagram passes every link of IPv6 (DNS flag day 2020). */
+const ednsOption: dns.OptAnswer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: 1232,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
 
 /** Undefined for what is not a question. */
 export function parseQuery(bytes: Uint8Array): Query | undefined {
@@ -28,7 +41,7 @@ export function parseQuery(bytes: Uint8Array): Query | undefined {
   if (packet.type !== 'query' || question === undefined) return undefined;
   const options = packet.additionals?.find(record => record.type === 'OPT');
   const udpBytes = Math.max(smallestUdpPayload, options?.type === 'OPT' ? options.udpPayloadSize : 0);
-  return { packet, name: question.name, type: question.type, udpBytes };
+  return { packet, name: question.name, type: question.type, udpBytes, hasEdns: options !== undefined };
 }
 
 /** The answer if the name is one of the container's networks; undefined: somebody else has to be asked. */
@@ -85,6 +98,8 @@ function respond(query: Query, answers: readonly dns.Answer[], rcode = 0, extraF
     flags: (flags & dns.RECURSION_DESIRED) | dns.RECURSION_AVAILABLE | extraFlags | rcode,
     questions,
     answers: [...answers],
+    // Who speaks EDNS hears that we do (RFC 6891, 6.1.1).
+    additionals: query.hasEdns ? [ednsOption] : [],
   });
 }
 

@@ -1,8 +1,9 @@
 import type { Logger } from '#base/log.ts';
-import type { NameLookup, NameServer } from '#core/name-server.ts';
+import type { NameLookup, NameServer, Upstreams } from '#core/name-server.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { openNftables } from '#host/sys/nftables.ts';
 import { answerLocally, fitDatagram, formatError, parseQuery, serverFailure } from './answer.ts';
+import { AnswerCache, answerTo, questionKey } from './cache.ts';
 import { forward } from './forward.ts';
 import { MessageReader, withLength } from './tcp-messages.ts';
 
@@ -25,6 +26,9 @@ type Ask = (bytes: Uint8Array, transport: 'udp' | 'tcp') => Promise<Uint8Array |
  */
 export function createNameServer({ lookup, log }: { readonly lookup: NameLookup; readonly log: Logger }): NameServer {
   const served = new Map<string, Served>();
+  const cache = new AnswerCache();
+  /** Questions under way to other servers. */
+  const asked = new Map<string, Promise<Uint8Array | undefined>>();
   let asking = 0;
 
   const asker =
@@ -34,16 +38,27 @@ export function createNameServer({ lookup, log }: { readonly lookup: NameLookup;
       if (query === undefined) return formatError(bytes);
       const local = answerLocally(query, containerId, lookup);
       if (local !== undefined) return transport === 'udp' ? fitDatagram(query, local) : local;
-      if (asking >= mostConcurrent) return serverFailure(query);
+      const upstreams = lookup.upstreams(containerId);
+      const key = answerKey(bytes, transport, upstreams, containerId);
+      const known = key === undefined ? undefined : cache.get(key, bytes);
+      if (known !== undefined) return known;
+      // Whoever asks the same at the same time gets the same answer.
+      const underWay = key === undefined ? undefined : asked.get(key);
+      if (underWay === undefined && asking >= mostConcurrent) return serverFailure(query);
       asking += 1;
       try {
-        const upstreams = lookup.upstreams(containerId);
-        return (await forward(bytes, { upstreams, transport, namespacePath })) ?? serverFailure(query);
+        const answering = underWay ?? forward(bytes, { upstreams, transport, namespacePath });
+        if (key !== undefined) asked.set(key, answering);
+        const answer = await answering;
+        if (answer === undefined) return serverFailure(query);
+        if (key !== undefined && underWay === undefined) cache.put(key, answer);
+        return answerTo(bytes, answer);
       } catch (err) {
         log.debug('could not forward a DNS question', { container: containerId, name: query.name, error: err });
         return serverFailure(query);
       } finally {
         asking -= 1;
+        if (key !== undefined) asked.delete(key);
       }
     };
 
@@ -72,6 +87,12 @@ export function createNameServer({ lookup, log }: { readonly lookup: NameLookup;
     stop,
     close: () => [...served.keys()].forEach(stop),
   };
+}
+
+/** Servers that are asked from inside a container may be others than those of the same address elsewhere. */
+function answerKey(query: Uint8Array, transport: string, { servers, from }: Upstreams, containerId: string): string | undefined {
+  const question = questionKey(query);
+  return question === undefined ? undefined : [transport, from === 'host' ? '' : containerId, ...servers, question].join(' ');
 }
 
 function openUdp(ask: Ask) {

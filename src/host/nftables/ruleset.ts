@@ -145,8 +145,8 @@ const chainsOf = (hostDecides: boolean): string => `
     iifname @bridges ip6 daddr @guarded6 drop
     ip daddr . meta l4proto . th dport @reachable4 accept
     ip6 daddr . meta l4proto . th dport @reachable6 accept
-    ip daddr @routed4 meta l4proto icmp accept
-    ip6 daddr @routed6 meta l4proto ipv6-icmp accept
+    ip daddr @routed4 meta l4proto 1 accept
+    ip6 daddr @routed6 meta l4proto 58 accept
     ip daddr @open4 accept
     ip6 daddr @open6 accept
     drop
@@ -170,6 +170,9 @@ const operatorChain = `
   chain forward {
     type filter hook forward priority filter - 5; policy accept;
   }`;
+
+/** Their names are known only where there is a file /etc/protocols. */
+const protocolNumber = { tcp: '6', udp: '17', sctp: '132' } as const;
 
 const isIpv6 = (text: string): boolean => text.includes(':');
 
@@ -216,10 +219,10 @@ export function portElements(ports: readonly PortRule[], withTarget: boolean): R
   const reachable = new Set<string>();
   for (const port of ports) {
     const family = isIpv6(port.address) ? '6' : '4';
-    if (port.direct) reachable.add(`${family} ${port.address} . ${port.protocol} . ${String(port.port)}`);
+    if (port.direct) reachable.add(`${family} ${port.address} . ${protocolNumber[port.protocol]} . ${String(port.port)}`);
     if (port.hostPort === 0) continue;
     const everywhere = port.hostAddress === '0.0.0.0' || port.hostAddress === '::';
-    const key = `${everywhere ? '' : `${port.hostAddress} . `}${port.protocol} . ${String(port.hostPort)}`;
+    const key = `${everywhere ? '' : `${port.hostAddress} . `}${protocolNumber[port.protocol]} . ${String(port.hostPort)}`;
     elements.add(`${everywhere ? 'ports' : 'addresses'}${family}`, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
   }
   for (const one of reachable) elements.add(`reachable${one.slice(0, 1)}`, one.slice(2));
@@ -228,6 +231,7 @@ export function portElements(ports: readonly PortRule[], withTarget: boolean): R
 
 export function linkElements(links: readonly LinkRule[]): ReadonlyMap<string, readonly string[]> {
   const elements = new Elements();
-  for (const { from, to, protocol, port } of links) elements.add('links', `${from} . ${to} . ${protocol} . ${String(port)}`);
+  for (const { from, to, protocol, port } of links)
+    elements.add('links', `${from} . ${to} . ${protocolNumber[protocol]} . ${String(port)}`);
   return elements.bySet;
 }

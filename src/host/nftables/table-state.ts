@@ -42,8 +42,14 @@ export function readTable(nftables: Nftables, table: string): TableState | undef
   return { structure: JSON.stringify(structure), sets, hasRules: itemsOf(listed).some(item => 'rule' in item) };
 }
 
-/** Quotes and the length of whole addresses make no difference. */
-export const comparable = (element: string): string => element.replaceAll('"', '').replace(/\/(32|128)$/, '');
+/** Quotes, the length of whole addresses and whether protocols have names make no difference. */
+export const comparable = (element: string): string =>
+  element
+    .replaceAll('"', '')
+    .replace(/\/(32|128)$/, '')
+    .replace(/(?<=^| )(tcp|udp|sctp)(?= |$)/g, name => protocolNumber[name] ?? name);
+
+const protocolNumber: Readonly<Record<string, string>> = { tcp: '6', udp: '17', sctp: '132' };
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null;
 
