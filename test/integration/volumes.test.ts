@@ -1,8 +1,11 @@
 import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'bun:test';
 import { mount, unmount } from '#host/sys/mount.ts';
-import { create, inspect, outputOf, remove, sh, sharedDaemon } from '#test/helpers/containers.ts';
+import { buildOk } from '#test/helpers/build.ts';
+import { create, inspect, outputOf, remove, sh, sharedDaemon, start, waiting } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
+import { mountsBelow } from '#test/helpers/machine.ts';
 import { needs } from '#test/helpers/needs.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft');
@@ -80,6 +83,74 @@ describe('volumes', () => {
       }),
     ).toBe('0');
     for (const name of ['copied', 'empty']) await daemon().api.expect('DELETE', `/volumes/${name}`, { status: 204 });
+  });
+
+  test('what a volume gets from the image is the same in everything: owners, modes, times, links, attributes, kinds of files', async () => {
+    const context = {
+      Dockerfile: [
+        'FROM busybox',
+        'RUN mkdir -p /data/sub && echo a >/data/sub/a && chown -R 7:8 /data && chmod 2750 /data && chmod 4711 /data/sub/a && touch -d "2001-02-03 04:05:06" /data/sub/a',
+        'RUN ln -s sub/a /data/symlink && ln /data/sub/a /data/hard && mkfifo -m 620 /data/fifo && touch -d "2002-02-03 04:05:06" /data/sub /data',
+        'VOLUME /data',
+      ].join('\n'),
+    };
+    await buildOk(daemon().api, context, { t: 'filled:1' });
+    const look = 'cd /data; for f in . sub sub/a symlink hard fifo; do stat -c "%n %F %a %u:%g %h %Y" $f; done; cat hard; readlink symlink';
+    const image = { Image: 'filled:1', HostConfig: { Mounts: [{ Type: 'tmpfs', Target: '/elsewhere' }] } };
+    const seen = await outputOf(daemon(), look, image);
+    const kept = ['. directory 2750 7:8', 'sub/a regular file 4711 7:8 2 981173106', 'hard regular file 4711 7:8 2', 'fifo fifo 620'];
+    for (const words of kept) expect(seen).toContain(words);
+    const named = { Image: 'filled:1', HostConfig: { Binds: ['kept:/data'] } };
+    expect(await outputOf(daemon(), look, named)).toBe(seen);
+    expect(await outputOf(daemon(), 'ls -A /data', { Image: 'filled:1', HostConfig: { Binds: ['bare:/data:nocopy'] } })).toBe('');
+    for (const name of ['kept', 'bare']) await daemon().api.expect('DELETE', `/volumes/${name}`, { status: 204 });
+    await daemon().api.expect('DELETE', '/images/filled:1');
+    expect(await list()).toEqual([]);
+  });
+
+  test('a volume with a device is mounted by its first container and unmounted by its last, whatever becomes of the daemon', async () => {
+    await using folder = await tempFolder();
+    await Bun.write(`${folder.path}/file`, 'bound');
+    const options = {
+      memory: { type: 'tmpfs', device: 'tmpfs', o: 'size=1m,uid=1000' },
+      bound: { type: 'none', device: folder.path, o: 'bind,ro' },
+      nowhere: { type: 'none', device: `${folder.path}/missing`, o: 'bind' },
+      remote: { type: 'nfs', device: ':/export', o: 'addr=localhost,nolock' },
+      unknown: { type: 'nfs', device: ':/export', o: 'addr=no-such-host.invalid' },
+    };
+    for (const [Name, DriverOpts] of Object.entries(options))
+      await daemon().api.expect('POST', '/volumes/create', { body: { Name, DriverOpts } });
+    const mounts = (): string[] =>
+      mountsBelow(join(daemon().dataRoot, 'volumes')).map(text => text.replace(/.*volumes\/([^/]+)\/_data.*/, '$1'));
+    const binds = { HostConfig: { Binds: ['memory:/m', 'bound:/b'] } };
+    const [one, two] = [await start(daemon(), waiting(binds)), await start(daemon(), waiting(binds))];
+    expect(mounts().toSorted()).toEqual(['bound', 'memory']);
+    await daemon().kill();
+    await daemon().start();
+    await remove(daemon(), one);
+    expect(mounts().toSorted()).toEqual(['bound', 'memory']);
+    expect(
+      await outputOf(
+        daemon(),
+        'stat -c %u /m; cat /b/file; touch /b/x 2>/dev/null || echo frozen; df -k /m | awk "END {print \\$2}"',
+        binds,
+      ),
+    ).toBe('1000\nboundfrozen\n1024');
+    await remove(daemon(), two);
+    expect(mounts()).toEqual([]);
+    const failure = async (name: string): Promise<string> => {
+      const id = await create(daemon(), sh('true', { HostConfig: { Binds: [`${name}:/x:nocopy`] } }));
+      const { json } = await daemon().api.call<{ message: string }>('POST', `/containers/${id}/start`);
+      await remove(daemon(), id);
+      return json.message;
+    };
+    expect(await failure('nowhere')).toContain(`failed to mount local volume nowhere: mount ${folder.path}/missing:`);
+    expect(await failure('unknown')).toContain("error resolving the address of a volume's server: no-such-host.invalid");
+    if (!readFileSync('/proc/filesystems', 'utf8').includes('\tnfs\n'))
+      expect(await failure('remote')).toContain('this kernel does not know the file system type');
+    expect(mounts()).toEqual([]);
+    for (const name of Object.keys(options)) await daemon().api.expect('DELETE', `/volumes/${name}`, { status: 204 });
+    expect(await Bun.file(`${folder.path}/file`).text()).toBe('bound');
   });
 
   test('bind with --mount needs its source', async () => {

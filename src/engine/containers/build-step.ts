@@ -117,6 +117,7 @@ async function prepareSpec(
     rootPath,
     mountSources: new Map(),
     singleFiles: new Set(),
+    frozen: new Set(),
     files: networkFiles,
     user,
     linkedEnvironment: [],

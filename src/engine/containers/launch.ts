@@ -271,6 +271,7 @@ function specOf(
     rootPath: root.path,
     mountSources: root.sources,
     singleFiles: singleFiles(container),
+    frozen: frozenMounts(ctx, container, root.sources),
     files: sandbox.files,
     user: root.user,
     linkedEnvironment: linkedEnvironment(ctx, container),
@@ -282,6 +283,13 @@ function specOf(
     shmPath: ipc.shmPath,
   });
   return applyEdits(spec, requestedEdits(container.hostConfig.deviceRequests, ctx.devices), ctx.host);
+}
+
+/** What somebody has mounted read-only on the host stays so. */
+function frozenMounts(ctx: Context, { mounts }: Container, sources: ReadonlyMap<string, string>): ReadonlySet<string> {
+  const writable = mounts.filter(({ type, readWrite }) => readWrite && (type === 'bind' || type === 'volume'));
+  const frozen = writable.filter(({ destination }) => ctx.host.isReadOnly(sources.get(destination) ?? ''));
+  return new Set(frozen.map(({ destination }) => destination));
 }
 
 function singleFiles({ mounts }: Container): ReadonlySet<string> {

@@ -203,6 +203,8 @@ export interface HostFacts {
   readonly hasMessageQueues: boolean;
   /** Every capability this kernel knows, `CAP_…`. */
   readonly capabilities: readonly string[];
+  /** Whether the mount that a path is on is read-only; false when there is no such path. */
+  isReadOnly(path: string): boolean;
   /** The mount that a path is on; undefined when there is none. */
   mountAt(path: string): { readonly target: string; readonly isShared: boolean; readonly isSlave: boolean } | undefined;
   /** Device nodes under a path: the node itself, or all below a directory. Rejects with ENOENT. */

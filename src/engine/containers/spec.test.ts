@@ -9,6 +9,7 @@ const input = (more: Partial<SpecInput> = {}): SpecInput => ({
   rootPath: '/layers/1/merged',
   mountSources: new Map(),
   singleFiles: new Set(),
+  frozen: new Set(),
   files: new Map(),
   user: { uid: 0, gid: 0, additionalGids: [], home: '/root' },
   linkedEnvironment: [],
@@ -275,6 +276,7 @@ describe('mounts', () => {
       { destination: '/inside', type: 'bind', source: '/host', options: ['rbind', 'rw', 'rprivate'] },
     ]);
     expect(mountAt(withMounts([{ readWrite: false }]), '/inside')[0]?.options).toEqual(['rbind', 'rro', 'rprivate']);
+    expect(mountAt(withMounts([{}], { frozen: new Set(['/inside']) }), '/inside')[0]?.options).toEqual(['rbind', 'rro', 'rprivate']);
     const file = { singleFiles: new Set(['/inside']) };
     expect(mountAt(withMounts([{ readWrite: false }], file), '/inside')[0]?.options).toEqual(['rbind', 'ro', 'rprivate']);
     const old = { host: someHost({ kernelVersion: '5.10.0' }) };

@@ -23,6 +23,8 @@ export interface SpecInput {
   readonly mountSources: ReadonlyMap<string, string>;
   /** Destinations of read-only binds of something that is no directory. */
   readonly singleFiles: ReadonlySet<string>;
+  /** Destinations of mounts that are read-only on the host, whatever was asked for. */
+  readonly frozen: ReadonlySet<string>;
   /** Files that are bound over those of the image, by destination. */
   readonly files: ReadonlyMap<string, string>;
   readonly user: ResolvedUser;
@@ -206,7 +208,7 @@ function fileMount(destination: string, source: string, { container }: SpecInput
   return { destination, type: 'bind', source, options: ['rbind', container.hostConfig.readonlyRootfs ? 'ro' : 'rw', 'rprivate'] };
 }
 
-function mountSpec(mount: MountPoint, { container, mountSources, singleFiles, host }: SpecInput): MountSpec {
+function mountSpec(mount: MountPoint, { container, mountSources, singleFiles, frozen, host }: SpecInput): MountSpec {
   if (mount.type === 'tmpfs') {
     const request = container.hostConfig.mounts.find(asked => asked.type === 'tmpfs' && asked.target === mount.destination);
     return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: tmpfsMountOptions(request) };
@@ -220,7 +222,8 @@ function mountSpec(mount: MountPoint, { container, mountSources, singleFiles, ho
     source: mountSources.get(mount.destination) ?? mount.source,
     options: [
       mount.nonRecursive ? 'bind' : 'rbind',
-      mount.readWrite ? 'rw' : recursive ? 'rro' : 'ro',
+      // crun makes writable whatever it is not told to leave read-only.
+      mount.readWrite && !frozen.has(mount.destination) ? 'rw' : recursive ? 'rro' : 'ro',
       mount.propagation === '' ? 'rprivate' : mount.propagation,
     ],
   };

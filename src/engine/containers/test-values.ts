@@ -187,6 +187,7 @@ export const someHost = (more: Partial<HostFacts> = {}): HostFacts => ({
   memoryNodes: '0',
   memoryBytes: 8 * 1024 ** 3,
   hasMessageQueues: true,
+  isReadOnly: () => false,
   mountAt: () => ({ target: '/', isShared: true, isSlave: false }),
   kernelVersion: '6.1.0-13-amd64',
   architecture: 'amd64',

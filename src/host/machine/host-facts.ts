@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { availableParallelism, release, totalmem } from 'node:os';
 import { isErrno } from '#base/errors.ts';
 import type { HostDevice } from '#core/machine.ts';
+import { isReadOnlyMount } from '#host/sys/mount.ts';
 import { mountAt, readMounts } from '#host/sys/mountinfo.ts';
 
 const capabilityNames =
@@ -24,6 +25,7 @@ export function readHostFacts<T extends { readonly version: 1 | 2 }>(limits: T) 
     limits,
     hasMessageQueues: readMounts().some(({ target }) => target === '/dev/mqueue'),
     capabilities: knownCapabilities(),
+    isReadOnly: isReadOnlyMount,
     mountAt,
     devices: (path: string) => devicesUnder(path),
   };

@@ -1,5 +1,6 @@
 import { type BigIntStats, constants, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isErrno } from '#base/errors.ts';
 import {
   changeMode,
   changeModeOf,
@@ -12,6 +13,7 @@ import {
   getXattr,
   listXattrs,
   makeDirectory,
+  makeLink,
   makeNode,
   makeSymlink,
   openDirectory,
@@ -20,7 +22,7 @@ import {
   setXattrOf,
   writeFully,
 } from '#host/sys/fs.ts';
-import { ownedFd } from '#host/sys/rooted.ts';
+import { openInRoot, ownedFd } from '#host/sys/rooted.ts';
 import type { Owner } from '#core/id-map.ts';
 import { decodeName, encodeName } from '#oci/tar/names.ts';
 import { type OwnerTranslation, outward } from './owner-translation.ts';
@@ -33,12 +35,15 @@ interface Progress {
   readonly signal: AbortSignal;
   readonly translation: OwnerTranslation;
   readonly buffer: Uint8Array;
+  readonly targetRootFd: number;
+  /** Where files with several names were put first, by their inode. */
+  readonly links: Map<string, { readonly directory: string; readonly name: string }>;
   files: number;
 }
 
 /**
  * Copies what is in a directory into another one, and the directory's own owner, mode, times and attributes. Both are descriptors, and every name is looked
- * up relative to one, never through a link: somebody else may be writing in the target. `translation` says whom the copies belong to.
+ * up relative to one, never through a link: somebody else may be writing in the target. Hard links stay such. `translation` says whom the copies belong to.
  */
 export async function copyTree(
   sourceFd: number,
@@ -46,14 +51,22 @@ export async function copyTree(
   signal: AbortSignal,
   translation: OwnerTranslation = outward(undefined),
 ): Promise<void> {
-  await copyDirectory(sourceFd, targetFd, { signal, translation, buffer: new Uint8Array(stepBytes), files: 0 });
+  await copyDirectory(sourceFd, targetFd, '', {
+    signal,
+    translation,
+    buffer: new Uint8Array(stepBytes),
+    targetRootFd: targetFd,
+    links: new Map(),
+    files: 0,
+  });
 }
 
 export const isEmptyDirectory = (fd: number): boolean => readdirSync(fdPath(fd)).length === 0;
 
 const fdPath = (fd: number): string => `/proc/self/fd/${String(fd)}`;
 
-async function copyDirectory(sourceFd: number, targetFd: number, progress: Progress): Promise<void> {
+/** `directory`: its path in the target, with a slash at the end unless empty. */
+async function copyDirectory(sourceFd: number, targetFd: number, directory: string, progress: Progress): Promise<void> {
   for (const bytes of readdirSync(fdPath(sourceFd), { encoding: 'buffer' })) {
     progress.files += 1;
     if (progress.files % stepFiles === 0) await breathe(progress);
@@ -64,7 +77,9 @@ async function copyDirectory(sourceFd: number, targetFd: number, progress: Progr
       makeDirectory(targetFd, name, 0o700);
       using source = ownedFd(openDirectory(sourceFd, name));
       using target = ownedFd(openDirectory(targetFd, name));
-      await copyDirectory(source.fd, target.fd, progress);
+      await copyDirectory(source.fd, target.fd, `${directory}${name}/`, progress);
+    } else if (linkToCopy(targetFd, directory, name, stats, progress)) {
+      continue;
     } else if (stats.isFile()) {
       await copyFile(sourceFd, targetFd, name, stats, progress);
     } else {
@@ -72,6 +87,26 @@ async function copyDirectory(sourceFd: number, targetFd: number, progress: Progr
     }
   }
   copyMetadata(`${fdPath(sourceFd)}/.`, targetFd, lstatSync(`${fdPath(sourceFd)}/.`, { bigint: true }), progress);
+}
+
+/** Whether the file was copied under another name, and this is a link to it now. */
+function linkToCopy(targetFd: number, directory: string, name: string, stats: BigIntStats, { targetRootFd, links }: Progress): boolean {
+  if (stats.nlink < 2n) return false;
+  const inode = `${String(stats.dev)}:${String(stats.ino)}`;
+  const first = links.get(inode);
+  if (first === undefined) {
+    links.set(inode, { directory, name });
+    return false;
+  }
+  try {
+    // Resolved anew, inside: it may be another directory by now.
+    using parent = ownedFd(openInRoot(targetRootFd, `/${first.directory}`, constants.O_RDONLY | constants.O_DIRECTORY));
+    makeLink(parent.fd, first.name, targetFd, name);
+    return true;
+  } catch (err) {
+    if (isErrno(err, 'EEXIST')) throw err;
+    return false;
+  }
 }
 
 async function breathe({ signal }: Progress): Promise<void> {

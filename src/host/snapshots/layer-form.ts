@@ -20,6 +20,8 @@ export interface LayerForm {
   readonly name: string;
   /** Whether each layer is a whole tree instead of what it changes. */
   readonly isWhole: boolean;
+  /** Whether what is the same in several layers takes its space once, so that the blocks of a directory say nothing. */
+  readonly sharesBlocks: boolean;
   /** How owners are mapped for user namespaces; undefined: there are none. */
   readonly idMap: IdMap | undefined;
   /** A new directory for a tar to be unpacked into. */

@@ -432,12 +432,16 @@ class LayerSnapshotter implements Snapshotter {
 
   async usage(key: string, { onDisk = false }: { readonly onDisk?: boolean } = {}): Promise<number> {
     const layer = this.#layerOf(this.#writable(key));
-    return onDisk ? (await treeUsage(this.#directories.path(layer.id, 'diff'))).diskBytes : await this.#form.usage(layer);
+    return onDisk && !this.#form.sharesBlocks
+      ? (await treeUsage(this.#directories.path(layer.id, 'diff'))).diskBytes
+      : await this.#form.usage(layer);
   }
 
   async diskUsage(chainId: ChainId): Promise<number | undefined> {
     const layer = this.#records.layers.get(chainId);
     if (layer === undefined) return undefined;
+    // What several trees share is on the disk once; the files of the layer are about what it adds.
+    if (this.#form.sharesBlocks) return layer.sizeBytes;
     const known = this.#diskBytes.get(layer.id);
     if (known !== undefined) return known;
     const path = this.#directories.path(layer.id);

@@ -8,6 +8,7 @@ const c = libc({
   mount: { args: ['ptr', 'ptr', 'ptr', 'u64', 'ptr'], returns: 'i32' },
   umount2: { args: ['ptr', 'i32'], returns: 'i32' },
   read: { args: ['i32', 'ptr', 'usize'], returns: 'i32' },
+  statfs: { args: ['ptr', 'ptr'], returns: 'i32' },
 });
 const fsopen = libc({ syscall: { args: ['i64', 'ptr', 'u32'], returns: 'i32' } }).syscall;
 const fsconfig = libc({ syscall: { args: ['i64', 'i32', 'u32', 'ptr', 'ptr', 'i32'], returns: 'i32' } }).syscall;
@@ -61,6 +62,14 @@ export function bindMount(
 
 /** Nothing can be written through this mount any more. */
 export const makeReadOnly = (target: string): void => mount('none', target, '', mountFlags.bind | mountFlags.remount | mountFlags.readOnly);
+
+// struct statfs of 64-bit kernels is a row of longs; the flags are the eleventh (statfs(2)).
+const statfs = new BigInt64Array(16);
+const flagsAt = 10;
+
+/** Whether nothing can be written through the mount that a path is on; false when there is no such path. */
+export const isReadOnlyMount = (path: string): boolean =>
+  c.statfs(cstring(path), ptr(statfs)) === 0 && ((statfs[flagsAt] ?? 0n) & mountFlags.readOnly) !== 0n;
 
 /** Mounts made below this mount point stay in this mount namespace. */
 export const makePrivate = (target: string): void => mount('none', target, '', mountFlags.private | mountFlags.recursive);

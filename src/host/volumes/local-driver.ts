@@ -9,9 +9,9 @@ import type { VolumeDriver, VolumeSpec } from '#core/volume-driver.ts';
 import { makeLimited, removeLimited } from '#host/quota/limited-directory.ts';
 import { treeUsage } from '#host/snapshots/usage.ts';
 import { SystemError } from '#host/sys/libc.ts';
-import { mount, unmount } from '#host/sys/mount.ts';
+import { mount, mountFlags, unmount } from '#host/sys/mount.ts';
 import { readMounts } from '#host/sys/mountinfo.ts';
-import { parseMountOptions } from './mount-options.ts';
+import { bindIgnores, parseMountOptions } from './mount-options.ts';
 
 const known = ['type', 'o', 'device', 'size'];
 const needs: Readonly<Record<string, readonly string[]>> = { device: ['type'], type: ['device'], o: ['device', 'type'] };
@@ -85,11 +85,15 @@ function parseSize(text: string): number {
 
 async function mountDevice({ name, options }: VolumeSpec, target: string): Promise<void> {
   const { type = '', o = '', device = '' } = options;
-  const { flags, data } = parseMountOptions(o);
+  const { flags, propagation, data } = parseMountOptions(o);
   const resolved = await Promise.all(data.map(resolveAddress));
   try {
     mount(device, target, type === 'none' ? '' : type, flags, resolved.join(','));
+    const { bind, remount } = mountFlags;
+    if ((flags & bind) !== 0n && (flags & bindIgnores) !== 0n) mount('none', target, '', bind | remount | (flags & bindIgnores));
+    if (propagation !== 0n) mount('none', target, '', propagation);
   } catch (err) {
+    unmount(target, { detach: true });
     if (!(err instanceof SystemError)) throw err;
     throw failedPrecondition(
       `error while mounting volume '${target}': failed to mount local volume ${name}: mount ${device}:${target}, type: ${type}, options: ${o}: ${reasons[err.code] ?? err.code}`,

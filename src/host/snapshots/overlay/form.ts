@@ -50,6 +50,7 @@ type MountOverlay = (overlay: Overlay, target: string) => Promise<void> | void;
 class OverlayForm implements LayerForm {
   readonly name: string;
   readonly isWhole = false;
+  readonly sharesBlocks = false;
   readonly #directories: LayerDirectories;
   readonly #mountPlainly: MountOverlay;
   readonly #mapped: MappedLayers | undefined;

@@ -16,6 +16,7 @@ import type { Trees } from './form.ts';
 /** Subvolumes of btrfs: a copy is a snapshot, which takes neither time nor space. */
 export const btrfsTrees: Trees = {
   name: 'btrfs',
+  sharesBlocks: true,
   make: makeSubvolume,
   copy: snapshotSubvolume,
   async remove(directory) {

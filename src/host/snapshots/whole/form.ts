@@ -14,6 +14,8 @@ import { changedBytes } from './changed-bytes.ts';
 export interface Trees {
   /** As `docker info` names it. */
   readonly name: string;
+  /** Whether a copy takes no space of its own. */
+  readonly sharesBlocks: boolean;
   /** Makes an empty one. */
   make(directory: string): Promise<void> | void;
   /** Makes another one with all that is in the first: owners, modes, times, attributes, hard links. */
@@ -38,6 +40,10 @@ class WholeForm implements LayerForm {
   constructor(directories: LayerDirectories, trees: Trees) {
     this.#directories = directories;
     this.#trees = trees;
+  }
+
+  get sharesBlocks(): boolean {
+    return this.#trees.sharesBlocks;
   }
 
   get name(): string {

@@ -7,6 +7,7 @@ import type { Trees } from './form.ts';
 /** Plain copies in plain directories: needs nothing of the file system, and takes the time and the space of a copy for each layer and container. */
 export const vfsTrees: Trees = {
   name: 'vfs',
+  sharesBlocks: false,
   make: directory => mkdirSync(directory, { mode: 0o755 }),
   copy: copyFiles,
   remove: directory => rm(directory, { recursive: true, force: true }),
