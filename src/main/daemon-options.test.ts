@@ -57,11 +57,18 @@ describe('daemon options', () => {
     [['-H', 'ftp://x'], 'invalid --host "ftp://x"'],
     [['--default-ulimit', 'nofile=9:3'], 'soft limit 9 is above the hard limit 3'],
     [['--registry-mirror', 'mirror.local'], 'invalid mirror "mirror.local"'],
+    [['--storage-opt', 'dm.basesize=10G'], 'invalid --storage-opt "dm.basesize=10G": expected DRIVER.size=SIZE'],
+    [['--storage-opt', 'overlay2.size=big'], 'invalid --storage-opt overlay2.size "big"'],
     [['--storage-driver', 'zfs'], 'invalid --storage-driver "zfs": expected overlay2, btrfs, fuse-overlayfs, vfs'],
     [['--exec-opt', 'native.cgroupdriver=nope'], 'native.cgroupdriver option nope not supported'],
     [['--exec-opt', 'nonsense'], 'invalid --exec-opt "nonsense"'],
   ])('%p is refused', (argv, message) => {
     expect(() => optionsFor(argv)).toThrow(message);
+  });
+
+  test('limits of storage drivers; what says how they are to check is taken', () => {
+    const opts = ['overlay2.override_kernel_check=true', 'overlay2.size=10G'];
+    expect(optionsFor([], { 'storage-opts': opts }).storageSizes).toEqual({ overlay2: 10 * 1024 ** 3 });
   });
 
   test('a setting in both places is refused with both values', () => {

@@ -52,6 +52,8 @@ export interface DaemonOptions {
   readonly runtimes: readonly RuntimeBinary[];
   /** Undefined: the one that the data root has, or the first that works there. */
   readonly storageDriver: StorageDriver | undefined;
+  /** What a container may write that names no limit, for each storage driver. */
+  readonly storageSizes: Partial<Readonly<Record<StorageDriver, number>>>;
   /** How much the build cache may keep: bytes, `default` for a tenth of the disk, `all` when it is never cleaned up. */
   readonly buildCacheKeeps: number | 'default' | 'all';
   /** What may be collected, and when; `total` undefined: nothing for want of room. */
@@ -128,6 +130,7 @@ export function resolveDaemonOptions(flags: DaemonFlags): DaemonOptions {
     pidfile: resolve(text('pidfile') ?? '/run/berth.pid'),
     configFile,
     storageDriver: storageDriverOf(text('storage-driver') ?? ''),
+    storageSizes: storageSizesOf(values('storage-opt')),
     debug: bool('debug', false),
     logLevel: oneOf('--log-level', text('log-level') ?? 'info', logLevels),
     logFormat: oneOf('--log-format', text('log-format') ?? 'text', ['text', 'json']),
@@ -208,6 +211,22 @@ function cgroupDriver(options: readonly string[]): DaemonOptions['cgroupDriver']
     return driver === '' ? undefined : driver;
   }
   throw invalidArgument(`native.cgroupdriver option ${driver} not supported`);
+}
+
+/** Options of Docker's drivers that say how they are to check or share are read and change nothing: there is one way here. */
+const withoutEffect = ['overlay2.override_kernel_check', 'btrfs.min_space'];
+
+function storageSizesOf(pairs: readonly string[]): DaemonOptions['storageSizes'] {
+  const sizes: Partial<Record<StorageDriver, number>> = {};
+  for (const pair of pairs) {
+    const [name, value] = splitPair('--storage-opt', pair);
+    const driver = storageDrivers.find(one => name === `${one}.size`);
+    if (driver !== undefined) sizes[driver] = parseSize(`--storage-opt ${name}`, value);
+    else if (!withoutEffect.includes(name)) {
+      throw invalidArgument(`invalid --storage-opt "${pair}": expected DRIVER.size=SIZE, where DRIVER is ${storageDrivers.join(', ')}`);
+    }
+  }
+  return sizes;
 }
 
 function cdiSpecDirs(dirs: readonly string[], areGiven: boolean, features: Value | undefined): readonly string[] | undefined {

@@ -211,6 +211,12 @@ export const settings: readonly Setting[] = [
     help: 'Storage driver: overlay2, btrfs, fuse-overlayfs or vfs (default: the first that works in the data root)',
   },
   {
+    flag: 'storage-opt',
+    key: 'storage-opts',
+    type: 'list',
+    help: 'Option of the storage driver: overlay2.size=SIZE or btrfs.size=SIZE is the limit of containers that name none (repeatable)',
+  },
+  {
     flag: 'userland-proxy',
     key: 'userland-proxy',
     type: 'bool',

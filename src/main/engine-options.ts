@@ -36,6 +36,7 @@ export interface ContainerPlaces {
   readonly cgroupParent: string;
   readonly runtimes: () => ReadonlyMap<string, RuntimeBinary>;
   readonly idMap: IdMap | undefined;
+  readonly storageDriver: string;
 }
 
 /** The containers' view of the options; what SIGHUP may change is read anew at each use. */
@@ -59,6 +60,7 @@ export function containerOptions(options: () => DaemonOptions, places: Container
     defaultCgroupnsMode: fixed.defaultCgroupnsMode,
     defaultStopTimeoutSeconds: fixed.defaultStopTimeoutSeconds,
     idMap: places.idMap,
+    defaultStorageSizeBytes: new Map(Object.entries(fixed.storageSizes)).get(places.storageDriver),
     noNewPrivileges: fixed.noNewPrivileges,
     seccompProfile: readSeccompSetting(fixed.seccompProfile),
   };

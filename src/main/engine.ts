@@ -97,6 +97,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
       log,
       maxLayerBytes: options().maxLayerBytes,
       owners,
+      sizes: options().storageSizes,
     }),
     openRuntime({
       execRoot,
@@ -177,7 +178,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
 
   const limits = limitsSupported(runtime.cgroups.hierarchies);
   const host = readHostFacts(limits);
-  const settings = containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes, idMap });
+  const settings = containerOptions(options, { dataDir: containersDir, cgroupParent, runtimes, idMap, storageDriver: snapshots.name });
   const { cdiSpecDirs } = options();
   const devices = cdiSpecDirs && createDeviceCatalogue({ dirs: cdiSpecDirs, log });
   const containers = createContainerService({

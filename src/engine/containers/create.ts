@@ -55,7 +55,10 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
     await ctx.images.released(image.id);
   });
   const idMap = idMapOf(ctx.options, hostConfig);
-  await ctx.snapshots.prepare(id, image.chainId, { mapped: idMap !== undefined, sizeBytes: storageSize(hostConfig.storageOpt) });
+  await ctx.snapshots.prepare(id, image.chainId, {
+    mapped: idMap !== undefined,
+    sizeBytes: storageSize(hostConfig.storageOpt) ?? ctx.options.defaultStorageSizeBytes,
+  });
   const mark = `${ctx.snapshots.paths(id).upperDir}${containerMark}`;
   writeFileSync(mark, '', { mode: 0o755 });
   giveToRoot(idMap, mark);

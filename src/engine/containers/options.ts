@@ -18,6 +18,8 @@ export interface ContainerOptions {
   readonly defaultUlimits: readonly Ulimit[];
   readonly defaultLog: LogConfig;
   readonly defaultShmSizeBytes: number;
+  /** What a container may write that names no limit; undefined: any amount. */
+  readonly defaultStorageSizeBytes: number | undefined;
   readonly defaultIpcMode: 'private' | 'shareable';
   readonly defaultCgroupnsMode: 'private' | 'host';
   readonly defaultStopTimeoutSeconds: number;
@@ -34,6 +36,7 @@ export const defaultContainerOptions = {
   defaultUlimits: [],
   defaultLog: { type: 'json-file', config: {} },
   defaultShmSizeBytes: 64 * 1024 * 1024,
+  defaultStorageSizeBytes: undefined,
   defaultIpcMode: 'private',
   defaultCgroupnsMode: 'private',
   defaultStopTimeoutSeconds: 10,

@@ -22,6 +22,8 @@ export interface StorageOptions extends SnapshotterOptions {
   readonly driver: StorageDriver | undefined;
   /** For containers with a user namespace. */
   readonly owners?: MappedOwners | undefined;
+  /** What containers may write that name no limit: a driver that cannot keep its own is refused. */
+  readonly sizes?: Partial<Readonly<Record<StorageDriver, number>>>;
 }
 
 /**
@@ -53,6 +55,22 @@ export async function openStorage(options: StorageOptions): Promise<SettlingSnap
     log.info('a storage driver was chosen', { driver, whyNotOverlay: whyNot('overlay2', dir) });
   remembered(records).put(key, { driver });
   failpoint('snapshot.driver.recorded');
+  const storage = await openDriver(driver, options);
+  const sizeBytes = options.sizes?.[driver];
+  if (sizeBytes !== undefined) await tryLimit(storage, sizeBytes);
+  return storage;
+}
+
+/** Rejects with FailedPrecondition when a writable layer cannot be limited. */
+async function tryLimit(storage: SettlingSnapshotter, sizeBytes: number): Promise<void> {
+  await storage.remove(trialKey);
+  await storage.prepare(trialKey, undefined, { sizeBytes });
+  await storage.remove(trialKey);
+}
+
+const trialKey = 'limit-trial';
+
+async function openDriver(driver: StorageDriver, options: StorageOptions): Promise<SettlingSnapshotter> {
   switch (driver) {
     case 'overlay2':
       return await openOverlaySnapshotter(options);

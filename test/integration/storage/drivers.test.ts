@@ -154,6 +154,15 @@ for (const driver of drivers) {
         );
       });
 
+      test('a limit for all containers that name none', async () => {
+        await using one = await startDaemon({
+          dataRoot: join(disk?.path ?? '', 'limited'),
+          args: ['--storage-driver', 'btrfs', '--storage-opt', 'btrfs.size=15M'],
+        });
+        const written = await outputOf(one, 'dd if=/dev/urandom of=/big bs=1M count=32 2>/dev/null && echo all; stat -c %s /big');
+        expect(Number(written)).toBeLessThanOrEqual(15 * 1024 * 1024);
+      });
+
       test('--opt size limits what a volume may hold', async () => {
         await daemon.api.expect('POST', '/volumes/create', { body: { Name: 'small', DriverOpts: { size: '10m' } } });
         const bind = { HostConfig: { Binds: ['small:/data'] } };
@@ -221,5 +230,10 @@ describe('choosing a storage driver', () => {
       (reason: unknown) => String(reason),
     );
     expect(err).toContain('the storage driver btrfs cannot be used in');
+    const limited = await startDaemon({ args: ['--storage-opt', 'vfs.size=1G', '--storage-driver', 'vfs'], busybox: false }).then(
+      () => '',
+      (reason: unknown) => String(reason),
+    );
+    expect(limited).toContain('the storage driver vfs cannot limit the size of a container');
   });
 });
