@@ -1,16 +1,22 @@
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { join } from 'node:path';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { Buildx } from '#test/helpers/buildx.ts';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
 import { processesNaming } from '#test/helpers/machine.ts';
 import { needs } from '#test/helpers/needs.ts';
-import { run } from '#test/helpers/run.ts';
+import { run, runOk } from '#test/helpers/run.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'buildx');
 
 const lines = (...text: string[]): string => `${text.join('\n')}\n`;
+
+/** Makes the file that a step waits for. */
+function goOn(path: string): void {
+  const [pid = ''] = processesNaming(`test -e ${path}`).at(-1)?.split(' ') ?? [];
+  writeFileSync(`/proc/${pid}/root${path}`, '');
+}
 
 describe('docker buildx with the docker driver', () => {
   const daemon = sharedDaemon();
@@ -89,12 +95,58 @@ describe('docker buildx with the docker driver', () => {
     });
     const secrets = ['--secret', `id=one,src=${join(context, 'one')}`, '--secret', 'id=two,env=SECOND'];
     await buildx.ok(['buildx', 'build', ...secrets, context], { env: { SECOND: 'second-secret' } });
-    // Nothing of it is anywhere in what the daemon keeps.
-    const found = await run(['grep', '-rlE', 'first-secret|second-secret', daemon().dataRoot]);
-    // The Dockerfile's own words are in the history, not the values; both are spelled in the step, so that only those two records may name them.
-    expect(found.stdout.split('\n').filter(path => path !== '' && !/berth\.db|content\//.test(path))).toEqual([]);
     const required = buildx.directory({ Dockerfile: lines('FROM busybox', 'RUN --mount=type=secret,id=three,required true') });
     expect((await buildx.run(['buildx', 'build', required])).stderr).toContain('secret three: not found');
+  });
+
+  test('no secret is ever in what the daemon keeps, while a step has it and after', async () => {
+    const value = `secret-${crypto.randomUUID()}`;
+    const context = buildx.directory({
+      Dockerfile: lines(
+        'FROM busybox',
+        'RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO while ! test -e /var/searched; do sleep 0.1; done',
+        'RUN --mount=type=secret,id=one cat /run/secrets/one | md5sum > /sum',
+      ),
+      one: value,
+    });
+    const search = async (): Promise<string> => (await run(['grep', '-rl', value, daemon().dataRoot])).stdout;
+    const secrets = ['--secret', `id=one,src=${join(context, 'one')}`, '--secret', `id=two,env=SECOND`];
+    const building = buildx.ok(['buildx', 'build', ...secrets, '-t', 'with-secrets', context], { env: { SECOND: value } });
+    await eventually('the step runs', () => processesNaming('test -e /var/searched').length > 0);
+    expect(await search()).toBe('');
+    goOn('/var/searched');
+    await building;
+    expect(await search()).toBe('');
+  });
+
+  test('lends an SSH agent of the client to a step', async () => {
+    const place = buildx.directory({});
+    const socket = join(place, 'agent');
+    const agent = Bun.spawn(['ssh-agent', '-D', '-a', socket], { stdout: 'ignore', stderr: 'ignore' });
+    try {
+      await eventually('the agent listens', () => existsSync(socket));
+      await runOk(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'lent key', '-f', join(place, 'key')]);
+      await runOk(['ssh-add', '-q', join(place, 'key')], { env: { SSH_AUTH_SOCK: socket } });
+      const context = buildx.directory({
+        Dockerfile: lines(
+          'FROM busybox',
+          'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && while ! test -e /var/asked; do sleep 0.1; done',
+        ),
+      });
+      const building = buildx.ok(['buildx', 'build', '--ssh', `default=${socket}`, context]);
+      const lent = join(daemon().execRoot, 'build-secrets');
+      await eventually('the step runs', () => processesNaming('test -e /var/asked').length > 0);
+      const [name = ''] = readdirSync(lent);
+      expect(await runOk(['ssh-add', '-l'], { env: { SSH_AUTH_SOCK: join(lent, name, 's') } })).toContain('lent key');
+      goOn('/var/asked');
+      await building;
+      expect(readdirSync(lent)).toEqual([]);
+    } finally {
+      agent.kill();
+      await agent.exited;
+    }
+    const required = buildx.directory({ Dockerfile: lines('FROM busybox', 'RUN --mount=type=ssh,id=other,required true') });
+    expect((await buildx.run(['buildx', 'build', required])).stderr).toContain('unset ssh forward key other');
   });
 
   test('takes the Dockerfile from standard input, the context as an archive, and other contexts by name', async () => {
