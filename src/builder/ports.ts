@@ -1,6 +1,6 @@
 import type { BuildFiles } from '#core/build-files.ts';
 import type { ContentFile, ContentInfo } from '#core/content.ts';
-import type { RegistryAuth } from '#core/registry.ts';
+import type { RegistryAuth, RegistryRepository, RepositoryAccess } from '#core/registry.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { Descriptor } from '#oci/manifest.ts';
@@ -39,6 +39,10 @@ export interface BuildWorkspace extends AsyncDisposable {
   stack(file: ContentFile, blob: ContentInfo, parent: ChainId | undefined, signal: AbortSignal): Promise<Layer>;
   /** Puts a layer that is held on another one: the same files in another place. */
   restack(layer: Layer, parent: ChainId | undefined, signal: AbortSignal): Promise<Layer>;
+  /** Unpacks the blob of a layer on `parent`. Rejects with DataLoss when it is another layer. */
+  unpackBlob(bytes: AsyncIterable<Uint8Array>, diffId: Digest, parent: ChainId | undefined, signal: AbortSignal): Promise<Layer>;
+  /** Speaks of a repository. */
+  registry(reference: Reference, access: RepositoryAccess): RegistryRepository;
   add(image: BuiltImage, signal: AbortSignal): Promise<{ readonly id: Digest }>;
   /** A layer that is held, as a blob for registries and archives. */
   blobOf(layer: Layer, form: LayerForm, signal: AbortSignal): Promise<BundleBlob>;

@@ -3,10 +3,11 @@ import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
 import type { BuildStepLimits } from '#core/build-steps.ts';
+import type { RemoteCache } from './cache/portable-cache.ts';
 import type { Instruction } from './dockerfile/instructions.ts';
 import type { LintWarning } from './dockerfile/linter.ts';
 import type { Range, Source } from './dockerfile/source.ts';
-import type { ClientSecrets, Layer } from './ports.ts';
+import type { BaseImage, BuildWorkspace, ClientSecrets, Layer } from './ports.ts';
 
 /** What is to be built. */
 export interface BuildRequest {
@@ -38,6 +39,8 @@ export interface BuildRequest {
   /** The credentials for a registry, if there are any. */
   readonly authOf: (domain: string) => RegistryAuth | undefined | Promise<RegistryAuth | undefined>;
   readonly secrets: ClientSecrets;
+  /** Opens caches that are elsewhere. */
+  readonly openCaches?: (workspace: BuildWorkspace) => Promise<readonly RemoteCache[]>;
 }
 
 export type Entitlement = 'network.host' | 'security.insecure' | 'device';
@@ -45,6 +48,8 @@ export type Entitlement = 'network.host' | 'security.insecure' | 'device';
 export type NamedContext =
   | { readonly kind: 'directory'; readonly path: string }
   | { readonly kind: 'image'; readonly reference: string }
+  /** An image that is brought here in another way than from a registry. */
+  | { readonly kind: 'foreign'; readonly load: (workspace: BuildWorkspace, platform: Platform) => Promise<BaseImage> }
   /** What another build has come to, and still holds. */
   | { readonly kind: 'built'; readonly build: { readonly config: ImageConfigFile; readonly layers: readonly Layer[] } };
 

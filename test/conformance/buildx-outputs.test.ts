@@ -152,4 +152,56 @@ describe('what docker buildx makes of a build', () => {
     expect(readdirSync(files)).toContain('sbom.spdx.json');
     expect(readdirSync(files)).not.toContain('provenance.json');
   });
+
+  test('results of steps in a registry, a directory or the image itself, for machines that have not done them', async () => {
+    await using registry = await startRegistry();
+    const folder = buildx.directory({
+      Dockerfile: lines(
+        'FROM busybox AS made',
+        'RUN echo made > /made; date >> /made',
+        'FROM busybox',
+        'COPY --from=made /made /',
+        'RUN cat /made > /copy',
+      ),
+    });
+    const image = `${registry.address}/team/app:1`;
+    const places = {
+      registry: {
+        to: `type=registry,ref=${registry.address}/team/cache,mode=max`,
+        from: `type=registry,ref=${registry.address}/team/cache`,
+      },
+      local: { to: `type=local,dest=${join(folder, 'cache')},mode=max`, from: `type=local,src=${join(folder, 'cache')}` },
+      inline: { to: 'type=inline', from: `type=registry,ref=${image}` },
+    };
+    const read = async (): Promise<string> => (await runToEnd(daemon(), { Image: image, Cmd: ['cat', '/copy'] })).stdout;
+    for (const [name, { to, from }] of Object.entries(places)) {
+      await buildx.ok(['buildx', 'build', '--no-cache', '--push', '-t', image, '--cache-to', to, folder]);
+      const first = await read();
+      await daemon().api.expect('DELETE', `/images/${image}?force=1`);
+      await buildx.ok(['buildx', 'prune', '--all', '--force']);
+      const { stderr } = await buildx.ok(['buildx', 'build', '-t', image, '--cache-from', from, folder]);
+      expect([name, await read()]).toEqual([name, first]);
+      expect([name, stderr.match(/RUN cat \/made > \/copy\n#\d+ CACHED/) !== null]).toEqual([name, true]);
+    }
+    const nothing = await buildx.ok(['buildx', 'build', '--cache-from', `type=registry,ref=${registry.address}/team/none`, folder]);
+    expect(nothing.stderr).toContain('importing cache manifest from');
+  });
+
+  test('an OCI layout as a directory, and another build from it', async () => {
+    const layout = join(context, 'layout');
+    await buildx.ok([
+      'buildx',
+      'build',
+      '--provenance=false',
+      '-t',
+      'laid:1',
+      '-o',
+      `type=oci,dest=${layout},tar=false`,
+      join(context, 'any'),
+    ]);
+    expect(JSON.parse(await runOk(['skopeo', 'inspect', '--config', `oci:${layout}:1`]))).toMatchObject({ config: { Labels: {} } });
+    const folder = buildx.directory({ Dockerfile: lines('FROM laid', 'COPY --from=laid /arch /again') });
+    await buildx.ok(['buildx', 'build', '--build-context', `laid=oci-layout://${layout}:1`, '-o', join(folder, 'out'), folder]);
+    expect(readdirSync(join(folder, 'out')).sort()).toEqual(['again', 'arch']);
+  });
 });

@@ -44,9 +44,12 @@ export class BuildCache {
     return this.#records.get(key);
   }
 
-  put(key: string, result: Pick<CacheRecord, 'description' | 'layer' | 'parentChain' | 'sizeBytes'>): CacheRecord {
+  put(
+    key: string,
+    result: Pick<CacheRecord, 'description' | 'layer' | 'parentChain' | 'sizeBytes'> & { readonly createdAt?: string },
+  ): CacheRecord {
     const now = new Date().toISOString();
-    const record = { id: newId().slice(0, 25), ...result, createdAt: now, lastUsedAt: now, usageCount: 1 };
+    const record = { id: newId().slice(0, 25), createdAt: now, ...result, lastUsedAt: now, usageCount: 1 };
     this.#table.put(key, record);
     this.#records.set(key, record);
     return record;

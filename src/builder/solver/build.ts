@@ -176,8 +176,19 @@ export class Build {
     if (source.kind !== 'context') throw invalidArgument('a stage cannot begin with this');
     const context = this.#session.request.namedContexts.get(source.name);
     if (context?.kind === 'image') return await this.#image(context.reference, platform, step);
-    if (context?.kind === 'built') return await this.#takeOver(source.name, context.build);
+    if (context?.kind === 'built' || context?.kind === 'foreign') return await this.#contextImage(source.name, context, platform);
     throw invalidArgument(`the named context ${JSON.stringify(source.name)} is a directory: a stage cannot begin with it`);
+  }
+
+  /** An image that is a named context, brought here once. */
+  #contextImage(name: string, context: NamedContext & { kind: 'built' | 'foreign' }, platform: Platform): Promise<BaseImage> {
+    const key = JSON.stringify([context.kind, name, platform]);
+    const known = this.#images.get(key);
+    if (known !== undefined) return known;
+    const image = context.kind === 'built' ? this.#takeOver(name, context.build) : context.load(this.#session.workspace, platform);
+    image.catch(() => undefined);
+    this.#images.set(key, image);
+    return image;
   }
 
   /** What another build has made is held here as well: that build may end before this one. */
@@ -278,8 +289,8 @@ export class Build {
     const [step] = this.#steps.get(planned.stage.index) ?? [];
     if (step === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
     const image =
-      context?.kind === 'built'
-        ? await this.#takeOver(from, context.build)
+      context?.kind === 'built' || context?.kind === 'foreign'
+        ? await this.#contextImage(from, context, this.#session.platform)
         : await this.#image(context?.reference ?? source.name, this.#session.platform, step);
     return await this.#treeOf(image.layers);
   }

@@ -43,6 +43,8 @@ export async function performOrReuse(
   if (!options.ignoresCache) {
     const known = await reuse(session, key, parent, work.isLinked);
     if (known !== undefined) return known;
+    const brought = await bring(session, key, below, parent);
+    if (brought !== undefined) return await resultOf(session, key, brought, parent, work.isLinked, true);
   }
   // What is to be done anew is not what somebody else is doing already.
   const flight = options.ignoresCache ? `${key} ${newId()}` : key;
@@ -73,6 +75,27 @@ async function reuse(session: BuildSession, key: string, parent: ChainId | undef
   }
 }
 
+/** Brings the result of another machine here. One that is not what it should be counts as none: then the work is done. */
+async function bring(
+  session: BuildSession,
+  key: string,
+  below: ChainId | undefined,
+  parent: ChainId | undefined,
+): Promise<CacheRecord | undefined> {
+  const { context, workspace, signal, remoteCaches } = session;
+  const found = remoteCaches.map(cache => cache.find(key)).find(each => each !== undefined);
+  if (found === undefined) return undefined;
+  const { description, sizeBytes, createdAt, layer: wanted } = found.record;
+  try {
+    const layer = wanted && (await workspace.unpackBlob(found.open(signal), wanted.diffId, parent, signal));
+    return context.cache.put(key, { description, parentChain: below ?? null, sizeBytes, createdAt, layer });
+  } catch (err) {
+    signal.throwIfAborted();
+    context.log.warn('a result from a cache elsewhere is of no use', { step: description, error: err });
+    return undefined;
+  }
+}
+
 async function resultOf(
   session: BuildSession,
   key: string,
@@ -82,6 +105,7 @@ async function resultOf(
   isCached: boolean,
 ): Promise<WorkResult> {
   session.use(session.context.cache.use(key));
+  session.noteStep(key);
   if (layer === null) return { layer: undefined, createdAt, isCached };
   if (isLinked) return { layer: await session.workspace.restack(layer, parent, session.signal), createdAt, isCached };
   if (!(await session.workspace.hold(layer))) throw notFound(`the layer ${layer.digest} is gone`);

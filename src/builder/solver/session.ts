@@ -10,7 +10,8 @@ import type { BuildStepRunner } from '#core/build-steps.ts';
 import type { IdMap } from '#core/id-map.ts';
 import type { ChainId, Snapshotter } from '#core/snapshots.ts';
 import type { Platform } from '#oci/platform.ts';
-import type { BuildCache, CacheRecord } from '../cache/build-cache.ts';
+import type { BuildCache, CacheRecord, KeyedRecord } from '../cache/build-cache.ts';
+import type { RemoteCache } from '../cache/portable-cache.ts';
 import type { CacheMounts } from '../cache/cache-mounts.ts';
 import type { BuildImages, BuildWorkspace, RemoteSources } from '../ports.ts';
 import type { BuildRequest } from '../request.ts';
@@ -57,6 +58,8 @@ export class BuildSession implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly #views = new Map<string, Promise<string>>();
   readonly #failed = new AbortController();
+  readonly #steps = new Set<string>();
+  #remoteCaches: readonly RemoteCache[] = [];
 
   constructor(context: BuilderContext, request: BuildRequest, epoch: number | undefined, signal: AbortSignal) {
     this.context = context;
@@ -65,6 +68,28 @@ export class BuildSession implements AsyncDisposable {
     this.epoch = epoch;
     this.signal = AbortSignal.any([signal, this.#failed.signal]);
     this.workspace = this.#resources.use(context.images.workspace());
+  }
+
+  /** Results of steps that are elsewhere. */
+  get remoteCaches(): readonly RemoteCache[] {
+    return this.#remoteCaches;
+  }
+
+  async openRemoteCaches(): Promise<void> {
+    this.#remoteCaches = (await this.request.openCaches?.(this.workspace)) ?? [];
+  }
+
+  /** Remembers that the build stands on a result that the cache has. */
+  noteStep(key: string): void {
+    this.#steps.add(key);
+  }
+
+  /** The results that the build stands on. */
+  steps(): KeyedRecord[] {
+    return [...this.#steps].flatMap(key => {
+      const record = this.context.cache.get(key);
+      return record === undefined ? [] : [{ key, record }];
+    });
   }
 
   /** A part of the build has failed: the others are stopped, and this is why the build fails. */

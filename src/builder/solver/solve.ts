@@ -3,6 +3,7 @@ import type { Digest } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import { normalizePlatform, type Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
+import type { KeyedRecord } from '../cache/build-cache.ts';
 import type { ParsedDockerfile } from '../dockerfile/instructions.ts';
 import { lintFile } from '../dockerfile/lint.ts';
 import { Linter, parseCheckOptions } from '../dockerfile/linter.ts';
@@ -24,8 +25,10 @@ export interface SolvedBuild extends AsyncDisposable {
   readonly workspace: BuildWorkspace;
   /** A directory of the host that shows its files; for reading only. */
   view(): Promise<string>;
-  /** Makes it an image under these names. */
-  save(names: readonly Reference[]): Promise<Digest>;
+  /** The results of steps that it stands on. */
+  readonly steps: readonly KeyedRecord[];
+  /** Makes it an image under these names; `config`: with this configuration instead of its own. */
+  save(names: readonly Reference[], config?: ImageConfigFile): Promise<Digest>;
 }
 
 /** `onEnd` is called once, when nothing is left of the build. */
@@ -50,6 +53,7 @@ export async function solve(
     lint,
   });
   const session = held.use(new BuildSession(context, request, epochOf(request), signal));
+  await session.openRemoteCaches();
   const stage = await new Build(session, plan, observer, lint).run();
   observer.linted?.(lint.warnings, parsed.source);
   lint.check(parsed.source);
@@ -61,8 +65,9 @@ export async function solve(
     layers: stage.layers,
     workspace: session.workspace,
     view: () => session.view(stage.layers.at(-1)?.chainId),
-    async save(names) {
-      const image = { config, layers: stage.layers, names, parent: undefined };
+    steps: session.steps(),
+    async save(names, instead = config) {
+      const image = { config: instead, layers: stage.layers, names, parent: undefined };
       return (await session.workspace.add(image, session.signal)).id;
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

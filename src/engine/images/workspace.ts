@@ -1,7 +1,7 @@
 import { failpoint } from '#base/failpoint.ts';
 import { internal, notFound } from '#base/errors.ts';
 import type { ContentFile, ContentInfo } from '#core/content.ts';
-import type { RegistryAuth } from '#core/registry.ts';
+import type { RegistryAuth, RegistryRepository, RepositoryAccess } from '#core/registry.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import { chainOf, type Digest, sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
@@ -57,6 +57,10 @@ export interface ImageWorkspace extends AsyncDisposable {
   stack(file: ContentFile, blob: ContentInfo, parent: ChainId | undefined, signal: AbortSignal): Promise<ImageLayer>;
   /** Puts the tar of a held layer on another one: the same files in another place. */
   restack(layer: ImageLayer, parent: ChainId | undefined, signal: AbortSignal): Promise<ImageLayer>;
+  /** Unpacks the blob of a layer on `parent`. Rejects with DataLoss when it is another layer. */
+  unpackBlob(bytes: AsyncIterable<Uint8Array>, diffId: Digest, parent: ChainId | undefined, signal: AbortSignal): Promise<ImageLayer>;
+  /** Speaks of a repository. */
+  registry(reference: Reference, access: RepositoryAccess): RegistryRepository;
   /** Records an image and gives it names. */
   add(image: BuiltImage, signal: AbortSignal): Promise<ImageRecord>;
   /** A layer that is held, as a blob for registries and archives. */
@@ -101,6 +105,14 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
       );
     },
     restack: (layer, parent, signal) => restack(context, lease, layer, parent, signal),
+    async unpackBlob(bytes, diffId, parent, signal) {
+      const chainId = chainOf(diffId, parent);
+      await using writer = await context.content.writer();
+      for await (const chunk of context.decompress(bytes, { signal })) await writer.write(chunk.slice());
+      const { digest, sizeBytes } = await lease.commit(writer, { digest: diffId });
+      return await unpack(context, lease, { diffId, chainId, digest, sizeBytes, mediaType: mediaTypes.dockerLayer }, parent, signal);
+    },
+    registry: (reference, access) => context.registry.repository(reference, access),
     add: (image, signal) => add(context, lease, image, signal),
     blobOf: (layer, form, signal) => blobOfLayer(context, lease, layer, form, signal),
     push: (bundle, options, signal) => pushBundle(context, bundle, options, signal),

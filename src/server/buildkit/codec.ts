@@ -1,5 +1,6 @@
 import Long from 'long';
 import protobuf from 'protobufjs';
+import contentProto from '#api/buildkit/content.proto' with { type: 'text' };
 import controlProto from '#api/buildkit/control.proto' with { type: 'text' };
 import fsutilProto from '#api/buildkit/fsutil.proto' with { type: 'text' };
 import gatewayProto from '#api/buildkit/gateway.proto' with { type: 'text' };
@@ -13,7 +14,7 @@ protobuf.util.Long = Long;
 protobuf.configure();
 
 const root = new protobuf.Root();
-for (const text of [rpcProto, pbProto, fsutilProto, controlProto, gatewayProto, healthProto, sessionProto])
+for (const text of [rpcProto, pbProto, fsutilProto, controlProto, gatewayProto, healthProto, sessionProto, contentProto])
   protobuf.parse(text, root, { keepCase: true });
 root.resolveAll();
 

@@ -71,10 +71,17 @@ async function solve(context: ControlContext, request: ControlSolveRequest, sign
     );
   const exporters =
     Exporters.length === 0 && ExporterDeprecated !== '' ? [{ Type: ExporterDeprecated, Attrs: ExporterAttrsDeprecated }] : Exporters;
+  const cache = { imports: request.Cache?.Imports ?? [], exports: request.Cache?.Exports ?? [] };
   const job = new Job({ ref: Ref, sessionId: Session, entitlements: Entitlements }, context.results, signal);
   context.jobs.begin(job);
   try {
-    return await runToEnd(context, job, { frontend: Frontend, options: request.FrontendAttrs, inputs: request.FrontendInputs, exporters });
+    return await runToEnd(context, job, {
+      frontend: Frontend,
+      options: request.FrontendAttrs,
+      inputs: request.FrontendInputs,
+      exporters,
+      cache,
+    });
   } finally {
     context.jobs.end(job);
   }
@@ -86,18 +93,27 @@ export interface Plan {
   readonly options: Attributes;
   readonly inputs: Inputs;
   readonly exporters: readonly TypeAndAttributes[];
+  readonly cache: CacheOptions;
+}
+
+export interface CacheOptions {
+  readonly imports: readonly TypeAndAttributes[];
+  readonly exports: readonly TypeAndAttributes[];
 }
 
 /** Builds, exports, and lets go of everything that the build held. */
 export async function runToEnd(
   context: FrontendContext,
   job: Job,
-  { frontend, options, inputs, exporters }: Plan,
+  { frontend, options, inputs, exporters, cache }: Plan,
 ): Promise<ExportResponse> {
   await using _job = job;
   // Without a frontend the client runs the plan itself, and says what has come of it.
-  const result = frontend === '' ? await job.returned() : await runFrontend(context, job, attributesFor(frontend, options), inputs);
-  return result === null ? {} : await exportResult({ context, job, result }, exporters);
+  const result =
+    frontend === ''
+      ? await job.returned()
+      : await runFrontend(context, job, { options: attributesFor(frontend, options), inputs, imports: cache.imports });
+  return result === null ? {} : await exportResult({ context, job, result, cacheExports: cache.exports }, exporters);
 }
 
 /** The attributes for building a Dockerfile. Rejects with NotImplemented for a frontend that does something else. */

@@ -2,7 +2,7 @@ import type { JsonMessage } from '#api/types/image.ts';
 import type { Attributes, StatusUpdate, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { newId } from '#base/id.ts';
 import { codec } from './codec.ts';
-import { type ControlContext, runToEnd } from './control.ts';
+import { type CacheOptions, type ControlContext, runToEnd } from './control.ts';
 import { Job } from './job.ts';
 
 /** A build that was asked for through `POST /build?version=2`: its files, secrets and credentials come over a session all the same. */
@@ -12,6 +12,7 @@ export interface EngineBuild {
   readonly options: Attributes;
   readonly exporters: readonly TypeAndAttributes[];
   readonly entitlements: readonly string[];
+  readonly cache: CacheOptions;
   /** The image's id is told as text as well. */
   readonly isQuiet: boolean;
 }
@@ -21,7 +22,7 @@ const updates = codec<StatusUpdate>('moby.buildkit.v1.StatusResponse');
 /** Builds, and tells of it in the messages that such clients read. */
 export async function buildForEngine(
   context: ControlContext,
-  { sessionId, options, exporters, entitlements, isQuiet }: EngineBuild,
+  { sessionId, options, exporters, entitlements, cache, isQuiet }: EngineBuild,
   put: (message: JsonMessage) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -31,7 +32,7 @@ export async function buildForEngine(
       put({ id: 'moby.buildkit.trace', aux: updates.encode(update).toString('base64') });
   })();
   try {
-    const response = await runToEnd(context, job, { frontend: 'dockerfile.v0', options, inputs: {}, exporters });
+    const response = await runToEnd(context, job, { frontend: 'dockerfile.v0', options, inputs: {}, exporters, cache });
     await telling;
     const id = response['containerimage.config.digest'];
     if (id === undefined) return;

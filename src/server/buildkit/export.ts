@@ -1,12 +1,14 @@
 import { failedPrecondition, notImplemented } from '#base/errors.ts';
 import type { Attributes, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
-import { writeImageArchive, layoutFiles } from '#builder/exporters/archive.ts';
+import { writeImageArchive } from '#builder/exporters/archive.ts';
 import { bundleImages, type BundleImage, type ImageBundle } from '#builder/exporters/image-bundle.ts';
 import { formatPlatform } from '#oci/platform.ts';
 import { canonicalString } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import { type NamedPredicate, predicatesOf } from './attestations.ts';
+import { exportCaches, withInlineCache } from './cache-exports.ts';
 import { authOf } from './client-services.ts';
+import { ClientContent } from './client-content.ts';
 import type { ClientSession } from './client-session.ts';
 import { imageOptions, type ImageOptions } from './export-options.ts';
 import type { FrontendContext } from './frontend-context.ts';
@@ -22,11 +24,14 @@ export interface Exported {
   readonly context: FrontendContext;
   readonly job: Job;
   readonly result: Result;
+  readonly cacheExports: readonly TypeAndAttributes[];
 }
 
 /** Everything that an exporter works with. */
 interface Export {
   readonly context: FrontendContext;
+  /** Images say which results of steps their layers are. */
+  readonly hasInlineCache: boolean;
   readonly job: Job;
   readonly builds: readonly KeptResult[];
   /** Several platforms, or one that is to look like several. */
@@ -38,13 +43,18 @@ interface Export {
 }
 
 /** Brings what a build has come to where the client wants it. */
-export async function exportResult({ context, job, result }: Exported, exporters: readonly TypeAndAttributes[]): Promise<ExportResponse> {
+export async function exportResult(
+  { context, job, result, cacheExports }: Exported,
+  exporters: readonly TypeAndAttributes[],
+): Promise<ExportResponse> {
   const builds = buildsOf(job, result);
   const response: ExportResponse = {};
   const isIndex = result.refs !== undefined || result.refsDeprecated !== undefined;
+  const hasInlineCache = cacheExports.some(({ Type }) => Type === 'inline');
   const session = (): Promise<ClientSession> => context.sessions.get(job.sessionId, job.signal);
   for (const [index, { Type, Attrs }] of exporters.entries())
-    Object.assign(response, await exporterOf(Type)({ context, job, builds, isIndex, session, attributes: Attrs, index }));
+    Object.assign(response, await exporterOf(Type)({ context, hasInlineCache, job, builds, isIndex, session, attributes: Attrs, index }));
+  if (builds.length > 0) Object.assign(response, await exportCaches(cacheExports, { job, results: builds, session }));
   return response;
 }
 
@@ -94,7 +104,7 @@ async function exportImage(given: Export): Promise<ExportResponse> {
   return await vertex.run(async () => {
     const response: ExportResponse = {};
     if (isStored) {
-      const id = await only.build.save(options.names);
+      const id = await only.build.save(options.names, given.hasInlineCache ? withInlineCache(only.build) : undefined);
       vertex.part(`writing image ${id}`, { isDone: true });
       for (const name of options.names) vertex.part(`naming to ${canonicalString(name)}`, { isDone: true });
       Object.assign(response, { 'containerimage.config.digest': id, 'containerimage.digest': id });
@@ -132,7 +142,7 @@ function describe({ root, configs }: ImageBundle): ExportResponse {
 }
 
 async function bundleOf(
-  { context, job, builds, isIndex }: Export,
+  { context, job, builds, isIndex, hasInlineCache }: Export,
   options: ImageOptions,
   { isAttested }: { readonly isAttested: boolean },
 ): Promise<ImageBundle> {
@@ -143,7 +153,7 @@ async function bundleOf(
     const attestations = predicates.map(({ type, value }) => ({ predicateType: type, predicate: value }));
     const layers = [];
     for (const layer of build.layers) layers.push(await build.workspace.blobOf(layer, options.form, job.signal));
-    images.push({ platform: build.platform, config: build.config, layers, attestations });
+    images.push({ platform: build.platform, config: hasInlineCache ? withInlineCache(build) : build.config, layers, attestations });
   }
   return bundleImages(images, { isOci: options.isOci, isIndex, annotations: options.annotations });
 }
@@ -163,8 +173,12 @@ async function exportArchive(given: Export, isDocker: boolean): Promise<ExportRe
       const bytes = writeImageArchive(bundle, options.names, { isDocker }, job.signal);
       await sendBytes(session, given.index, bytes, describe(bundle), job.signal);
     } else {
-      const files = await Array.fromAsync(layoutFiles(bundle, options.names, { isDocker }, job.signal));
-      await sendDirectory(session, given.index, files.map(toFile).sort(inOrder), job.signal);
+      // The client makes the layout's index itself, of the descriptor that it is told.
+      const content = new ClientContent(session, 'export');
+      for (const { descriptor, open } of bundle.blobs)
+        await content.write(descriptor.digest, descriptor.size, open(job.signal), job.signal);
+      for (const { descriptor, bytes } of bundle.manifests)
+        await content.write(descriptor.digest, bytes.length, new Blob([bytes]).stream(), job.signal);
     }
     vertex.part(isTar ? 'sending tarball' : 'sending files', { isDone: true });
     const names = options.names.map(canonicalString).join(',');

@@ -1,5 +1,5 @@
 import { notImplemented } from '#base/errors.ts';
-import type { Attributes, Definition, Result } from '#api/buildkit/messages.ts';
+import type { Attributes, Definition, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { type FindImage, pathsOfBuild } from '#builder/dockerfile/context-paths.ts';
 import { parseDockerfile } from '#builder/dockerfile/parse.ts';
 import { planStages } from '#builder/dockerfile/stages.ts';
@@ -10,10 +10,12 @@ import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { FrontendContext } from './frontend-context.ts';
 import type { Services } from '../ports.ts';
 import { type AttestOptions, attestOptions } from './attest-options.ts';
+import { importsOf, openCaches } from './cache-imports.ts';
 import { authOf, secretsOf } from './client-services.ts';
 import { fetchNamed, type FilesOfBuild, type FrontendParts, openFiles, receiveNamed } from './frontend-files.ts';
 import { type FrontendOptions, frontendOptions, withPrefix } from './frontend-options.ts';
 import type { Job } from './job.ts';
+import { loadLayout } from './oci-layout.ts';
 import { StepObserver } from './observer.ts';
 import { graphOf, resultOf } from './result-graph.ts';
 import { StepError } from './status.ts';
@@ -22,8 +24,19 @@ import { answerSubrequest } from './subrequests.ts';
 /** What a client hands over from other builds, by name. */
 export type Inputs = Readonly<Record<string, Definition>>;
 
+export interface FrontendRun {
+  readonly options: Attributes;
+  readonly inputs?: Inputs;
+  /** Caches to look into. */
+  readonly imports?: readonly TypeAndAttributes[];
+}
+
 /** Builds what a Dockerfile says, for each of the platforms. What comes of it is the job's. */
-export async function runFrontend(context: FrontendContext, job: Job, options: Attributes, inputs: Inputs = {}): Promise<Result> {
+export async function runFrontend(
+  context: FrontendContext,
+  job: Job,
+  { options, inputs = {}, imports = [] }: FrontendRun,
+): Promise<Result> {
   const { services, sessions } = context;
   const parts: FrontendParts = { builds: services.builds, sessions, job, options, inputs };
   const wanted = frontendOptions(options, job.entitlements);
@@ -31,7 +44,7 @@ export async function runFrontend(context: FrontendContext, job: Job, options: A
   const files = await openFiles(parts);
   const findImage: FindImage = name => localConfig(services.images, name);
   if ((options.requestid ?? '') !== '') return await answerSubrequest(options.requestid ?? '', wanted, files, findImage);
-  const requests = await requestsOf(context, parts, wanted, files, findImage);
+  const requests = await requestsOf(context, parts, wanted, files, { findImage, imports: importsOf(imports, options) });
   const solved = await Promise.all(requests.map(request => solveOne(context, job, request, { wanted, attest, options })));
   return wanted.isMultiPlatform ? indexResult(solved) : singleResult(solved);
 }
@@ -86,7 +99,7 @@ async function requestsOf(
   parts: FrontendParts,
   wanted: FrontendOptions,
   files: FilesOfBuild,
-  findImage: FindImage,
+  { findImage, imports }: { readonly findImage: FindImage; readonly imports: readonly TypeAndAttributes[] },
 ): Promise<BuildRequest[]> {
   const { job } = parts;
   const platforms: readonly (Platform | undefined)[] = wanted.platforms.length === 0 ? [undefined] : wanted.platforms;
@@ -100,6 +113,7 @@ async function requestsOf(
     contextDir,
     namedContexts: contextsFor(named, platform),
     platform,
+    openCaches: workspace => openCaches(imports, { job, session, workspace, platform: platform ?? hostPlatform() }),
     names: [],
     squash: false,
     authOf: domain => session && authOf(session, domain, job.signal),
@@ -158,8 +172,18 @@ async function namedContext(parts: FrontendParts, name: string, value: string): 
   if (scheme === 'docker-image') return { kind: 'image', reference: rest };
   if (scheme === 'local') return { kind: 'directory', path: await receiveNamed(parts, rest) };
   if (scheme === 'input') return { kind: 'built', build: inputBuild(parts, name, rest) };
-  if (scheme === 'oci-layout')
-    throw notImplemented(`the named context ${name} (${value}) is of a kind that this daemon does not build from`);
+  if (scheme === 'oci-layout') {
+    const { job } = parts;
+    const vertex = job.progress.vertex(`context ${name}`, `[context ${name}] load image from OCI layout`);
+    return {
+      kind: 'foreign',
+      load: (workspace, platform) =>
+        vertex.run(async () => {
+          const session = await parts.sessions.get(job.sessionId, job.signal);
+          return await loadLayout(session, rest, { workspace, platform, signal: job.signal });
+        }),
+    };
+  }
   return { kind: 'directory', path: await fetchNamed(parts, name, value) };
 }
 

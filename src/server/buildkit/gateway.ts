@@ -64,7 +64,7 @@ export function gatewayService(context: ControlContext): ServiceHandlers {
 async function solve(
   context: ControlContext,
   job: Job,
-  { Definition, Frontend, FrontendOpt, FrontendInputs }: GatewaySolveRequest,
+  { Definition, Frontend, FrontendOpt, FrontendInputs, CacheImports }: GatewaySolveRequest,
 ): Promise<object> {
   if (Frontend === '') {
     if (Definition === null || Definition.def.length === 0) return { metadata: {} };
@@ -72,5 +72,9 @@ async function solve(
       'graphs (LLB definitions) are not built by this daemon: it builds Dockerfiles, through the frontend dockerfile.v0',
     );
   }
-  return await runFrontend(context, job, attributesFor(Frontend, FrontendOpt), FrontendInputs);
+  return await runFrontend(context, job, {
+    options: attributesFor(Frontend, FrontendOpt),
+    inputs: FrontendInputs,
+    imports: CacheImports,
+  });
 }

@@ -50,8 +50,17 @@ export function engineBuild(request: ApiRequest): EngineBuild {
       request,
       names.map(name => `${name.domain}/${name.path}:${name.tag ?? 'latest'}`),
     ),
+    cache: {
+      imports: cacheFrom(request).map(ref => ({ Type: 'registry', Attrs: { ref } })),
+      exports: /^(1|t|true)$/i.test(buildArgs.get('BUILDKIT_INLINE_CACHE') ?? '') ? [{ Type: 'inline', Attrs: {} }] : [],
+    },
     entitlements: network === 'host' ? ['network.host'] : [],
   };
+}
+
+function cacheFrom({ query }: ApiRequest): readonly string[] {
+  const text = query.optional('cachefrom');
+  return text === undefined || text === 'null' ? [] : decodeJson(text, list(string), 'cachefrom');
 }
 
 const keepsEmpty = (name: string): boolean => name === 'no-cache' || name.startsWith('build-arg:') || name.startsWith('label:');
