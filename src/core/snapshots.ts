@@ -75,7 +75,7 @@ export interface Snapshotter {
   collect(keep: ReadonlySet<ChainId>): Promise<number>;
 
   /** Makes a writable layer on a chain (undefined: an empty root). Rejects with AlreadyExists, NotFound, and FailedPrecondition for what this driver cannot. */
-  prepare(key: string, parent: ChainId | undefined, options?: WritableOptions): Promise<void>;
+  prepare(key: string, parent: ChainId | undefined, options?: WritableOptions): Promise<{ readonly isFramed: boolean }>;
   /** How the owners of files in a writable layer are mapped; undefined when they are not. Rejects with NotFound. */
   idMapOf(key: string): IdMap | undefined;
   /** Makes a writable layer usable and returns its path. Mounting twice is fine. `volatile` skips the sync at unmount: for throw-away containers. */
@@ -111,6 +111,8 @@ export interface WritableOptions {
   readonly mapped?: boolean;
   /** How much may be written. */
   readonly sizeBytes?: number | undefined;
+  /** For a container: where the driver can, places to mount what every container gets and `/.dockerenv` are there, below the image. */
+  readonly framed?: boolean;
 }
 
 /** Where what a writable layer changes can be read. */

@@ -4,6 +4,7 @@ import { cleanUp } from '#base/dispose.ts';
 import { invalidArgument, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { newId, shortId } from '#base/id.ts';
+import type { IdMap } from '#core/id-map.ts';
 import type { EndpointConfig } from '#core/network.ts';
 import { checkRequest } from './check-config.ts';
 import { mergeLogConfig } from './log-config.ts';
@@ -55,13 +56,9 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
     await ctx.images.released(image.id);
   });
   const idMap = idMapOf(ctx.options, hostConfig);
-  await ctx.snapshots.prepare(id, image.chainId, {
-    mapped: idMap !== undefined,
-    sizeBytes: storageSize(hostConfig.storageOpt) ?? ctx.options.defaultStorageSizeBytes,
-  });
-  const mark = `${ctx.snapshots.paths(id).upperDir}${containerMark}`;
-  writeFileSync(mark, '', { mode: 0o755 });
-  giveToRoot(idMap, mark);
+  const limits = { mapped: idMap !== undefined, sizeBytes: storageSize(hostConfig.storageOpt) ?? ctx.options.defaultStorageSizeBytes };
+  const { isFramed } = await ctx.snapshots.prepare(id, image.chainId, { ...limits, framed: true });
+  if (!isFramed) writeMark(ctx, id, idMap);
   failpoint('container.create.layer');
   const directory = containerDir(ctx, id);
   defer('directory', () => rmSync(directory, { recursive: true, force: true }));
@@ -79,6 +76,12 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   failpoint('container.create.recorded');
   publish(ctx, container, 'create');
   return { id, warnings };
+}
+
+function writeMark(ctx: Context, id: string, idMap: IdMap | undefined): void {
+  const mark = `${ctx.snapshots.paths(id).upperDir}${containerMark}`;
+  writeFileSync(mark, '', { mode: 0o755 });
+  giveToRoot(idMap, mark);
 }
 
 type NewContainer = Pick<Container, 'id' | 'name' | 'path' | 'args' | 'config' | 'hostConfig' | 'mounts' | 'endpoints' | 'platform'> & {

@@ -54,6 +54,11 @@ export class LayerDirectories {
     return join(this.#dir, 'empty');
   }
 
+  /** What is below the layers of every container, where the driver has such a thing. */
+  get frame(): string {
+    return join(this.#dir, 'frame');
+  }
+
   /** The directory above all layers. */
   get top(): string {
     return this.#dir;

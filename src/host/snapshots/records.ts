@@ -17,6 +17,8 @@ export interface WritableRecord {
   readonly parent?: ChainId;
   /** Its files belong to the ids of a user namespace. */
   readonly mapped?: true;
+  /** Below its layers is what every container needs. */
+  readonly framed?: true;
 }
 
 /** A layer's directory that another one has replaced; its key is the directory's number. */

@@ -299,15 +299,23 @@ class LayerSnapshotter implements Snapshotter {
     return unused.reduce((bytes, [, layer]) => bytes + layer.sizeBytes, 0);
   }
 
-  async prepare(key: string, parent: ChainId | undefined, options: WritableOptions = {}): Promise<void> {
+  async prepare(key: string, parent: ChainId | undefined, options: WritableOptions = {}): Promise<{ readonly isFramed: boolean }> {
     if (this.#records.writables.get(key) !== undefined) throw alreadyExists(`writable layer ${key} exists already`);
     const below = this.#below(parent);
     const isMapped = options.mapped === true;
+    // The frame's files belong to root of the host.
+    const isFramed = options.framed === true && this.#form.hasFrame && !isMapped;
     const id = await this.#form.makeWritable(below, { isMapped, sizeBytes: options.sizeBytes });
     failpoint('snapshot.prepare.made');
     try {
       if (this.#records.writables.get(key) !== undefined) throw alreadyExists(`writable layer ${key} exists already`);
-      this.#records.writables.put(key, { id, ...(parent === undefined ? {} : { parent }), ...(isMapped ? { mapped: true } : {}) });
+      this.#records.writables.put(key, {
+        id,
+        ...(parent === undefined ? {} : { parent }),
+        ...(isMapped ? { mapped: true } : {}),
+        ...(isFramed ? { framed: true } : {}),
+      });
+      return { isFramed };
     } catch (err) {
       this.#directories.discard(id);
       throw err;
@@ -422,8 +430,8 @@ class LayerSnapshotter implements Snapshotter {
     return record;
   }
 
-  #layerOf({ id, parent, mapped }: WritableRecord): WritableLayer {
-    return { id, below: this.#below(parent), isMapped: mapped === true };
+  #layerOf({ id, parent, mapped, framed }: WritableRecord): WritableLayer {
+    return { id, below: this.#below(parent), isMapped: mapped === true, isFramed: framed === true };
   }
 
   paths(key: string): SnapshotPaths {

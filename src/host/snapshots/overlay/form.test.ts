@@ -107,3 +107,38 @@ needs('root').describe('with user namespaces', () => {
     await snapshots.settled();
   });
 });
+
+needs('root').test(
+  'containers find what they need below their image, whose own files hide it; nothing of it is in their layer',
+  async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'berth-layers-'));
+    const records = openSqliteRecords(join(dir, 'berth.db'));
+    try {
+      const snapshots = await openOverlaySnapshotter({ dir: join(dir, 'layers'), records, log: silentLogger });
+      const tar = writeTar([
+        { entry: { name: 'etc', type: 'directory', mode: 0o750, uid: 3 } },
+        { entry: { name: 'etc/hosts' }, content: new Uint8Array(3) },
+      ]);
+      const pending = await snapshots.unpack({ stream: tar }, { signal: new AbortController().signal });
+      const [chain] = chainIds([pending.unpacked.diffId]);
+      if (chain === undefined) throw new Error('one layer has a chain id');
+      await pending.commit(chain, undefined);
+      expect(await snapshots.prepare('box', chain, { framed: true })).toEqual({ isFramed: true });
+      const root = await snapshots.mount('box');
+      expect(readdirSync(root).toSorted()).toEqual(['.dockerenv', 'dev', 'etc', 'proc', 'sys']);
+      expect(readdirSync(`${root}/etc`).toSorted()).toEqual(['hostname', 'hosts', 'mtab', 'resolv.conf']);
+      expect([lstatSync(`${root}/etc`).mode & 0o7777, lstatSync(`${root}/etc`).uid, lstatSync(`${root}/etc/hosts`).size]).toEqual([
+        0o750, 3, 3,
+      ]);
+      expect(readdirSync(snapshots.paths('box').upperDir)).toEqual([]);
+      await snapshots.prepare('plain', chain);
+      expect(readdirSync(await snapshots.mount('plain'))).toEqual(['etc']);
+      for (const key of ['box', 'plain']) await snapshots.remove(key);
+      await snapshots.settled();
+    } finally {
+      for (const { target } of readMounts()) if (target.startsWith(`${dir}/`)) unmount(target, { detach: true });
+      records.close();
+      await rm(dir, { recursive: true });
+    }
+  },
+);

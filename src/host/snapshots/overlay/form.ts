@@ -9,11 +9,12 @@ import { forgetLimit, limitDirectories } from '#host/quota/directory-limit.ts';
 import { mountOverlay, type Overlay } from '#host/sys/mount.ts';
 import { completeLayer } from '../complete-layer.ts';
 import type { LayerDirectories } from '../directories.ts';
-import type { LayerForm, WritableLayer } from '../layer-form.ts';
+import type { LayerForm, MakeWritable, WritableLayer } from '../layer-form.ts';
 import { openSnapshotter, type SettlingSnapshotter, type SnapshotterOptions } from '../snapshotter.ts';
 import { unmountInBackground } from '../unmount.ts';
 import type { UnpackReport } from '../unpack/result.ts';
 import { treeUsage } from '../usage.ts';
+import { makeFrame } from './frame.ts';
 import { mountFuseOverlay } from './fuse.ts';
 import { type MappedLayers, type MappedOwners, openMappedLayers } from './mapped-layers.ts';
 
@@ -51,6 +52,7 @@ class OverlayForm implements LayerForm {
   readonly name: string;
   readonly isWhole = false;
   readonly sharesBlocks = false;
+  readonly hasFrame = true;
   readonly #directories: LayerDirectories;
   readonly #mountPlainly: MountOverlay;
   readonly #mapped: MappedLayers | undefined;
@@ -60,6 +62,7 @@ class OverlayForm implements LayerForm {
     this.#directories = directories;
     this.#mountPlainly = mountPlainly;
     this.#mapped = mapped;
+    makeFrame(directories.frame);
   }
 
   get idMap(): IdMap | undefined {
@@ -75,10 +78,7 @@ class OverlayForm implements LayerForm {
     return id;
   }
 
-  async makeWritable(
-    below: readonly number[],
-    { isMapped, sizeBytes }: { readonly isMapped: boolean; readonly sizeBytes: number | undefined },
-  ): Promise<number> {
+  async makeWritable(below: readonly number[], { isMapped, sizeBytes }: MakeWritable): Promise<number> {
     const map = isMapped ? this.#expectMapped().map : undefined;
     const [top] = this.#diffs(below);
     const id = this.#directories.create(['diff', 'work', 'merged']);
@@ -121,9 +121,10 @@ class OverlayForm implements LayerForm {
     for (const part of ['work', 'merged'] as const) rmSync(this.#directories.path(id, part), { recursive: true, force: true });
   }
 
-  paths({ id, below }: WritableLayer): SnapshotPaths {
+  paths({ id, below, isFramed }: WritableLayer): SnapshotPaths {
+    const lowerDirs = [...this.#diffs(below), ...(isFramed ? [this.#directories.frame] : [])];
     return {
-      lowerDirs: below.length > 0 ? this.#diffs(below) : [this.#directories.empty],
+      lowerDirs: lowerDirs.length > 0 ? lowerDirs : [this.#directories.empty],
       upperDir: this.#directories.path(id, 'diff'),
       workDir: this.#directories.path(id, 'work'),
       mergedDir: this.#directories.path(id, 'merged'),

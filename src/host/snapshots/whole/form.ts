@@ -4,7 +4,7 @@ import { failpoint } from '#base/failpoint.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
 import { completeLayer } from '../complete-layer.ts';
 import type { LayerDirectories } from '../directories.ts';
-import type { LayerForm, WritableLayer } from '../layer-form.ts';
+import type { LayerForm, MakeWritable, WritableLayer } from '../layer-form.ts';
 import { openSnapshotter, type SettlingSnapshotter, type SnapshotterOptions } from '../snapshotter.ts';
 import type { UnpackReport } from '../unpack/result.ts';
 import { applyLayer } from './apply.ts';
@@ -33,6 +33,7 @@ export async function openWholeTreeSnapshotter(options: SnapshotterOptions, tree
 
 class WholeForm implements LayerForm {
   readonly isWhole = true;
+  readonly hasFrame = false;
   readonly idMap = undefined;
   readonly #directories: LayerDirectories;
   readonly #trees: Trees;
@@ -82,10 +83,7 @@ class WholeForm implements LayerForm {
     });
   }
 
-  async makeWritable(
-    [parent]: readonly number[],
-    { isMapped, sizeBytes }: { readonly isMapped: boolean; readonly sizeBytes: number | undefined },
-  ): Promise<number> {
+  async makeWritable([parent]: readonly number[], { isMapped, sizeBytes }: MakeWritable): Promise<number> {
     if (isMapped) throw failedPrecondition(`the storage driver ${this.name} has no user namespaces: overlay2 has`);
     const id = await this.#make(async tree => {
       await (parent === undefined ? this.#trees.make(tree) : this.#trees.copy(this.#tree(parent), tree));
