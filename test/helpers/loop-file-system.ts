@@ -11,7 +11,7 @@ export interface LoopFileSystem extends AsyncDisposable {
 
 /** A file system of its own in a sparse file. Disposing unmounts it and removes the file. */
 export async function makeLoopFileSystem(
-  type: 'btrfs' | 'ext4',
+  type: 'btrfs' | 'ext4' | 'xfs',
   options: { readonly sizeBytes?: number; readonly mkfs?: readonly string[]; readonly mount?: readonly string[] } = {},
 ): Promise<LoopFileSystem> {
   const folder = await mkdtemp('/tmp/berth-fs-');

@@ -29,6 +29,8 @@ const checks = {
       : 'there is no ::1 on the loopback interface',
   btrfs: () => tool('mkfs.btrfs') ?? fileSystem('btrfs'),
   'fuse-overlayfs': () => tool('fuse-overlayfs') ?? (existsSync('/dev/fuse') ? undefined : 'there is no /dev/fuse'),
+  xfs: () => tool('mkfs.xfs') ?? fileSystem('xfs'),
+  'project-quotas': () => tool('mkfs.ext4') ?? (keepsQuotas() ? undefined : 'the kernel keeps no project quotas on ext4'),
   loop: () => (existsSync('/dev/loop-control') ? undefined : 'there are no loop devices'),
   dockerd: () => unpacked('docker/usr/sbin/dockerd'),
   'docker-cli-28': () => {
@@ -62,6 +64,15 @@ function stockVersion(): string {
 
 const missing = (what: string): string => `.cache/${what} is missing: run sh scripts/setup.sh tests`;
 const tool = (name: string): string | undefined => (Bun.which(name) === null ? `${name} is not installed` : undefined);
+/** Built in or loaded: a module is there to be loaded before the tests. */
+const keepsQuotas = (): boolean =>
+  existsSync('/sys/module/quota_v2') || (readIfThere('/proc/config.gz')?.includes('CONFIG_QFMT_V2=y') ?? false);
+
+function readIfThere(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
+  return Buffer.from(Bun.gunzipSync(readFileSync(path))).toString('utf8');
+}
+
 const fileSystem = (name: string): string | undefined =>
   readFileSync('/proc/filesystems', 'utf8').split('\n').includes(`\t${name}`) ? undefined : `the kernel has no ${name}`;
 const unpacked = (path: string): string | undefined => (existsSync(cached(path)) ? undefined : missing(path));

@@ -17,16 +17,19 @@ const libraries = ['libnftables.so.1', 'libnss_files.so.2'];
 
 /**
  * Makes a kernel, an initramfs and a disk with a system that does one thing: run `script` as its second step of booting. The disk has busybox, the
- * container programs, the built executable, Bun, and the tests; `withSource`: also what tests of parts of the daemon import.
+ * container programs, the built executable, Bun, and the tests; `withSource`: also what tests of parts of the daemon import; `programs`: more of this machine's.
  */
-export async function makeVmImage(script: string, { withSource = false } = {}): Promise<VmImage> {
+export async function makeVmImage(
+  script: string,
+  { withSource = false, programs: more = [] }: { readonly withSource?: boolean; readonly programs?: readonly string[] } = {},
+): Promise<VmImage> {
   const folder = await mkdtemp('/tmp/berth-vm-');
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const release = (await readdir(cached('kernel/lib/modules')))[0] ?? '';
   const root = join(folder, 'root');
   await makeLayout(root);
-  for (const program of programs) {
+  for (const program of [...programs, ...more]) {
     const path = Bun.which(program, { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin' });
     if (path !== null) await copyWithLibraries(root, path);
   }

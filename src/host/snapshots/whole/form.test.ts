@@ -1,5 +1,5 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { readdirSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'bun:test';
@@ -80,6 +80,28 @@ describe('the tars of layers that are whole trees', () => {
     expect((await snapshots.check(second, { signal })).damage).toEqual([]);
     await snapshots.prepare('box', second);
     expect(readdirSync(await snapshots.mount('box')).sort()).toEqual(['d', 'kept', 'link', 'new']);
+    await snapshots.remove('box');
+  });
+
+  test('a link of a layer below is never followed when a layer is put on top', async () => {
+    const outside = join(dir, 'outside');
+    await mkdir(outside);
+    await writeFile(join(outside, 'secret'), 'secret');
+    const link = (name: string): NewTarFile => ({ entry: { name, type: 'symlink', linkName: outside } });
+    const below = await tarOf([link('a'), link('b'), link('c'), { entry: { name: 'd', type: 'directory' } }, link('d/e')]);
+    const above = await tarOf([
+      file('a/new', 'x'),
+      file('b/.wh.secret', ''),
+      { entry: { name: 'c', type: 'directory' } },
+      file('c/.wh..wh..opq', ''),
+      file('d/e/secret', 'overwritten'),
+    ]);
+    await add(below);
+    const chain = await add(above, [sha256(below)]);
+    expect([readdirSync(outside), await readFile(join(outside, 'secret'), 'utf8')]).toEqual([['secret'], 'secret']);
+    await snapshots.prepare('box', chain);
+    const root = await snapshots.mount('box');
+    expect(['a', 'b', 'c', 'd/e'].map(name => lstatSync(join(root, name)).isDirectory())).toEqual(Array(4).fill(true));
     await snapshots.remove('box');
   });
 });
