@@ -43,6 +43,9 @@ export interface ExtractOptions {
   readonly mounts: readonly { readonly destination: string; readonly readOnly: boolean }[];
 }
 
+/** The link by which programs find what is mounted. Every container gets it at its first start, and it counts as nobody's change. */
+export const mountTable = { path: '/etc/mtab', target: '/proc/mounts' } as const;
+
 /** A writable layer and what is below it. */
 export interface WritableLayer extends LayerChanges {
   /** How the owners in the writable layer are mapped; those in the layers below are the container's own. */

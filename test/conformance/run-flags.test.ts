@@ -205,7 +205,6 @@ const rows: readonly (readonly string[])[] = [
   ['--pull', 'nope', 'busybox', 'true'],
   ['--platform', 'nope', 'busybox', 'true'],
   ['--platform', 'linux/amd64', 'busybox', 'uname', '-m'],
-  ['--storage-opt', 'size=1G', 'busybox', 'true'],
   ['--cgroupns', 'nope', 'busybox', 'true'],
   ['--health-interval', '1us', 'busybox', 'true'],
 ];

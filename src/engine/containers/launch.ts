@@ -2,6 +2,7 @@ import { statSync, writeFileSync } from 'node:fs';
 import { cleanUp } from '#base/dispose.ts';
 import { conflict, EngineError, failedPrecondition, internal, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
+import { mountTable } from '#core/files.ts';
 import { rootOwner, type UserNamespace } from '#core/id-map.ts';
 import type { Sandbox, SandboxNamespace } from '#core/network.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
@@ -241,8 +242,8 @@ async function prepareRoot(ctx: Context, container: Container, pins: DisposableS
   const path = await ctx.snapshots.mount(id, { volatile: hostConfig.autoRemove });
   failpoint('container.start.root');
   const owner = rootOwner(idMapOf(ctx.options, hostConfig));
-  // Programs that ask what is mounted look there. Only once: what becomes of it then is the container's.
-  if (!container.hasStarted) ctx.files.putLink(path, '/etc/mtab', '/proc/mounts', owner);
+  // Only once: what becomes of it then is the container's.
+  if (!container.hasStarted) ctx.files.putLink(path, mountTable.path, mountTable.target, owner);
   const user = resolveUser(config.user, hostConfig.groupAdd, file => ctx.files.readText(path, file, accountFileBytes));
   if (config.workingDir !== '' && config.workingDir !== '/') {
     ctx.files.ensureDirectory(path, config.workingDir, owner);

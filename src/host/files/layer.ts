@@ -1,5 +1,5 @@
 import { isErrno } from '#base/errors.ts';
-import type { FileChange, WritableLayer } from '#core/files.ts';
+import { type FileChange, mountTable, type WritableLayer } from '#core/files.ts';
 import { hostOwner, type IdMap } from '#core/id-map.ts';
 import { isOpaqueMarker } from '#host/snapshots/diff/entries.ts';
 import { atCwd, getXattr, getXattrOf, openDirectory } from '#host/sys/fs.ts';
@@ -131,9 +131,8 @@ function isUnchanged(directoryFd: number, base: string, inode: Inode, place: str
 
 const isMountPoint = ({ path, inode }: Member): boolean => mountPoints.has(path) && inode.sizeBytes === 0 && !isWhiteout(inode);
 
-/** What every container gets at its first start. */
 const isMountTable = ({ path, inode, directoryFd, base }: Member): boolean =>
-  path === 'etc/mtab' && inode.type === 'symlink' && linkTargetAt(directoryFd, base) === '/proc/mounts';
+  `/${path}` === mountTable.path && inode.type === 'symlink' && linkTargetAt(directoryFd, base) === mountTable.target;
 
 /** A directory that was made as a mount point, or whose time changed because one was made in it. */
 function isUntouched({ path, inode, lower }: Member): boolean {

@@ -10,13 +10,13 @@ export interface TreeUsage {
 
 const blockBytes = 512;
 
-/** What a directory and everything in it takes; hard links are counted once. What disappears meanwhile counts nothing. */
-export async function treeUsage(directory: string): Promise<TreeUsage> {
+/** What a directory and everything in it takes; hard links are counted once, `except` not at all. What disappears meanwhile counts nothing. */
+export async function treeUsage(directory: string, except?: { readonly link: string }): Promise<TreeUsage> {
   const linked = new Set<string>();
   let [sizeBytes, blocks] = [0, 0];
   const add = async (path: string): Promise<boolean> => {
     const stats = await lstat(path).catch(() => undefined);
-    if (stats === undefined) return false;
+    if (stats === undefined || (path === except?.link && stats.isSymbolicLink())) return false;
     if (stats.isDirectory()) {
       blocks += stats.blocks;
       return true;

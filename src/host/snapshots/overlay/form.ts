@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failedPrecondition, isErrno, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
+import { mountTable } from '#core/files.ts';
 import { hostOwner, type IdMap } from '#core/id-map.ts';
 import type { SnapshotPaths } from '#core/snapshots.ts';
 import { forgetLimit, limitDirectories } from '#host/quota/directory-limit.ts';
@@ -133,7 +134,8 @@ class OverlayForm implements LayerForm {
   }
 
   async usage({ id }: WritableLayer): Promise<number> {
-    return (await treeUsage(this.#directories.path(id, 'diff'))).sizeBytes;
+    const path = this.#directories.path(id, 'diff');
+    return (await treeUsage(path, { link: `${path}${mountTable.path}` })).sizeBytes;
   }
 
   #diffs(ids: readonly number[]): string[] {

@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { isErrno } from '#base/errors.ts';
+import { mountTable } from '#core/files.ts';
 import { isUnchanged } from '../diff/whole.ts';
 
 /** Bytes of the files and links in a copy of a tree that are not those it was copied with; hard links counted once. What disappears meanwhile counts nothing. */
@@ -11,7 +12,7 @@ export async function changedBytes(tree: string, below: string | undefined, copi
     for (const name of (await orUndefined(readdir(directory, { encoding: 'buffer' }))) ?? []) {
       const path = Buffer.concat([directory, slash, name]);
       const stats = await orUndefined(lstat(path, { bigint: true }));
-      if (stats === undefined) continue;
+      if (stats === undefined || (stats.isSymbolicLink() && path.equals(Buffer.from(`${tree}${mountTable.path}`)))) continue;
       const place = other === undefined ? undefined : Buffer.concat([other, slash, name]);
       if (stats.isDirectory()) {
         await visit(path, place);
