@@ -56,7 +56,7 @@ export class Registry implements AsyncDisposable {
     const blobs = new Blobs({ storage, guard, quotas: this.quotas, touchEveryMs: Math.min(touchEveryMs, graceMs / 2) });
     const manifests = new Manifests({ storage, guard, blobs, quotas: this.quotas, indexesNeedAll: options.indexesNeedAll });
     const catalog = new Catalog(storage);
-    this.uploads = new Uploads({ stagingFolder: storage.stagingFolder, syncsEarly: storage.isExclusive, blobs, quotas: this.quotas, log });
+    this.uploads = new Uploads({ stagingFolder: storage.stagingFolder, blobs, quotas: this.quotas, log });
     this.upstreams = new PullThrough({
       upstreams: options.upstreams,
       manifests,

@@ -20,8 +20,6 @@ export type Algorithm = 'sha256' | 'sha384' | 'sha512';
 
 export interface UploadsOptions {
   readonly stagingFolder: string;
-  /** Whether the file of an upload becomes the blob. */
-  readonly syncsEarly: boolean;
   readonly blobs: Blobs;
   readonly quotas: Quotas;
   readonly log: Logger;
@@ -57,16 +55,14 @@ const maxSessions = 10_000;
  */
 export class Uploads {
   readonly #folder: string;
-  readonly #syncsEarly: boolean;
   readonly #blobs: Blobs;
   readonly #quotas: Quotas;
   readonly #log: Logger;
   readonly #sessions = new Lru<Session>(maxSessions);
   readonly #locks = new KeyedLock();
 
-  constructor({ stagingFolder, syncsEarly, blobs, quotas, log }: UploadsOptions) {
+  constructor({ stagingFolder, blobs, quotas, log }: UploadsOptions) {
     this.#folder = stagingFolder;
-    this.#syncsEarly = syncsEarly;
     this.#blobs = blobs;
     this.#quotas = quotas;
     this.#log = log;
@@ -199,7 +195,7 @@ export class Uploads {
     const limit = range === undefined ? Number.POSITIVE_INFINITY : range.end - range.start + 1;
     const before = session.offset;
     await explained(async () => {
-      await using file = await StagedFile.open(path, session.offset, { syncsEarly: this.#syncsEarly });
+      await using file = await StagedFile.open(path, session.offset);
       try {
         for await (const chunk of body instanceof Uint8Array ? [body] : body) {
           if (session.offset - before + chunk.length > limit) throw sizeInvalid('the body is longer than its Content-Range');

@@ -4,8 +4,6 @@ import { type FileHandle, open } from 'node:fs/promises';
 /** As much is written at once as gathers meanwhile; more than this is not kept waiting in memory. */
 const maxQueuedBytes = 1024 * 1024;
 const maxBatch = 1024;
-/** So much is given to the disk at a time while more arrives: at the end little is left to wait for. */
-const syncedAtOnceBytes = 4 * 1024 * 1024;
 
 /** A file that grows at its end. Writing goes on beside whoever brings the next bytes. */
 export class StagedFile implements AsyncDisposable {
@@ -16,15 +14,10 @@ export class StagedFile implements AsyncDisposable {
   #writingBytes = 0;
   #writing: Promise<void> | undefined;
   #failure: Error | undefined;
-  readonly #syncsEarly: boolean;
-  #syncedTo: number;
-  #syncing: Promise<void> | undefined;
 
-  private constructor(file: FileHandle, position: number, syncsEarly: boolean) {
+  private constructor(file: FileHandle, position: number) {
     this.#file = file;
     this.#position = position;
-    this.#syncedTo = position;
-    this.#syncsEarly = syncsEarly;
   }
 
   /** Makes an empty file. */
@@ -33,9 +26,9 @@ export class StagedFile implements AsyncDisposable {
     return { [Symbol.dispose]: () => closeSync(fd) };
   }
 
-  /** Opens a file to go on at `position`. `syncsEarly`: it will have to be on the disk itself, not in its cache. */
-  static async open(path: string, position: number, { syncsEarly = false } = {}): Promise<StagedFile> {
-    return new StagedFile(await open(path, 'r+'), position, syncsEarly);
+  /** Opens a file to go on at `position`. */
+  static async open(path: string, position: number): Promise<StagedFile> {
+    return new StagedFile(await open(path, 'r+'), position);
   }
 
   /** Bytes that are not in the file yet. */
@@ -78,31 +71,16 @@ export class StagedFile implements AsyncDisposable {
     while (rest !== undefined && done < total)
       done += (await this.#file.write(rest, done, total - done, this.#position + done)).bytesWritten;
     this.#position += total;
-    if (this.#syncsEarly && this.#syncing === undefined && this.#position - this.#syncedTo >= syncedAtOnceBytes)
-      this.#syncing = this.#sync();
-  }
-
-  async #sync(): Promise<void> {
-    this.#syncedTo = this.#position;
-    try {
-      await this.#file.datasync();
-    } catch (err) {
-      // The kernel tells it once: whoever syncs later would hear nothing of it.
-      this.#failure ??= err instanceof Error ? err : new Error(String(err));
-    }
-    this.#syncing = undefined;
   }
 
   /** Waits until everything is written. */
   async flush(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
-    await this.#syncing;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
-    await this.#syncing;
     await this.#file.close();
   }
 }
