@@ -6,6 +6,7 @@ import { dockerCommand } from '../test/helpers/docker-cli.ts';
 import { eventually } from '../test/helpers/eventually.ts';
 import { berthCommand } from '../test/helpers/paths.ts';
 import { freePort, startRegistry } from '../test/helpers/registry.ts';
+import { networkMeasures } from './networks.ts';
 import { cli, pssMb, type Target, timed, timedCommand } from './target.ts';
 
 /** What one round yields: values by the name of the row they belong to. */
@@ -134,6 +135,7 @@ export const measures: readonly Measure[] = [
       };
     },
   },
+  ...networkMeasures,
   {
     name: 'memory',
     share: 0,

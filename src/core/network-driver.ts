@@ -107,10 +107,10 @@ export interface DefaultRoute {
 export interface NetworkDriver {
   /** Makes a bridge, or changes what differs on the one that is there. Rejects with Conflict when the name belongs to something else. True when it made one. */
   putBridge(bridge: BridgeLink): boolean;
-  /** Makes the link if that is asked, and takes it up. Rejects with NotFound when there is none; with NotImplemented when the kernel has no such links. */
-  putParent(parent: ParentLink): void;
-  /** Makes the tunnel, or changes what differs. Rejects with Conflict when another tunnel has its number. */
-  putTunnel(tunnel: TunnelLink): void;
+  /** Makes the link if that is asked, and takes it up. Rejects with NotFound when there is none; with NotImplemented when the kernel has no such links. True when it made one. */
+  putParent(parent: ParentLink): boolean;
+  /** Makes the tunnel, or changes what differs. Rejects with Conflict when another tunnel has its number. True when it made one. */
+  putTunnel(tunnel: TunnelLink): boolean;
   /** Makes the peers of a tunnel exactly these; what the kernel has learnt by itself stays. */
   putTunnelPeers(name: string, peers: TunnelPeers): void;
   /** False when there was none. Like every removal of a link it takes the kernel tens of milliseconds, in which this thread goes on. */

@@ -4,24 +4,26 @@ import { bridgeLinkOf } from './kernel-state.ts';
 import type { Network } from './model.ts';
 import { peersOf } from './overlay-peers.ts';
 
-/** The links of a network that containers' interfaces need, without packet rules; what is there already is brought in line. True when its bridge was made. */
-export function putLinks(ctx: Context, network: Network): boolean {
-  if (network.parent !== undefined) ctx.driver.putParent(network.parent.link);
+/** The links of a network that containers' interfaces need, without packet rules; what is there already is brought in line. Returns those it made. */
+export function putLinks(ctx: Context, network: Network): string[] {
+  const made: string[] = [];
+  if (network.parent !== undefined && ctx.driver.putParent(network.parent.link)) made.push(network.parent.link.name);
   const link = bridgeLinkOf(network);
-  if (link === undefined) return false;
-  const made = ctx.driver.putBridge(link);
-  putTunnel(ctx, network);
+  if (link === undefined) return made;
+  if (ctx.driver.putBridge(link)) made.push(link.name);
+  if (putTunnel(ctx, network)) made.push(String(network.overlay?.link));
   if (ctx.options.forwarding && !network.internal && network.overlay === undefined) enableForwarding(ctx, network);
   return made;
 }
 
-function putTunnel(ctx: Context, network: Network): void {
+function putTunnel(ctx: Context, network: Network): boolean {
   const { overlay, bridge } = network;
-  if (overlay === undefined || bridge === undefined) return;
+  if (overlay === undefined || bridge === undefined) return false;
   failpoint('network.create.tunnel');
   const { link: name, vni, port, local } = overlay;
-  ctx.driver.putTunnel({ name, vni, port, local, bridge: bridge.name, mtu: bridge.mtu });
+  const made = ctx.driver.putTunnel({ name, vni, port, local, bridge: bridge.name, mtu: bridge.mtu });
   ctx.driver.putTunnelPeers(name, peersOf(ctx, network));
+  return made;
 }
 
 /** Rules first: without them nothing passes that should not. */

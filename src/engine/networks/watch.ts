@@ -60,15 +60,13 @@ const isOurs = (ctx: Context, name: string): boolean =>
 async function mendLinks(ctx: Context, suspects: ReadonlySet<string>): Promise<string[]> {
   if (suspects.size === 0) return [];
   const repaired: string[] = [];
-  const present = new Set(ctx.driver.linkNames());
   const affected = new Set<string>();
   for (const network of ctx.networks.list()) {
-    const names = linksOf(network).filter(name => name !== undefined && suspects.has(name));
-    if (names.length === 0) continue;
-    const gone = names.filter(name => !present.has(String(name)));
-    putLinks(ctx, network);
+    if (!linksOf(network).some(name => name !== undefined && suspects.has(name))) continue;
+    const made = putLinks(ctx, network);
+    if (made.length === 0) continue;
+    repaired.push(`${made.join(' and ')} of network ${network.name}, which was gone`);
     for (const { sandbox } of ctx.sandboxes.on(network.id)) affected.add(sandbox.request.containerId);
-    if (gone.length > 0) repaired.push(`${gone.join(' and ')} of network ${network.name}, which was gone`);
   }
   for (const name of suspects) {
     const sandbox = ctx.sandboxes.byHostName(name);

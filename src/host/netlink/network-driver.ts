@@ -55,20 +55,30 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
     },
     putParent({ name, made }) {
       const existing = findLink(host, name);
-      if (existing?.up === true) return;
-      if (existing !== undefined) return setLink(host, existing.index, { up: true });
+      if (existing !== undefined) {
+        if (!existing.up) setLink(host, existing.index, { up: true });
+        return false;
+      }
       if (made === undefined) throw notFound(`this host has no interface ${name} any more, which the network is on`);
-      if (made.kind === 'dummy') return supported('dummy', () => addDummy(host, name));
+      if (made.kind === 'dummy') {
+        supported('dummy', () => addDummy(host, name));
+        return true;
+      }
       const on = findLink(host, made.on);
       if (on === undefined) throw notFound(`this host has no interface ${made.on} any more, of which the network's VLAN ${name} is made`);
       supported('8021q', () => addVlan(host, name, on.index, made.vlan));
+      return true;
     },
     putTunnel(tunnel) {
       const bridge = getLink(host, tunnel.bridge).index;
       const existing = findLink(host, tunnel.name);
-      if (existing !== undefined) return setLink(host, existing.index, { up: true, mtu: tunnel.mtu, master: bridge });
+      if (existing !== undefined) {
+        setLink(host, existing.index, { up: true, mtu: tunnel.mtu, master: bridge });
+        return false;
+      }
       try {
         supported('vxlan', () => addVxlan(host, tunnel, bridge));
+        return true;
       } catch (err) {
         if (!isErrno(err, 'EEXIST')) throw err;
         throw conflict(`another interface of this host has the VXLAN number ${String(tunnel.vni)}: choose another`, { cause: err });

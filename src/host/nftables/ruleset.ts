@@ -90,6 +90,8 @@ const sets = `
   set reachable6 { type ipv6_addr . inet_proto . inet_service; }
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
+  map ranges4 { type inet_proto . inet_service : ipv4_addr; flags interval; }
+  map ranges6 { type inet_proto . inet_service : ipv6_addr; flags interval; }
   map addresses4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   map addresses6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }`;
 
@@ -128,6 +130,8 @@ const chainsOf = (hostDecides: boolean): string => `
     dnat ip to meta l4proto . th dport map @ports4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @addresses6
     dnat ip6 to meta l4proto . th dport map @ports6
+    dnat ip to meta l4proto . th dport map @ranges4
+    dnat ip6 to meta l4proto . th dport map @ranges6
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
@@ -217,16 +221,55 @@ export function portElements(ports: readonly PortRule[], withTarget: boolean): R
   const elements = new Elements();
   // A port of a container may be published more than once.
   const reachable = new Set<string>();
-  for (const port of ports) {
+  for (const { port, count } of runsOf(ports)) {
     const family = isIpv6(port.address) ? '6' : '4';
-    if (port.direct) reachable.add(`${family} ${port.address} . ${protocolNumber[port.protocol]} . ${String(port.port)}`);
+    const protocol = protocolNumber[port.protocol];
+    if (port.direct) for (let i = 0; i < count; i++) reachable.add(`${family} ${port.address} . ${protocol} . ${String(port.port + i)}`);
     if (port.hostPort === 0) continue;
-    const everywhere = port.hostAddress === '0.0.0.0' || port.hostAddress === '::';
-    const key = `${everywhere ? '' : `${port.hostAddress} . `}${protocolNumber[port.protocol]} . ${String(port.hostPort)}`;
-    elements.add(`${everywhere ? 'ports' : 'addresses'}${family}`, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
+    if (count > 1) {
+      const key = `${protocol} . ${String(port.hostPort)}-${String(port.hostPort + count - 1)}`;
+      elements.add(`ranges${family}`, withTarget ? `${key} : ${port.address}` : key);
+      continue;
+    }
+    const key = `${isEverywhere(port) ? '' : `${port.hostAddress} . `}${protocol} . ${String(port.hostPort)}`;
+    const set = `${isEverywhere(port) ? 'ports' : 'addresses'}${family}`;
+    elements.add(set, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
   }
   for (const one of reachable) elements.add(`reachable${one.slice(0, 1)}`, one.slice(2));
   return elements.bySet;
+}
+
+const isEverywhere = ({ hostAddress }: PortRule): boolean => hostAddress === '0.0.0.0' || hostAddress === '::';
+
+/** Fewer are found faster one by one. */
+const shortestRun = 16;
+
+/**
+ * Ports that follow each other and have the same numbers in the container are one element, however many they are. A container's ports come and go
+ * together, so that the same runs are found each time.
+ */
+function runsOf(ports: readonly PortRule[]): { readonly port: PortRule; readonly count: number }[] {
+  const runs: { port: PortRule; count: number }[] = [];
+  const isMember = (port: PortRule): boolean => isEverywhere(port) && port.hostPort === port.port;
+  const order = ({ protocol, address, hostAddress }: PortRule): string => `${protocol} ${hostAddress} ${address}`;
+  const members = ports.filter(isMember).toSorted((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : a.port - b.port));
+  for (const port of members) {
+    const last = runs.at(-1);
+    if (
+      last !== undefined &&
+      order(last.port) === order(port) &&
+      last.port.direct === port.direct &&
+      last.port.port + last.count === port.port
+    ) {
+      last.count += 1;
+    } else runs.push({ port, count: 1 });
+  }
+  const single = (port: PortRule) => ({ port, count: 1 });
+  const short = ({ port, count }: { port: PortRule; count: number }) =>
+    count >= shortestRun
+      ? [{ port, count }]
+      : Array.from({ length: count }, (_, i) => single({ ...port, hostPort: port.hostPort + i, port: port.port + i }));
+  return [...ports.filter(port => !isMember(port)).map(single), ...runs.flatMap(short)];
 }
 
 export function linkElements(links: readonly LinkRule[]): ReadonlyMap<string, readonly string[]> {

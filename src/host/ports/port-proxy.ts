@@ -95,11 +95,12 @@ export class PortProxy {
     const descriptors = passedDescriptors(packet);
     const request = decodePacket<ProxyRequest>(packet.data);
     switch (request.type) {
-      case 'hold': {
-        const [listening] = descriptors;
-        if (listening !== undefined) this.#hold(request.listener, listening);
+      case 'hold':
+        for (const [index, listener] of request.listeners.entries()) {
+          const listening = descriptors[index];
+          if (listening !== undefined) this.#hold(listener, listening);
+        }
         break;
-      }
       case 'redirect':
         this.#redirect(request.key, request.listener);
         break;

@@ -1,11 +1,11 @@
 import type { HostListener } from '#core/host-ports.ts';
 
 /**
- * What the daemon and its port proxy say to each other, one JSON object per packet. A port is opened by whoever needs it and handed over as a
- * descriptor beside `hold`; the proxy answers `release` and `list`, each with the number of the request.
+ * What the daemon and its port proxy say to each other, one JSON object per packet. Ports are opened by whoever needs them and handed over as
+ * descriptors beside `hold`, in the order of its listeners; the proxy answers `release` and `list`, each with the number of the request.
  */
 export type ProxyRequest =
-  | { readonly type: 'hold'; readonly listener: HostListener }
+  | { readonly type: 'hold'; readonly listeners: readonly HostListener[] }
   | { readonly type: 'redirect'; readonly key: string; readonly listener: HostListener }
   | { readonly type: 'release'; readonly number: number; readonly keys: readonly string[] }
   | { readonly type: 'list'; readonly number: number };

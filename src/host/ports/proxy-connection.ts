@@ -2,7 +2,7 @@ import { closeSync, rmSync } from 'node:fs';
 import { isErrno } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { HostListener } from '#core/host-ports.ts';
-import { connectForPackets, listenForPackets, passingDescriptor, sendPacket } from '#host/sys/message-socket.ts';
+import { connectForPackets, listenForPackets, mostDescriptors, passingDescriptors, sendPacket } from '#host/sys/message-socket.ts';
 import { selfCommand } from '#host/sys/self.ts';
 import { adoptSocket } from '#host/sys/unix-socket.ts';
 import { decodePacket, encodePacket, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
@@ -18,6 +18,12 @@ interface Waiting {
   readonly reject: (reason: Error) => void;
 }
 
+interface Unsent {
+  readonly request: ProxyRequest;
+  /** Go with it, and are closed then. */
+  readonly fds: readonly number[];
+}
+
 /**
  * The daemon's side of the control socket. Requests are packets the kernel keeps until the proxy reads them, so that nobody waits for the proxy
  * to start, and a port handed over stays held even if the daemon is killed in that moment.
@@ -25,7 +31,8 @@ interface Waiting {
 export class ProxyConnection {
   readonly #fd: number;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #unsent: { readonly request: ProxyRequest; readonly fd: number | undefined }[] = [];
+  readonly #unsent: Unsent[] = [];
+  #flushing = false;
   readonly #socket: Promise<Bun.Socket>;
   readonly #ended = Promise.withResolvers<void>();
   #number = 0;
@@ -79,13 +86,20 @@ export class ProxyConnection {
     return this.#ended.promise;
   }
 
-  /** Hands a listening descriptor over. It belongs to the proxy from now on. */
+  /** Hands a listening descriptor over. It belongs to the proxy from now on. Those of one turn go together: ranges have thousands. */
   hold(listener: HostListener, fd: number): void {
-    this.#send({ type: 'hold', listener }, fd);
+    const last = this.#unsent.at(-1);
+    if (last?.request.type === 'hold' && last.fds.length < mostDescriptors) {
+      const listeners = [...last.request.listeners, listener];
+      this.#unsent[this.#unsent.length - 1] = { request: { type: 'hold', listeners }, fds: [...last.fds, fd] };
+    } else this.#unsent.push({ request: { type: 'hold', listeners: [listener] }, fds: [fd] });
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => this.#flush());
   }
 
   redirect(key: string, listener: HostListener): void {
-    this.#send({ type: 'redirect', key, listener }, undefined);
+    this.#send({ type: 'redirect', key, listener });
   }
 
   async release(keys: readonly string[]): Promise<void> {
@@ -107,21 +121,26 @@ export class ProxyConnection {
     const number = this.#number++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(number, { listeners: [], resolve, reject });
-      this.#send(request(number), undefined);
+      this.#send(request(number));
     });
   }
 
-  #send(request: ProxyRequest, fd: number | undefined): void {
-    this.#unsent.push({ request, fd });
-    if (this.#unsent.length === 1) this.#flush();
+  #send(request: ProxyRequest): void {
+    this.#unsent.push({ request, fds: [] });
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#flush();
   }
 
   /** In order; a full queue is tried again a moment later. */
   #flush(): void {
     for (;;) {
       const [next] = this.#unsent;
-      if (next === undefined || !this.#open) return;
-      const options = next.fd === undefined ? {} : { control: passingDescriptor(next.fd) };
+      if (next === undefined || !this.#open) {
+        this.#flushing = false;
+        return;
+      }
+      const options = next.fds.length === 0 ? {} : { control: passingDescriptors(next.fds) };
       try {
         if (!sendPacket(this.#fd, encodePacket(next.request), options)) {
           setTimeout(() => this.#flush(), retryMs);
@@ -130,7 +149,7 @@ export class ProxyConnection {
       } catch {
         return this.#end();
       }
-      if (next.fd !== undefined) closeSync(next.fd);
+      for (const fd of next.fds) closeSync(fd);
       this.#unsent.shift();
     }
   }
@@ -148,7 +167,7 @@ export class ProxyConnection {
   #end(): void {
     if (!this.#open) return;
     this.#open = false;
-    for (const { fd } of this.#unsent) if (fd !== undefined) closeSync(fd);
+    for (const { fds } of this.#unsent.splice(0)) for (const fd of fds) closeSync(fd);
     for (const { reject } of this.#waiting.values()) reject(new Error('the port proxy has ended'));
     this.#waiting.clear();
     this.#ended.resolve();

@@ -75,11 +75,14 @@ export function sendPacket(
   throw new SystemError('sendmsg', number);
 }
 
-/** Beside a packet on a unix socket: the receiver gets its own descriptor for the same open file. */
-export const passingDescriptor = (fd: number): ControlMessage => ({
+/** How many descriptors a packet received here may bring. */
+export const mostDescriptors = 100;
+
+/** Beside a packet on a unix socket: the receiver gets its own descriptors for the same open files. */
+export const passingDescriptors = (fds: readonly number[]): ControlMessage => ({
   level: SOL_SOCKET,
   type: SCM_RIGHTS,
-  data: new Uint8Array(new Int32Array([fd]).buffer),
+  data: new Uint8Array(new Int32Array(fds).buffer),
 });
 
 /** Descriptors that came with a packet; the receiver owns them. */

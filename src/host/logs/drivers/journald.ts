@@ -4,7 +4,7 @@ import { invalidArgument, isErrno } from '#base/errors.ts';
 import { shortId } from '#base/id.ts';
 import type { LogSubject } from '#core/logs.ts';
 import { sealedMemoryFile } from '#host/sys/memory-file.ts';
-import { passingDescriptor, sendPacket } from '#host/sys/message-socket.ts';
+import { passingDescriptors, sendPacket } from '#host/sys/message-socket.ts';
 import { attributeOptions, chosenAttributes } from '../attributes.ts';
 import type { TakePiece } from '../capture/pieces.ts';
 import { trimTime } from '../json-file/encode.ts';
@@ -91,7 +91,7 @@ function send(fd: number, entry: Uint8Array): boolean {
   }
   const file = sealedMemoryFile('journal-entry', entry);
   try {
-    return sendPacket(fd, new Uint8Array(0), { control: passingDescriptor(file) });
+    return sendPacket(fd, new Uint8Array(0), { control: passingDescriptors([file]) });
   } finally {
     closeSync(file);
   }
