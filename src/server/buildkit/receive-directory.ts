@@ -34,7 +34,7 @@ const packets = codec<Packet>('fsutil.types.Packet', { longs: String });
  *   [client] --stat--> … --stat of nothing--> [us] --request id--> [client] --data id--> … --data of nothing--> [us] --end--> [client] --end-->
  */
 export async function receiveDirectory(
-  session: ClientSession,
+  session: Pick<ClientSession, 'call'>,
   wanted: WantedFiles,
   destination: string,
   onBytes: (total: number) => void,
@@ -130,6 +130,8 @@ class Receiver {
   readonly #directories = new Map<string, Stat | undefined>([['', undefined]]);
   readonly #files = new Map<number, OpenFile>();
   readonly #made = new Set<string>();
+  /** Other names of files, which are there when all contents are. */
+  readonly #links: [target: string, path: string][] = [];
 
   constructor(root: string) {
     this.#root = root;
@@ -155,7 +157,7 @@ class Receiver {
     if (stat.linkname !== '') {
       const target = stat.linkname.replace(/^\//, '');
       if (!this.#made.has(target)) throw invalidArgument(`${stat.path} is another name of ${stat.linkname}, which did not come before it`);
-      linkSync(join(this.#root, target), path);
+      this.#links.push([join(this.#root, target), path]);
       return false;
     }
     this.#files.set(id, { stat, path, fd: -1 });
@@ -178,6 +180,7 @@ class Receiver {
 
   /** Directories get their modes and times when nothing is put into them any more. */
   complete(): void {
+    for (const [target, path] of this.#links) linkSync(target, path);
     for (const [name, stat] of [...this.#directories].reverse()) if (stat !== undefined) dress(join(this.#root, name), stat);
   }
 

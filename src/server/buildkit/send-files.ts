@@ -20,7 +20,7 @@ const target = (exporter: number): { 'buildkit-attachable-exporter-id': string }
 
 /** Sends bytes to the file, or the standard output, that a client has for an exporter. */
 export async function sendBytes(
-  session: ClientSession,
+  session: Pick<ClientSession, 'call'>,
   exporter: number,
   bytes: AsyncIterable<Uint8Array>,
   metadata: Readonly<Record<string, string>>,
@@ -49,7 +49,7 @@ const packets = codec<Packet>('fsutil.types.Packet', { longs: String });
  *   [us] --stat--> … --stat of nothing--> [client] --request id--> [us] --data id--> … --data of nothing--> [client] --end--> [us] --end-->
  */
 export async function sendDirectory(
-  session: ClientSession,
+  session: Pick<ClientSession, 'call'>,
   exporter: number,
   files: Iterable<FileToSend>,
   signal: AbortSignal,
