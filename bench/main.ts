@@ -1,6 +1,6 @@
 /**
  * Measures Berth beside a Docker daemon with one client:
- *   npm run bench -- [--vs unix:///path/of/docker.sock] [--rounds N] [--only name]… [--write docs/performance.md] [--json file]
+ *   npm run bench -- [--vs unix:///path/of/docker.sock] [--set engine|images] [--rounds N] [--only name]… [--write docs/performance.md] [--json file]
  * Without --vs it starts Debian's dockerd itself, in network and mount namespaces that end with the run.
  */
 import { networkInterfaces } from 'node:os';
@@ -11,6 +11,7 @@ import { startDaemon, type TestDaemon } from '../test/helpers/daemon.ts';
 import { startDockerd } from '../test/helpers/dockerd.ts';
 import { projectRoot } from '../test/helpers/paths.ts';
 import { buildMeasures } from './builds.ts';
+import { imageMeasures } from './images.ts';
 import { clientRound, clientRows, type Context, type Measure, measures as engineMeasures } from './measures.ts';
 import { describeMachine, isMet, markdown, type Row, table } from './report.ts';
 import { cli, processesNamed, processesOf, type Target } from './target.ts';
@@ -20,13 +21,17 @@ const { values: options } = parseArgs({
   options: {
     vs: { type: 'string' },
     rounds: { type: 'string', default: '10' },
+    set: { type: 'string', default: 'engine' },
     only: { type: 'string', multiple: true },
     write: { type: 'string' },
     json: { type: 'string', default: '.cache/bench.json' },
     inside: { type: 'boolean', default: false },
   },
 });
-const measures = [...engineMeasures, ...buildMeasures];
+const sets = { engine: [...engineMeasures, ...buildMeasures], images: imageMeasures };
+if (!(options.set in sets)) fail(`--set ${options.set}: there are ${Object.keys(sets).join(', ')}`);
+const set = options.set as keyof typeof sets;
+const measures = sets[set];
 const rounds = Number(options.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) fail(`--rounds ${options.rounds}: expected a whole number from 1 up`);
 const names = [...measures.map(({ name }) => name), 'client'];
@@ -65,7 +70,7 @@ const rows: Row[] = [];
 for (const measure of measures.toSorted((a, b) => Number(b.name.startsWith('memory')) - Number(a.name.startsWith('memory')))) {
   if (isWanted(measure.name)) rows.push(...(await interleaved(measure)));
 }
-if (isWanted('client')) rows.push(...(await compareClients()));
+if (set === 'engine' && isWanted('client')) rows.push(...(await compareClients()));
 
 const report = {
   date: new Date().toISOString().slice(0, 10),
@@ -77,7 +82,7 @@ const report = {
 };
 console.log(`\n${report.machine}\n${report.docker}, ${report.client}\n\n${table(rows)}`);
 await Bun.write(resolve(projectRoot, options.json), `${JSON.stringify(report, undefined, 2)}\n`);
-if (options.write !== undefined) await Bun.write(resolve(projectRoot, options.write), markdown(report));
+if (options.write !== undefined) await Bun.write(resolve(projectRoot, options.write), markdown(report, set));
 const missed = rows.filter(row => isMet(row) === false);
 console.log(missed.length === 0 ? '\nevery bound is met' : `\nmissed: ${missed.map(row => row.name).join(', ')}`);
 
@@ -98,12 +103,13 @@ async function interleaved(measure: Measure): Promise<Row[]> {
       if (round >= 0) for (const [row, value] of Object.entries(sample)) (values[target.name][row] ??= []).push(value);
     }
   }
-  return Object.entries(measure.rows).map(([name, { unit, atMost }]) => ({
+  return Object.entries(measure.rows).map(([name, { unit, atMost, limit }]) => ({
     name,
     unit,
     berth: values.berth[name] ?? [],
     docker: values.docker[name] ?? [],
     atMost,
+    limit,
   }));
 }
 
@@ -113,7 +119,14 @@ async function compareClients(): Promise<Row[]> {
     const samples = [];
     for (let round = 0; round <= rounds * 2; round += 1) samples.push(await clientRound(args, context));
     const counted = samples.slice(1);
-    found.push({ name, unit: 'ms', berth: counted.map(({ berth }) => berth), docker: counted.map(sample => sample.docker), atMost });
+    found.push({
+      name,
+      unit: 'ms',
+      berth: counted.map(({ berth }) => berth),
+      docker: counted.map(sample => sample.docker),
+      atMost,
+      limit: undefined,
+    });
   }
   return found;
 }

@@ -1,11 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { baseImage } from '../scripts/base-images.ts';
 import { dockerCommand } from '../test/helpers/docker-cli.ts';
 import { eventually } from '../test/helpers/eventually.ts';
 import { berthCommand } from '../test/helpers/paths.ts';
-import { freePort, startRegistry } from '../test/helpers/registry.ts';
+import { freePort } from '../test/helpers/registry.ts';
 import { networkMeasures } from './networks.ts';
 import { cli, pssMb, type Target, timed, timedCommand } from './target.ts';
 
@@ -15,8 +14,8 @@ export type Sample = Readonly<Record<string, number>>;
 export interface Measure {
   /** What `--only` selects. */
   readonly name: string;
-  /** Rows of the table, each with the ratio it must not exceed, if one was set. */
-  readonly rows: Readonly<Record<string, { readonly unit: 'ms' | 'MB'; readonly atMost?: number }>>;
+  /** Rows of the table, each with the ratio it must not exceed, or the value itself, if one was set. */
+  readonly rows: Readonly<Record<string, { readonly unit: 'ms' | 'MB'; readonly atMost?: number; readonly limit?: number }>>;
   /** Part of the rounds that were asked for: expensive measures take fewer. */
   readonly share?: number;
   /** Once per daemon before the first round; disposing what it returns undoes it. */
@@ -63,47 +62,6 @@ export const measures: readonly Measure[] = [
   },
   ps('ps 20', 20),
   ps('ps 200', 200),
-  {
-    name: 'load',
-    share: 0.5,
-    rows: { load: { unit: 'ms', atMost: 1 } },
-    round: async target => {
-      await cli(target, 'rmi', '-f', 'debian:12').catch(() => undefined);
-      return { load: await timed(target, 'load', '-q', '-i', await baseImage('debian')) };
-    },
-  },
-  {
-    name: 'save',
-    share: 0.5,
-    rows: { save: { unit: 'ms', atMost: 1 } },
-    prepare: debian,
-    round: async target => {
-      const folder = await mkdtemp('/tmp/berth-b-');
-      try {
-        return { save: await timed(target, 'save', '-o', join(folder, 'debian.tar'), 'debian:12') };
-      } finally {
-        await rm(folder, { recursive: true, force: true });
-      }
-    },
-  },
-  {
-    name: 'push and pull',
-    share: 0.5,
-    rows: { push: { unit: 'ms' }, pull: { unit: 'ms', atMost: 1 } },
-    prepare: debian,
-    round: async target => {
-      // A registry of its own for every round: a daemon remembers which blobs a registry it knows has already.
-      await using registry = await startRegistry();
-      const name = `${registry.address}/bench/debian:12`;
-      await cli(target, 'tag', 'debian:12', name);
-      const push = await timed(target, 'push', '-q', name);
-      await cli(target, 'rmi', '-f', name, 'debian:12');
-      const pull = await timed(target, 'pull', '-q', name);
-      await cli(target, 'tag', name, 'debian:12');
-      await cli(target, 'rmi', name);
-      return { push, pull };
-    },
-  },
   {
     name: 'stdout',
     share: 0.5,
@@ -206,10 +164,6 @@ async function running(target: Target, names: readonly string[]): Promise<AsyncD
 
 function removing(target: Target, names: readonly string[]): AsyncDisposable {
   return { [Symbol.asyncDispose]: async () => void (await cli(target, 'rm', '-f', ...names)) };
-}
-
-async function debian(target: Target): Promise<undefined> {
-  await cli(target, 'load', '-q', '-i', await baseImage('debian'));
 }
 
 /** Memory once it has stopped falling: both daemons give some back a while after work. */

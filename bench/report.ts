@@ -7,7 +7,10 @@ export interface Row {
   readonly unit: 'ms' | 'µs' | 'MB';
   readonly berth: readonly number[];
   readonly docker: readonly number[];
+  /** As a ratio to Docker. */
   readonly atMost: number | undefined;
+  /** Of Berth alone, in the row's unit. */
+  readonly limit?: number | undefined;
 }
 
 export interface Report {
@@ -29,7 +32,10 @@ export function describeMachine(): string {
 export const ratioOf = (row: Row): number => median(row.berth) / median(row.docker);
 
 /** The row keeps within its bound; undefined when it has none. */
-export const isMet = (row: Row): boolean | undefined => (row.atMost === undefined ? undefined : ratioOf(row) <= row.atMost);
+export function isMet(row: Row): boolean | undefined {
+  if (row.limit !== undefined) return median(row.berth) <= row.limit;
+  return row.atMost === undefined ? undefined : ratioOf(row) <= row.atMost;
+}
 
 export function table(rows: readonly Row[]): string {
   const header = ['measure', 'Berth', 'Docker', 'ratio', 'at most', ''];
@@ -38,7 +44,7 @@ export function table(rows: readonly Row[]): string {
     cell(row.berth, row.unit),
     cell(row.docker, row.unit),
     ratioOf(row).toFixed(2),
-    row.atMost?.toFixed(2) ?? '–',
+    row.limit === undefined ? (row.atMost?.toFixed(2) ?? '–') : `${String(row.limit)} ${row.unit}`,
     { true: 'met', false: '**missed**', undefined: '' }[String(isMet(row)) as 'true' | 'false' | 'undefined'],
   ]);
   const widths = header.map((_, column) => Math.max(...[header, ...lines].map(line => line[column]?.length ?? 0)));
@@ -52,26 +58,45 @@ function cell(values: readonly number[], unit: string): string {
   return `${median(values).toFixed(digits)} ${unit}${range}`;
 }
 
-export function markdown(report: Report): string {
-  return `# Performance
+const pages = {
+  engine: {
+    title: 'Performance',
+    command: 'npm run bench',
+    notes: `Memory is the proportional set size (\`smaps_rollup\`) of the daemon, its helpers and the monitors of its containers; what runs in the containers is
+not counted. Each figure is the lowest of ten readings, one a second, that begin ten seconds after the last work: pages of programs come and go in between.
+Per container is the growth for 20, of a daemon that has had 20 before, in several rounds. Both daemons run in network and mount namespaces made for the
+measurement, what belongs to this boot on a tmpfs as below /run, unless \`--vs\` names a daemon that was running already.
+"run --rm" starts \`true\` in a busybox image. Images have a page of their own, [performance-images.md](performance-images.md), and so has Berth's registry:
+[performance-registry.md](performance-registry.md).`,
+  },
+  images: {
+    title: 'Performance of images',
+    command: 'npm run bench -- --set images --write docs/performance-images.md',
+    notes: `The registry is Debian's docker-registry on the loopback interface, the same process for both daemons in a round of the large layer and a new one in each
+other round; every pull is into a store without the image. 80 MB is Debian 12 (minbase); the other layers hold bytes that do not get smaller, the small
+files 512 of them each. Peak memory is the largest sum of proportional set sizes of the daemon and its helpers, read four times a second. \`_ping\` and
+\`ps\` (\`GET /containers/json\`) are asked forty times a second each meanwhile, by the process that also measures the memory; a bound with a unit is for Berth
+alone.`,
+  },
+} as const;
 
-How Berth stands beside Docker on one machine in one run: \`npm run bench\` makes this page. Each row is the median of interleaved rounds (first one
+export function markdown(report: Report, set: keyof typeof pages): string {
+  const { title, command, notes } = pages[set];
+  const clients = set === 'engine' ? '; the rows "command line" compare Berth\'s own with it, both against Berth' : '';
+  return `# ${title}
+
+How Berth stands beside Docker on one machine in one run: \`${command}\` makes this page. Each row is the median of interleaved rounds (first one
 daemon, then the other, the order changing every round) with the smallest and largest value behind it; the ratio is Berth's median divided by
 Docker's. "at most" is the bound the project has set itself.
 
 - Date: ${report.date}
 - Machine: ${report.machine}
 - Docker: ${report.docker}
-- Client of both: ${report.client}; the rows "command line" compare Berth's own with it, both against Berth
+- Client of both: ${report.client}${clients}
 - Rounds: ${String(report.rounds)}, expensive rows fewer
 
 ${table(report.rows)}
 
-Memory is the proportional set size (\`smaps_rollup\`) of the daemon, its helpers and the monitors of its containers; what runs in the containers is
-not counted. Each figure is the lowest of ten readings, one a second, that begin ten seconds after the last work: pages of programs come and go in between.
-Per container is the growth for 20, of a daemon that has had 20 before, in several rounds. Both daemons run in network and mount namespaces made for the
-measurement, what belongs to this boot on a tmpfs as below /run, unless \`--vs\` names a daemon that was running already.
-"run --rm" starts \`true\` in a busybox image; the image of load, save, push and pull is Debian 12 (minbase, about 80 MB) and the registry is Debian's
-docker-registry on the loopback interface. Berth's own registry has a page of its own: [performance-registry.md](performance-registry.md).
+${notes}
 `;
 }

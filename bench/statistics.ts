@@ -9,3 +9,9 @@ export function median(values: readonly number[]): number {
 
 export const smallest = (values: readonly number[]): number => Math.min(...values);
 export const largest = (values: readonly number[]): number => Math.max(...values);
+
+/** The value that this many percent do not exceed. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN;
+}
