@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cleanUp } from '#base/dispose.ts';
-import { alreadyExists, failedPrecondition, invalidArgument, isErrno, notFound } from '#base/errors.ts';
+import { failedPrecondition, invalidArgument, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { Logger } from '#base/log.ts';
 import type { ResourcesSpec } from '#oci/runtime-spec.ts';
@@ -28,6 +28,7 @@ import { CompiledFilters } from './compiled-filters.ts';
 import { MonitorFailure, type MonitorRequest, spawnMonitor, type StartedMonitor, type WaitingMonitor } from './conmon.ts';
 import { type Eraser, openEraser } from './erase.ts';
 import { describeCheckpointFailure, requireCheckpoints } from './checkpoint.ts';
+import { makeDirectory, temporaryDirectory } from './directories.ts';
 import { describeFailure, lastLoggedError } from './failure.ts';
 import { files, keyText, Layout } from './layout.ts';
 import { guardProcess } from './guard.ts';
@@ -487,18 +488,4 @@ class ConmonRuntime implements OpenedRuntime {
 
 function logOf({ logPath, logMaxBytes }: CreateContainer): Pick<MonitorRequest, 'logPath' | 'logMaxBytes'> {
   return logMaxBytes === undefined ? { logPath } : { logPath, logMaxBytes };
-}
-
-function makeDirectory(directory: string, what: string): void {
-  try {
-    mkdirSync(directory, { mode: 0o700 });
-  } catch (err) {
-    if (isErrno(err, 'EEXIST')) throw alreadyExists(`${what} exists in the runtime already: remove it first`, { cause: err });
-    throw err;
-  }
-}
-
-function temporaryDirectory(parent: string): Disposable & { readonly path: string } {
-  const path = mkdtempSync(`${parent}/`);
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
