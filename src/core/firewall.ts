@@ -75,6 +75,8 @@ export interface Firewall {
    * opened and, where it may not, what the operator can do.
    */
   openWay(bridge: string): { readonly opened: readonly string[]; readonly closed: readonly string[] };
+  /** Whether tables that somebody changed are ours, or such as may drop what ours let through. */
+  concerns(tables: readonly string[]): { readonly own: boolean; readonly others: boolean };
   /** Removes every rule. None there is fine. */
   remove(): void;
 }

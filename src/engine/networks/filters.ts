@@ -39,6 +39,7 @@ export function prunable(ctx: Context, filters: NetworkFilters, untilMs: number 
     .filter(
       network =>
         !network.predefined &&
+        !network.configOnly &&
         ctx.sandboxes.on(network.id).length === 0 &&
         (untilMs === undefined || Date.parse(network.created) < untilMs) &&
         (filters.label ?? []).every(label => hasLabel(network, label)) &&

@@ -13,13 +13,17 @@ const collectMs = 100;
 /** Puts right what others do to links and packet rules of ours while the daemon runs, and says what it was. */
 export function watchKernel(ctx: Context): Disposable {
   let links = new Set<string>();
-  let [rules, routes] = [false, false];
+  let tables = new Set<string>();
+  let routes = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   // To ask the kernel at every change of somebody's link would cost too much.
   let wayOut = ctx.driver.egress()?.name;
   const changed = (change: NetworkChange): void => {
-    if (change.kind === 'rules') rules = true;
-    else if (change.kind === 'route') routes = true;
+    if (change.kind === 'rules') {
+      const { own, others } = ctx.firewall.concerns(change.tables);
+      if (!own && !others) return;
+      for (const table of change.tables) tables.add(table);
+    } else if (change.kind === 'route') routes = true;
     else if (isOurs(ctx, change.name)) links.add(change.name);
     else if (change.name === wayOut) routes = true;
     else return;
@@ -27,12 +31,13 @@ export function watchKernel(ctx: Context): Disposable {
     timer.unref();
   };
   const run = async (): Promise<void> => {
-    const [suspects, rulesChanged, routesChanged] = [links, rules, routes];
+    const [suspects, changedTables, routesChanged] = [links, [...tables], routes];
     timer = undefined;
     links = new Set();
-    [rules, routes] = [false, false];
+    tables = new Set();
+    routes = false;
     try {
-      const repaired = [...(await mendLinks(ctx, suspects)), ...(rulesChanged ? mendRules(ctx) : [])];
+      const repaired = [...(await mendLinks(ctx, suspects)), ...mendRules(ctx, changedTables)];
       if (repaired.length > 0) ctx.log.warn('repaired what somebody else had changed', { repaired: repaired.join('; ') });
       if (routesChanged) {
         wayOut = ctx.driver.egress()?.name;
@@ -95,8 +100,9 @@ function mendInterfaces(ctx: Context, { request, attachments }: SandboxRecord): 
 }
 
 /** Whoever makes his rules anew may have taken ours out of his chains, or have a new one that does not know our bridges. */
-function mendRules(ctx: Context): string[] {
-  const repaired = ctx.firewall.mend();
-  for (const network of ctx.networks.list()) openWay(ctx, network);
+function mendRules(ctx: Context, tables: readonly string[]): string[] {
+  const { own, others } = ctx.firewall.concerns(tables);
+  const repaired = own ? ctx.firewall.mend() : [];
+  if (others) for (const network of ctx.networks.list()) openWay(ctx, network);
   return repaired;
 }

@@ -1,7 +1,7 @@
 import type { Logger } from '#base/log.ts';
 import type { BridgeRules, Firewall, FirewallState, LinkRule, PortRule } from '#core/firewall.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
-import { closeChains, describeObstacle, findObstacles, openChain } from './foreign-chains.ts';
+import { closeChains, describeObstacle, findObstacles, isSibling, openChain } from './foreign-chains.ts';
 import { createRuleset, signatureSet } from './ruleset.ts';
 import { comparable, readTable, type TableState } from './table-state.ts';
 
@@ -145,12 +145,13 @@ export function createFirewall(options: {
     },
     mend: () => (present ? reconcile() : []),
     openWay(bridge) {
-      const found = findObstacles(nftables, ownTables, bridge);
+      const found = findObstacles(nftables, bridge);
       if (options.hostDecides) return { opened: [], closed: found.map(obstacle => describeObstacle(obstacle, bridge)) };
       for (const obstacle of found) openChain(nftables, obstacle, bridge, table);
       if (found.length > 0) opened.add(bridge);
       return { opened: found.map(({ chain: { family, table: other, name } }) => `chain ${name} of table ${family} ${other}`), closed: [] };
     },
+    concerns: tables => ({ own: tables.some(one => ownTables.includes(one)), others: tables.some(one => !isSibling(one)) }),
     remove() {
       bridges.clear();
       ports.clear();

@@ -24,16 +24,16 @@ function withNftables(action: (nftables: Nftables) => void): void {
 }
 
 const words = (nftables: Nftables): string =>
-  findObstacles(nftables, ['berth'], 'br0')
+  findObstacles(nftables, 'br0')
     .map(one => describeObstacle(one, 'br0'))
     .join();
 const dropping = 'chain FORWARD { type filter hook forward priority 0; policy drop; }';
 
 test('a chain of others that drops what is forwarded is told with what to do', () => {
   withNftables(nftables => {
-    expect(findObstacles(nftables, ['berth'], 'br0')).toEqual([]);
+    expect(findObstacles(nftables, 'br0')).toEqual([]);
     nftables.run(`table ip filter { chain FORWARD { type filter hook forward priority 0; policy accept; }; }`);
-    expect(findObstacles(nftables, ['berth'], 'br0')).toEqual([]);
+    expect(findObstacles(nftables, 'br0')).toEqual([]);
     nftables.run(`delete table ip filter\ntable ip filter {\n${dropping}\n}`);
     expect(words(nftables)).toContain('iptables -I FORWARD -i br0 -j ACCEPT; iptables -I FORWARD -o br0 -j ACCEPT');
     nftables.run('table ip filter { chain DOCKER-USER { }; }');
@@ -46,12 +46,12 @@ test('a chain of others that drops what is forwarded is told with what to do', (
 test('rules about the bridge mean that somebody has thought of it; rules about other interfaces and drops do not', () => {
   withNftables(nftables => {
     nftables.run(`table ip filter {\n${dropping}\nchain DOCKER-USER { iifname "docker0" accept; iifname "br0" drop; }\n}`);
-    expect(findObstacles(nftables, ['berth'], 'br0')).toHaveLength(1);
+    expect(findObstacles(nftables, 'br0')).toHaveLength(1);
     nftables.run('add rule ip filter DOCKER-USER iifname "br0" accept');
-    expect(findObstacles(nftables, ['berth'], 'br0')).toEqual([]);
-    expect(findObstacles(nftables, ['berth'], 'br-1234')).toHaveLength(1);
+    expect(findObstacles(nftables, 'br0')).toEqual([]);
+    expect(findObstacles(nftables, 'br-1234')).toHaveLength(1);
     nftables.run('add rule ip filter DOCKER-USER iifname "br-*" accept');
-    expect(findObstacles(nftables, ['berth'], 'br-1234')).toEqual([]);
+    expect(findObstacles(nftables, 'br-1234')).toEqual([]);
   });
 });
 
@@ -63,8 +63,8 @@ test('a bridge is let through behind the rules of a chain that drops by its poli
     nftables.run(
       `table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; policy accept; ct state established accept; reject; }; }`,
     );
-    for (const obstacle of findObstacles(nftables, ['berth'], 'br0')) openChain(nftables, obstacle, 'br0', 'berth');
-    expect(findObstacles(nftables, ['berth'], 'br0')).toEqual([]);
+    for (const obstacle of findObstacles(nftables, 'br0')) openChain(nftables, obstacle, 'br0', 'berth');
+    expect(findObstacles(nftables, 'br0')).toEqual([]);
     const verdicts = (table: string): string[] =>
       [...JSON.stringify(nftables.list(`list table ${table}`)).matchAll(/"(accept|drop|reject)":/g)].map(([, verdict = '']) => verdict);
     expect(verdicts('ip filter')).toEqual(['drop', 'accept', 'accept']);

@@ -1,3 +1,4 @@
+import { messageOf } from '#base/errors.ts';
 import type { Nftables } from '#host/sys/nftables.ts';
 
 interface Chain {
@@ -25,11 +26,14 @@ export interface Obstacle {
   readonly siblings: readonly Chain[];
 }
 
-/** iptables in its legacy form cannot be seen from here. `ownTables`: never obstacles. */
-export function findObstacles(nftables: Nftables, ownTables: readonly string[], bridge: string): Obstacle[] {
+/** Tables of this daemon and of others like it drop only what concerns their own bridges. */
+export const isSibling = (table: string): boolean => /^berth(_|$)/.test(table);
+
+/** iptables in its legacy form cannot be seen from here. */
+export function findObstacles(nftables: Nftables, bridge: string): Obstacle[] {
   const chains = listChains(nftables);
   return chains
-    .filter(({ table, hook }) => hook === 'forward' && !ownTables.includes(table))
+    .filter(({ table, hook }) => hook === 'forward' && !isSibling(table))
     .flatMap(chain => {
       const rules = rulesOf(nftables, `list table ${chain.family} ${chain.table}`);
       const byRule = endsAll(rules.findLast(rule => rule.chain === chain.name));
@@ -62,7 +66,7 @@ export function closeChains(
     'bridge' in which ? comment === markOf(mark, which.bridge) : comment.startsWith(prefix) && kept?.has(comment) !== true;
   const tables = new Set(
     listChains(nftables)
-      .filter(({ hook }) => hook === 'forward')
+      .filter(({ table, hook }) => hook === 'forward' && !isSibling(table))
       .map(({ family, table }) => `${family} ${table}`),
   );
   const over = [...tables]
@@ -110,8 +114,15 @@ function accepts(rule: Rule, bridge: string): boolean {
 const listChains = (nftables: Nftables): Chain[] =>
   itemsOf(nftables.list('list chains')).flatMap(({ chain }) => (chain === undefined ? [] : [chain as Chain]));
 
-const rulesOf = (nftables: Nftables, command: string): Rule[] =>
-  itemsOf(nftables.list(command)).flatMap(({ rule }) => (rule === undefined ? [] : [rule as Rule]));
+/** None of a table that has gone meanwhile. */
+function rulesOf(nftables: Nftables, command: string): Rule[] {
+  try {
+    return itemsOf(nftables.list(command)).flatMap(({ rule }) => (rule === undefined ? [] : [rule as Rule]));
+  } catch (err) {
+    if (messageOf(err).includes('No such file or directory')) return [];
+    throw err;
+  }
+}
 
 function itemsOf(listed: unknown): readonly Readonly<Record<string, unknown>>[] {
   return typeof listed === 'object' && listed !== null && 'nftables' in listed && Array.isArray(listed.nftables) ? listed.nftables : [];
