@@ -174,6 +174,7 @@ export function contentStoreContract(name: string, make: () => Promise<ContentPl
       }
       await using writing = await store.writer({ resume: busy });
       await writing.write(bytes('bu'));
+      expect(await store.unfinishedUsage()).toBeGreaterThan(0);
       expect(await store.removeUnfinished(60_000)).toBe(0);
       expect(await store.removeUnfinished(0)).toBe(2);
       await using again = await store.writer({ resume: old });

@@ -34,6 +34,8 @@ export interface ContentStore {
    * Returns the bytes that became free.
    */
   removeUnfinished(olderThanMs: number, only?: ReadonlySet<Digest>): Promise<number>;
+  /** Bytes that interrupted ingests, and those that can be, take on the disk, as du counts them. */
+  unfinishedUsage(): Promise<number>;
 }
 
 /** Disposing it without `commit` removes the file; after `commit` that does nothing. */

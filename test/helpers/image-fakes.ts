@@ -87,6 +87,7 @@ export async function fakeContent(): Promise<
         [Symbol.asyncDispose]: close,
       });
     },
+    unfinishedUsage: () => Promise.resolve([...partial.values()].flat().reduce((bytes, part) => bytes + part.length, 0)),
     removeUnfinished(olderThanMs, only) {
       const gone = olderThanMs > 0 ? [] : [...partial.keys()].filter(digest => only?.has(digest) ?? true);
       const freed = gone.flatMap(digest => partial.get(digest) ?? []).reduce((bytes, part) => bytes + part.length, 0);

@@ -4,6 +4,7 @@ import type { RegistryContext } from './context.ts';
 import { labelsOf } from './image-events.ts';
 import type { ImageRecord } from './model.ts';
 import type { Reclaimable } from './ports.ts';
+import { unfinishedLifetimeMs } from './fetch-layer.ts';
 import { settleIndexes } from './settle-indexes.ts';
 import { deleteImage } from './delete-image.ts';
 
@@ -74,6 +75,7 @@ export class DiskBudget implements Disposable {
     while (this.#isWanted) {
       this.#isWanted = false;
       try {
+        await this.#context.content.removeUnfinished(unfinishedLifetimeMs);
         await this.#dropOldBlobs();
         await this.#collect();
       } catch (err) {
@@ -111,7 +113,9 @@ export class DiskBudget implements Disposable {
     if (totalBytes === undefined) return;
     const before = await this.#usedBytes();
     if (before <= totalBytes) return;
-    let now = before;
+    // Nobody has anything yet of what was interrupted.
+    await this.#context.content.removeUnfinished(0);
+    let now = await this.#usedBytes();
     const removed: string[] = [];
     for (const candidate of inOrder([...this.#blobCandidates(), ...(await this.#cacheCandidates()), ...this.#imageCandidates()])) {
       if (now <= totalBytes) break;
@@ -136,7 +140,7 @@ export class DiskBudget implements Disposable {
 
   async #usedBytes(): Promise<number> {
     const { content, snapshots } = this.#context;
-    let bytes = 0;
+    let bytes = await content.unfinishedUsage();
     for await (const { sizeBytes } of content.list()) bytes += sizeBytes;
     for (const { chainId } of snapshots.chains()) bytes += (await snapshots.diskUsage(chainId)) ?? 0;
     for (const cache of this.#caches()) bytes += await cache.ownBytes();

@@ -2,7 +2,7 @@ import type { Digest } from '#oci/digest.ts';
 import type { ImageContext } from './context.ts';
 import type { ImageRecord } from './model.ts';
 
-/** What images take on the disk: their unpacked layers with everything beside them, and the blobs that are kept. As `du` counts it. */
+/** What images take on the disk: their unpacked layers with everything beside them, and the blobs that are kept, and what interrupted pulls left. As `du` counts it. */
 export interface ImageDiskUsage {
   /** Everything once. */
   readonly totalBytes: number;
@@ -25,8 +25,9 @@ export async function imageDiskUsage(context: ImageContext): Promise<ImageDiskUs
       if (!sizes.has(`blob ${digest}`)) sizes.set(`blob ${digest}`, (await context.content.diskUsage(digest)) ?? 0);
   }
   const sum = (keys: Iterable<string>): number => [...keys].reduce((bytes, key) => bytes + (sizes.get(key) ?? 0), 0);
+  const unfinishedBytes = await context.content.unfinishedUsage();
   return {
-    totalBytes: sum(sizes.keys()),
+    totalBytes: sum(sizes.keys()) + unfinishedBytes,
     of(image) {
       const own = parts.get(image.id) ?? new Set<string>();
       return { totalBytes: sum(own), sharedBytes: sum([...own].filter(part => (users.get(part) ?? 0) > 1)) };

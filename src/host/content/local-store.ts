@@ -123,6 +123,11 @@ export async function openContentStore(options: { readonly dir: string; readonly
         }
       }
     },
+    async unfinishedUsage() {
+      let bytes = 0;
+      for (const name of await readdir(partial)) bytes += ((await statOrUndefined(join(partial, name)))?.blocks ?? 0) * 512;
+      return bytes;
+    },
     async removeUnfinished(olderThanMs, only) {
       let freed = 0;
       for (const name of await readdir(partial)) {
