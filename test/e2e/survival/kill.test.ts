@@ -276,6 +276,8 @@ function below(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder).flatMap(name => {
     const path = join(folder, name);
+    // Every container stands on it: it is there as long as the data root.
+    if (path.endsWith('/layers/frame')) return [];
     // Folders that are always there, such as the layers' trash, count when something is in them.
     return statSync(path).isDirectory() && readdirSync(path).length === 0 ? [] : [path];
   });
