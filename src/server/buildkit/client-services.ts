@@ -55,8 +55,14 @@ async function forwardAgent(session: ClientSession, id: string, socketPath: stri
     open.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => open.delete(socket));
-    const call = session.call('/moby.sshforward.v1.SSH/ForwardAgent', { 'buildkit.ssh.id': id }, signal);
-    void carry(socket, call).catch(() => socket.destroy());
+    void (async () => {
+      try {
+        await carry(socket, session.call('/moby.sshforward.v1.SSH/ForwardAgent', { 'buildkit.ssh.id': id }, signal));
+      } catch {
+        // Whoever asks the agent sees that it has gone.
+        socket.destroy();
+      }
+    })();
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

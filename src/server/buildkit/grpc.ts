@@ -153,7 +153,14 @@ const carry = (handler: TunnelHandler) => (call: ServerDuplexStream<Bytes, Bytes
   call.on('end', () => connection.destroy());
   call.on('error', () => connection.destroy());
   call.on('cancelled', () => connection.destroy());
-  void handler(connection, context).finally(() => connection.destroy());
+  void (async () => {
+    try {
+      await handler(connection, context);
+    } catch {
+      // The client sees that its connection has ended.
+    }
+    connection.destroy();
+  })();
 };
 
 async function drained(call: ServerWritableStream<object, object>, signal: AbortSignal): Promise<void> {

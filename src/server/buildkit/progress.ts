@@ -4,7 +4,9 @@ import type { SourceInfo, StatusUpdate, Timestamp, Vertex, VertexStatus, VertexW
 import { sha256 } from '#oci/digest.ts';
 
 /** Messages of a stream stay below this: larger ones do not get through in one piece. */
-const logLimitBytes = 16 * 1024;
+const logPieceBytes = 16 * 1024;
+/** What a step may say; all of it is kept until the build has ended. BuildKit's own limit. */
+const logLimitBytes = 2 * 1024 * 1024;
 
 /** What a build says of itself: kept for whoever asks late, told at once to whoever asks early. */
 export class Progress {
@@ -83,6 +85,7 @@ export class VertexProgress {
   readonly #progress: Progress;
   #vertex: Vertex;
   readonly #parts = new Map<string, VertexStatus>();
+  #saidBytes = 0;
 
   constructor(progress: Progress, digest: string, name: string) {
     this.#progress = progress;
@@ -144,10 +147,16 @@ export class VertexProgress {
   }
 
   output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += logLimitBytes) {
-      const msg = bytes.subarray(at, at + logLimitBytes);
-      this.#progress.tell({ logs: [{ vertex: this.digest, timestamp: now(), stream: stream === 'stdout' ? 1 : 2, msg }] });
-    }
+    if (this.#saidBytes > logLimitBytes) return;
+    this.#saidBytes += bytes.length;
+    const isOver = this.#saidBytes > logLimitBytes;
+    const kept = isOver ? bytes.subarray(0, Math.max(0, bytes.length - (this.#saidBytes - logLimitBytes))) : bytes;
+    for (let at = 0; at < kept.length; at += logPieceBytes) this.#log(stream, kept.subarray(at, at + logPieceBytes));
+    if (isOver) this.#log(stream, new TextEncoder().encode('\n[output clipped, log limit 2MiB reached]\n'));
+  }
+
+  #log(stream: 'stdout' | 'stderr', msg: Uint8Array): void {
+    this.#progress.tell({ logs: [{ vertex: this.digest, timestamp: now(), stream: stream === 'stdout' ? 1 : 2, msg }] });
   }
 
   warn(warning: Omit<VertexWarning, 'vertex' | 'short'> & { readonly text: string; readonly info?: SourceInfo }): void {
