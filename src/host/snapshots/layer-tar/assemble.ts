@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { dataLoss, isErrno } from '#base/errors.ts';
 import { encodeName } from '#oci/tar/names.ts';
 import { readRecipe } from './recipe.ts';
+import { crc32 } from './crc32.ts';
 
 const chunkBytes = 1024 * 1024;
 

@@ -1,5 +1,4 @@
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { isErrno } from '#base/errors.ts';
 import type { LayerDamage } from '#core/snapshots.ts';
 import { deviceOf } from '#host/rootfs/copy-tree.ts';
@@ -10,6 +9,7 @@ import type { TarSink } from '#oci/tar/parser.ts';
 import { meaningOf, type Place, placeOf } from '../unpack/names.ts';
 import { DirectoryResolver, inRoot } from './resolve.ts';
 import { readPart } from './read-part.ts';
+import { crc32 } from './crc32.ts';
 
 export interface CheckOptions {
   /** Contents of files as well; without it somebody else compares them. */

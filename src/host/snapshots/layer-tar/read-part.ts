@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
+import { crc32 } from './crc32.ts';
 
 const buffer = Buffer.allocUnsafe(1024 * 1024);
 

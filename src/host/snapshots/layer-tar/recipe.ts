@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { dataLoss } from '#base/errors.ts';
 import { decodeName, encodeName } from '#oci/tar/names.ts';
+import { crc32 } from './crc32.ts';
 
 /**
  * How the tar of a layer is made again from the layer's files, byte for byte: what is not in a file (headers, padding, the end) in its own words, the
