@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
 import { invalidArgument, isErrno, messageOf, notImplemented } from '#base/errors.ts';
 import { parseCidr } from '#base/ip.ts';
 import { newId } from '#base/id.ts';
@@ -37,6 +37,7 @@ function attachToBridge(host: NetlinkSocket, inside: NetlinkSocket, namespacePat
 /** Made by another name: the one it gets inside may be in use on the host. */
 function shareParent(host: NetlinkSocket, inside: NetlinkSocket, namespacePath: string, added: MacvlanInterface | IpvlanInterface): void {
   const name = `vl${newId().slice(0, 12)}`;
+  runInNamespace(namespacePath, () => notifySettings.forEach(path => writeFileIfThere(`/proc/sys/${path}`, '1')));
   withNamespace(namespacePath, namespace => {
     const placement = { name, parent: getLink(host, added.parent).index, namespace };
     supported(added.kind, () => (added.kind === 'macvlan' ? addMacvlan(host, placement, added) : addIpvlan(host, placement, added)));
@@ -46,7 +47,18 @@ function shareParent(host: NetlinkSocket, inside: NetlinkSocket, namespacePath: 
   takeUp(inside, added);
 }
 
-/** Addresses come first: with them it goes up telling its neighbours, who may remember somebody else by them. */
+/**
+ * Makes the kernel tell neighbours about an interface that goes up: others on the link may remember somebody else by its addresses. On a bridge of ours
+ * nobody does, since link addresses follow from addresses, and with hundreds of containers each would hear of it.
+ */
+const notifySettings = ['net/ipv4/conf/default/arp_notify', 'net/ipv6/conf/default/ndisc_notify'];
+
+/** A kernel may have no IPv6. */
+function writeFileIfThere(path: string, text: string): void {
+  if (existsSync(path)) writeFileSync(path, text);
+}
+
+/** Addresses come first: with them it goes up. */
 function takeUp(inside: NetlinkSocket, { name, addresses }: ContainerInterface): void {
   const { index } = getLink(inside, name);
   for (const address of addresses) addAddress(inside, { link: index, ...interfaceAddress(address) });

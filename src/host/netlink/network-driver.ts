@@ -106,8 +106,6 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         // An interface that was given no IPv6 address must not make one up or take one from a neighbour's advertisement.
         putSysctl('net/ipv6/conf/default/disable_ipv6', interfaces.some(hasIpv6) ? '0' : '1');
         putSysctl('net/ipv6/conf/default/accept_ra', '0');
-        putSysctl('net/ipv4/conf/default/arp_notify', '1');
-        putSysctl('net/ipv6/conf/default/ndisc_notify', '1');
       };
       try {
         if (owner === undefined) createNamespace(path, prepare);
