@@ -58,7 +58,7 @@ describe('docker buildx with the docker driver', () => {
     ];
     const { stderr } = await buildx.ok(['buildx', 'build', ...args, context]);
     expect(stderr).toContain('[base 1/2] FROM docker.io/library/busybox:latest');
-    expect(stderr).toMatch(/transferring context: \d+B done/);
+    expect(stderr).toMatch(/transferring context: \d+B(?: [\d.]+s)? done/);
     const image = await daemon().api.expect<{ Id: string; Config: { Labels: object } }>('GET', '/images/first:1/json');
     expect(image.Config.Labels).toEqual({ one: '1' });
     expect(readFileSync(join(context, 'iid'), 'utf8')).toBe(image.Id);
