@@ -2,8 +2,6 @@
 export const gatewayCapabilities = [
   'solve.base',
   'solve.inlinereturn',
-  'resolveimage',
-  'resolveimage.resolvemode',
   'readfile',
   'return',
   'returnmap',
