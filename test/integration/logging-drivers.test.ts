@@ -126,7 +126,7 @@ describe('logging drivers', () => {
       'end',
     ]);
     await remove(daemon(), id);
-    expect(existsSync(LogPath)).toBe(false);
+    await eventually('its log is gone', () => !existsSync(LogPath));
   });
 
   test('details show labels, variables and the tag', async () => {

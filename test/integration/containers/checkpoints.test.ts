@@ -201,7 +201,7 @@ describe('without experimental features', () => {
       const { exitCode, stderr } = await daemon.berth(command);
       expect([exitCode, stderr.trim()]).toEqual([
         1,
-        `docker ${command.slice(0, 2).join(' ')} is only supported on a Docker daemon with experimental features enabled`,
+        `berth ${command.slice(0, 2).join(' ')} is only supported on a Docker daemon with experimental features enabled`,
       ]);
     }
   }, 60_000);
