@@ -20,7 +20,7 @@ import { type PlannedMount, parseVolumesFrom, planMounts } from './plan-mounts.t
 import type { ResolvedImage } from './ports.ts';
 import type { CreateRequest, CreateResult } from './service.ts';
 import { systemPaths } from './spec.ts';
-import { storageSize } from './storage-size.ts';
+import { explainSize, storageSize } from './storage-size.ts';
 import { giveToRoot, idMapOf, letPass } from './user-namespace.ts';
 
 /** Programs look for it to tell whether they run in a container. */
@@ -57,7 +57,9 @@ export async function createContainer(ctx: Context, request: CreateRequest, sign
   });
   const idMap = idMapOf(ctx.options, hostConfig);
   const limits = { mapped: idMap !== undefined, sizeBytes: storageSize(hostConfig.storageOpt) ?? ctx.options.defaultStorageSizeBytes };
-  const { isFramed } = await ctx.snapshots.prepare(id, image.chainId, { ...limits, framed: true });
+  const { isFramed } = await ctx.snapshots.prepare(id, image.chainId, { ...limits, framed: true }).catch((err: unknown) => {
+    throw explainSize(err, hostConfig.storageOpt);
+  });
   if (!isFramed) writeMark(ctx, id, idMap);
   failpoint('container.create.layer');
   const directory = containerDir(ctx, id);

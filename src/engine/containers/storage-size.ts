@@ -1,4 +1,4 @@
-import { invalidArgument, messageOf } from '#base/errors.ts';
+import { EngineError, invalidArgument, kindOf, messageOf } from '#base/errors.ts';
 import { parseBytes } from '#base/size.ts';
 
 /** What `--storage-opt size=` says: how many bytes the container may write; undefined: no limit. Rejects with InvalidArgument. */
@@ -10,6 +10,13 @@ export function storageSize(options: Readonly<Record<string, string>>): number |
     return sizeBytes;
   }
   return undefined;
+}
+
+/** Why a layer of a limited size could not be made, with the option that asked for it; a failure that has nothing to do with one is returned as it is. */
+export function explainSize(err: unknown, options: Readonly<Record<string, string>>): unknown {
+  const { size } = options;
+  if (size === undefined || !['FailedPrecondition', 'InvalidArgument'].includes(kindOf(err))) return err;
+  return new EngineError(kindOf(err), `--storage-opt size=${size}: ${messageOf(err)}`, { cause: err });
 }
 
 function parse(value: string): number {
