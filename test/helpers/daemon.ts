@@ -200,8 +200,9 @@ export class TestDaemon implements AsyncDisposable {
       ...processesNaming(this.folder).map(line => `process ${line}`),
     ];
     if (this.#before !== undefined) {
-      // Registries are peers of a test, which ends them before or after its daemon; what another daemon has just let go may still have been there before.
-      const isOthers = /registry serve|^(links|netns|processes|cgroups): gone: /;
+      // Registries are peers of a test, which ends them before or after its daemon; what another daemon has just let go may still have been there before,
+      // and so may a controller of cgroups that it could not unmount yet.
+      const isOthers = /registry serve|^(links|netns|processes|cgroups): gone: |^mounts: gone: \/sys\/fs\/cgroup\//;
       found.push(...compareMachines(this.#before, await machineState()).filter(line => !isOthers.test(line)));
     }
     return found;

@@ -74,7 +74,8 @@ export class Dockerd implements AsyncDisposable {
       ...['--init-path', '/usr/bin/tini-static', '--insecure-registry', '127.0.0.0/8', ...args],
     ];
     // dockerd keeps some things below /run whatever its exec root is.
-    const script = `${shareNamespaces ? '' : 'ip link set lo up; mount -t tmpfs -o mode=755 none /run; '}exec "$@" >"$0" 2>&1`;
+    const prepare = `ip link set lo up; mount -t tmpfs -o mode=755 none /run; ${mountControllers}`;
+    const script = `${shareNamespaces ? '' : prepare}exec "$@" >"$0" 2>&1`;
     this.#child = Bun.spawn(
       [
         ...(shareNamespaces ? [] : ['unshare', '--net', '--mount', '--propagation', 'private']),
@@ -123,17 +124,36 @@ export class Dockerd implements AsyncDisposable {
 
   /** Its own group and what it made below, such as the one of its builds, in every hierarchy. */
   #removeCgroups(): void {
-    for (const hierarchy of ['', ...readdirSync('/sys/fs/cgroup')]) removeTree(join('/sys/fs/cgroup', hierarchy, this.#cgroup));
+    for (const hierarchy of ['', ...readdirSync('/sys/fs/cgroup')]) {
+      removeTree(join('/sys/fs/cgroup', hierarchy, this.#cgroup));
+      // With version 1, where a controller was mounted in a namespace that has gone.
+      if (hierarchy !== '' && !existsSync('/sys/fs/cgroup/cgroup.controllers')) removeDirectory(join('/sys/fs/cgroup', hierarchy));
+    }
   }
 }
+
+/**
+ * Mounts, in dockerd's own namespace, the controllers that a daemon of ours mounts or has mounted outside: with one that is in use and that it cannot
+ * see, dockerd finds no figures of its containers. Their directories are those that our daemons make and remove.
+ */
+const mountControllers = `if [ -e /sys/fs/cgroup/unified/cgroup.controllers ]; then
+  for name in $(cat /sys/fs/cgroup/unified/cgroup.controllers) $(awk '$2 > 0 && $4 == 1 { print $1 }' /proc/cgroups); do
+    mkdir -p /sys/fs/cgroup/$name; mountpoint -q /sys/fs/cgroup/$name || mount -t cgroup -o $name cgroup /sys/fs/cgroup/$name
+  done
+fi; `;
 
 /** Removes a cgroup and those below it. One that is not there, or still in use, is left. */
 function removeTree(group: string): void {
   if (!existsSync(group)) return;
   for (const entry of readdirSync(group, { withFileTypes: true })) if (entry.isDirectory()) removeTree(join(group, entry.name));
+  removeDirectory(group);
+}
+
+/** Something that is in use stays; should nobody use it, the comparison of the machine names it. */
+function removeDirectory(path: string): void {
   try {
-    rmdirSync(group);
+    rmdirSync(path);
   } catch {
-    // In use: the comparison of the machine names it.
+    // In use, or no directory.
   }
 }
