@@ -1,9 +1,9 @@
 import type { BuildFiles } from '#core/build-files.ts';
 import type { ContentFile, ContentInfo } from '#core/content.ts';
+import type { Bundle, BundleBlob } from '#core/image-bundle.ts';
 import type { RegistryAuth, RegistryRepository, RepositoryAccess } from '#core/registry.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
-import type { Descriptor } from '#oci/manifest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
@@ -64,23 +64,6 @@ export interface LayerForm {
   readonly compression: 'uncompressed' | 'gzip';
   /** Layers that came compressed in another way are made again as well. */
   readonly isForced: boolean;
-}
-
-/** A blob that can be read as often as it has to. */
-export interface BundleBlob {
-  readonly descriptor: Descriptor;
-  open(signal: AbortSignal): AsyncIterable<Uint8Array>;
-}
-
-export interface BundleManifest {
-  readonly descriptor: Descriptor;
-  readonly bytes: Uint8Array;
-}
-
-/** What images are made of on their way out: blobs, then manifests that name only what came before; the last one is the whole. */
-export interface Bundle {
-  readonly blobs: readonly BundleBlob[];
-  readonly manifests: readonly BundleManifest[];
 }
 
 export interface BaseImage {

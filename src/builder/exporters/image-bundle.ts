@@ -2,7 +2,7 @@ import { sha256 } from '#oci/digest.ts';
 import { type Descriptor, mediaTypes } from '#oci/manifest.ts';
 import { formatPlatform, type Platform } from '#oci/platform.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
-import type { Bundle, BundleBlob, BundleManifest } from '../ports.ts';
+import type { Bundle, BundleBlob, BundleManifest } from '#core/image-bundle.ts';
 
 /** One image of a bundle. */
 export interface BundleImage {

@@ -1,29 +1,13 @@
+import type { Bundle, BundleBlob } from '#core/image-bundle.ts';
 import type { RegistryAuth } from '#core/registry.ts';
 import type { Digest } from '#oci/digest.ts';
-import { type Descriptor, mediaTypes } from '#oci/manifest.ts';
+import { mediaTypes } from '#oci/manifest.ts';
 import { familiarName, familiarString, type Reference, repositoryOf } from '#oci/reference.ts';
 import type { RegistryContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import { layerSource, readLayer, readVerifiedLayer } from './layer-tar.ts';
 import type { ImageLayer } from './model.ts';
 import type { Lease } from './retention.ts';
-
-/** A blob that can be read as often as it has to. */
-export interface BundleBlob {
-  readonly descriptor: Descriptor;
-  open(signal: AbortSignal): AsyncIterable<Uint8Array>;
-}
-
-export interface BundleManifest {
-  readonly descriptor: Descriptor;
-  readonly bytes: Uint8Array;
-}
-
-/** What images are made of on their way out: blobs, then manifests that name only what came before; the last one is the whole. */
-export interface Bundle {
-  readonly blobs: readonly BundleBlob[];
-  readonly manifests: readonly BundleManifest[];
-}
 
 export interface LayerForm {
   readonly compression: 'uncompressed' | 'gzip';

@@ -1,3 +1,4 @@
+import type { Bundle, BundleBlob } from '#core/image-bundle.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { internal, notFound } from '#base/errors.ts';
 import type { ContentFile, ContentInfo } from '#core/content.ts';
@@ -9,7 +10,7 @@ import { mediaTypes } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
 import { familiarString, type Reference, withDefaultTag } from '#oci/reference.ts';
 import { addImage, checkDiffId } from './add-image.ts';
-import { blobOfLayer, type Bundle, type BundleBlob, type LayerForm, pushBundle, type PushBundleOptions } from './bundle.ts';
+import { blobOfLayer, type LayerForm, pushBundle, type PushBundleOptions } from './bundle.ts';
 import type { RegistryContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
 import { parseConfig } from './image-store.ts';

@@ -1,7 +1,7 @@
 import { invalidArgument, messageOf } from '#base/errors.ts';
 import type { TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { cacheConfigType, encodeRecords, inlineKey, type PortableRecord } from '#builder/cache/portable-cache.ts';
-import type { Bundle, BundleBlob } from '#builder/ports.ts';
+import type { Bundle, BundleBlob } from '#core/image-bundle.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
 import { sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
