@@ -4,6 +4,9 @@ import { errorOf, withoutQuery } from './registry-errors.ts';
 import { basicHeader, type TokenSource } from './tokens.ts';
 import type { HttpRequest, Transport } from './transport.ts';
 
+/** The first without or with what is known, and more: a token may end between its being given to one request and being used by another. */
+const maxAttempts = 4;
+
 /** Who asks, and for what (`repository:library/busybox:pull`). */
 export interface Identity {
   readonly auth: RegistryAuth | undefined;
@@ -25,30 +28,29 @@ export class AuthorizedRequests {
   /** The answer, with whatever status but 401. Rejects with Unauthenticated when the registry does not take what we have. */
   async send(request: HttpRequest, identity: Identity): Promise<Response> {
     const { origin } = new URL(request.url);
-    const first = await this.#authorization(origin, identity, undefined, request);
-    const response = await this.#transport.send(withAuthorization(request, first));
-    if (response.status !== 401) return response;
-    const challenge = parseChallenge(response.headers.get('www-authenticate'));
-    if (challenge !== undefined) this.#challenges.set(origin, challenge);
-    const second = challenge === undefined ? undefined : await this.#authorization(origin, identity, first, request);
     const canRepeat = request.body === undefined || typeof request.body === 'string' || request.body instanceof Uint8Array;
-    if (second !== undefined && second !== first && !canRepeat) {
-      await response.body?.cancel();
-      // Whoever sends a stream begins anew, with what is known by then.
-      throw new RegistryError('Unavailable', 'UNAUTHORIZED', `unauthorized: the authorization for ${origin} ended during an upload`);
-    }
-    if (second === undefined || second === first) {
-      const err = await errorOf(request.method, request.url, response);
-      if (challenge?.scheme === 'basic' && basicHeader(identity.auth) === undefined) {
-        const method = request.method[0] + request.method.slice(1).toLowerCase();
-        throw new RegistryError('Unauthenticated', 'UNAUTHORIZED', `${method} "${withoutQuery(request.url)}": no basic auth credentials`);
+    let authorization = await this.#authorization(origin, identity, undefined, request);
+    for (let attempt = 1; ; attempt += 1) {
+      const response = await this.#transport.send(withAuthorization(request, authorization));
+      if (response.status !== 401) return response;
+      const challenge = parseChallenge(response.headers.get('www-authenticate'));
+      if (challenge !== undefined) this.#challenges.set(origin, challenge);
+      const next = challenge === undefined ? undefined : await this.#authorization(origin, identity, authorization, request);
+      if (next === undefined || next === authorization || attempt === maxAttempts) {
+        const err = await errorOf(request.method, request.url, response);
+        if (challenge?.scheme === 'basic' && basicHeader(identity.auth) === undefined) {
+          const method = request.method[0] + request.method.slice(1).toLowerCase();
+          throw new RegistryError('Unauthenticated', 'UNAUTHORIZED', `${method} "${withoutQuery(request.url)}": no basic auth credentials`);
+        }
+        throw err;
       }
-      throw err;
+      await response.body?.cancel();
+      if (!canRepeat) {
+        // Whoever sends a stream begins anew, with what is known by then.
+        throw new RegistryError('Unavailable', 'UNAUTHORIZED', `unauthorized: the authorization for ${origin} ended during an upload`);
+      }
+      authorization = next;
     }
-    await response.body?.cancel();
-    const again = await this.#transport.send(withAuthorization(request, second));
-    if (again.status === 401) throw await errorOf(request.method, request.url, again);
-    return again;
   }
 
   async #authorization(

@@ -269,6 +269,25 @@ describe('authorization', () => {
     ]);
   });
 
+  test('asks for another token when one is over before it was used, but not for ever', async () => {
+    const tokens = new Set<string>();
+    let usable = 3;
+    let given = 0;
+    registry.auth = { kind: 'bearer', tokens, realm: `http://${registry.address}/token` };
+    registry.intercept = (_request, path) => {
+      if (path !== '/token') return undefined;
+      given += 1;
+      if (given >= usable) tokens.add(`t${String(given)}`);
+      return Response.json({ token: `t${String(given)}`, expires_in: 300 });
+    };
+    await open().manifest('1', signal);
+    expect(given).toBe(3);
+    usable = Number.POSITIVE_INFINITY;
+    tokens.clear();
+    await expect(open().manifest('1', signal)).rejects.toThrow('authentication required');
+    expect(given).toBeLessThan(10);
+  });
+
   test('sends a registry token as it is', async () => {
     await open({ registryToken: 'good' }).manifest('1', signal);
     expect(tokenRequests).toEqual([]);
