@@ -69,8 +69,39 @@ describe('decompress()', () => {
   });
 });
 
-test('compress() gives what decompress() undoes, the same every time', async () => {
-  const once = await all(compress(pieces(plain), { signal }));
-  expect(Buffer.compare(once, await all(compress(pieces(plain), { signal })))).toBe(0);
-  expect(Buffer.compare(await all(decompress(pieces(once), { signal })), plain)).toBe(0);
+describe('compress()', () => {
+  const chance = (bytes: number): Uint8Array => {
+    const made = new Uint8Array(bytes);
+    for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(made.subarray(at, at + 65_536));
+    return made;
+  };
+  const long = Buffer.concat([plain, chance(1_000_000), plain, chance(300_000), plain]);
+
+  test('gives what decompress() and gzip undo', async () => {
+    for (const content of [new Uint8Array(0), plain, long]) {
+      const packed = await all(compress(pieces(content), { signal }));
+      expect(Buffer.compare(await all(decompress(pieces(packed), { signal })), content)).toBe(0);
+      expect(Buffer.compare(Bun.spawnSync(['gzip', '-dc'], { stdin: packed }).stdout, content)).toBe(0);
+    }
+  });
+
+  test('gives the same bytes every time, however the content arrives', async () => {
+    const once = await all(compress(pieces(long), { signal }));
+    expect(Buffer.compare(once, await all(compress(pieces(long, 100_003), { signal })))).toBe(0);
+  });
+
+  test('makes one member that is as small as that of gzip', async () => {
+    const packed = await all(compress(pieces(long), { signal }));
+    expect(packed.length).toBeLessThan(Bun.gzipSync(long).length * 1.01);
+    // A second member would be left over.
+    expect(Bun.gunzipSync(new Uint8Array(packed)).length).toBe(long.length);
+  });
+
+  test('ends with the failure of its source', async () => {
+    async function* broken(): AsyncGenerator<Uint8Array, void, undefined> {
+      yield await Promise.resolve(chance(600_000));
+      throw new Error('line went dead');
+    }
+    expect(await all(compress(broken(), { signal })).catch(messageOf)).toBe('line went dead');
+  });
 });
