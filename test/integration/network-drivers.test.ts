@@ -142,11 +142,11 @@ if (inOwnNetwork(import.meta.path)) {
           ['9', false],
         ] as const) {
           await other.ip('link', 'add', `lan0.${number}`, 'link', 'lan0', 'type', 'vlan', 'id', number);
-          await other.ip('address', 'add', '10.217.0.254/24', 'dev', `lan0.${number}`);
+          await other.ip('address', 'add', '10.222.0.254/24', 'dev', `lan0.${number}`);
           await other.ip('link', 'set', `lan0.${number}`, 'up');
-          await create('tagged', 'ipvlan', { parent: `${link}.${number}` }, 217);
+          await create('tagged', 'ipvlan', { parent: `${link}.${number}` }, 222);
           const a = await start('a', { tagged: {} });
-          expect(await fetchTcp(other.path, a.address, 80, 3000)).toBe('a 10.217.0.254');
+          expect(await fetchTcp(other.path, a.address, 80, 3000)).toBe('a 10.222.0.254');
           await end();
           expect(stack.driver.linkNames().includes(`${link}.${number}`)).toBe(!isOurs);
           await other.ip('link', 'delete', `lan0.${number}`);
