@@ -5,6 +5,7 @@ import type { RegistryAuth, RegistryRepository, RepositoryAccess } from '#core/r
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
+import type { Descriptor } from '#oci/manifest.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
 
@@ -44,6 +45,8 @@ export interface BuildWorkspace extends AsyncDisposable {
   /** Speaks of a repository. */
   registry(reference: Reference, access: RepositoryAccess): RegistryRepository;
   add(image: BuiltImage, signal: AbortSignal): Promise<{ readonly id: Digest }>;
+  /** Records images for several platforms, or with something said about them, as one that its names stand for. */
+  addIndex(index: BuiltIndex, signal: AbortSignal): Promise<{ readonly id: Digest; readonly index: Descriptor }>;
   /** A layer that is held, as a blob for registries and archives. */
   blobOf(layer: Layer, form: LayerForm, signal: AbortSignal): Promise<BundleBlob>;
   /** Sends images to a registry; the whole gets the reference's tag. Returns the digest of the whole. */
@@ -61,7 +64,9 @@ export interface BuildWorkspace extends AsyncDisposable {
 }
 
 export interface LayerForm {
-  readonly compression: 'uncompressed' | 'gzip';
+  readonly compression: 'uncompressed' | 'gzip' | 'zstd';
+  /** 0 to 9 for gzip, 1 to 22 for zstd; undefined: the usual one. */
+  readonly level?: number | undefined;
   /** Layers that came compressed in another way are made again as well. */
   readonly isForced: boolean;
 }
@@ -93,6 +98,25 @@ export interface BuiltImage {
   readonly layers: readonly Layer[];
   readonly names: readonly Reference[];
   readonly parent: Digest | undefined;
+  /** Of its manifest. */
+  readonly annotations?: Annotations | undefined;
+}
+
+export type Annotations = Readonly<Record<string, string>>;
+
+export interface BuiltIndex {
+  readonly images: readonly IndexedImage[];
+  /** At least one: an index without a name is kept by nobody. */
+  readonly names: readonly Reference[];
+  readonly annotations: Annotations | undefined;
+}
+
+export interface IndexedImage extends Pick<BuiltImage, 'config' | 'layers'> {
+  readonly annotations: Annotations | undefined;
+  /** Of its entry in the index. */
+  readonly entryAnnotations: Annotations | undefined;
+  /** What is said about the image, once its manifest is known: an entry of the index, and what that stands for. */
+  attest(about: Descriptor): { readonly entry: Descriptor; readonly blobs: readonly Uint8Array[] } | undefined;
 }
 
 export interface PullProgress {

@@ -8,6 +8,7 @@ import type { RecordStore } from '#core/records.ts';
 import type { Digest } from '#oci/digest.ts';
 import { CacheBudget } from './cache/budget.ts';
 import { CacheMounts } from './cache/cache-mounts.ts';
+import { type KeptContext, KeptContexts } from './cache/kept-contexts.ts';
 import { type CacheEntry, listCache } from './cache/list.ts';
 import { reclaimableCache, type ReclaimableCache } from './cache/reclaimable.ts';
 import { type PruneOptions, type PruneResult, pruneCache } from './cache/prune.ts';
@@ -15,7 +16,8 @@ import type { BuildObserver, BuildRequest } from './request.ts';
 import { type BuilderContext, passableMode } from './solver/session.ts';
 import { solve, type SolvedBuild } from './solver/solve.ts';
 
-export interface BuildServiceOptions extends Omit<BuilderContext, 'cacheMounts' | 'flights' | 'turns' | 'workDir' | 'secretsDir'> {
+export interface BuildServiceOptions
+  extends Omit<BuilderContext, 'cacheMounts' | 'keptContexts' | 'flights' | 'turns' | 'workDir' | 'secretsDir'> {
   readonly records: RecordStore;
   /** Below it: files of builds under way, and the directories of cache mounts. */
   readonly dataDir: string;
@@ -37,6 +39,8 @@ export interface BuildResult {
 export interface BuildService {
   /** A new directory for the files of one build; whoever asked for it removes it. */
   contextDirectory(): Promise<BuildDirectory>;
+  /** A directory that is kept from one build to the next, for files of a client; `key` tells clients and their directories apart. */
+  keptContext(key: string, what: string): Promise<KeptContext>;
   /** Unpacks an archive in any compression. */
   unpack(archive: AsyncIterable<Uint8Array>, directory: string, signal: AbortSignal): Promise<void>;
   /** Reads a file of a context, links resolved inside it. Rejects with NotFound. */
@@ -68,17 +72,23 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
   const { records, dataDir, parallelism, isOfImage, keepBytes, events, ...parts } = options;
   const workDir = join(dataDir, 'work');
   const cachesDir = join(dataDir, 'caches');
+  const contextsDir = join(dataDir, 'contexts');
   const context: BuilderContext = {
     ...parts,
     workDir,
     cacheMounts: new CacheMounts(cachesDir, records),
+    keptContexts: new KeptContexts(contextsDir, records),
     flights: new SharedWork(),
     turns: new Semaphore(parallelism),
   };
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   const budget = new CacheBudget(keepBytes, async reservedBytes => {
-    const { ids, reclaimedBytes } = await pruneCache(context, isOfImage, { all: false, reservedBytes, filters: {} });
+    const { ids, reclaimedBytes } = await pruneCache(context, isOfImage, {
+      all: false,
+      room: { reservedBytes, maxUsedBytes: 0, minFreeBytes: 0 },
+      filters: {},
+    });
     if (ids.length > 0)
       context.log.info('removed what the build cache had used longest ago', { records: ids.length, bytes: reclaimedBytes });
   });
@@ -94,6 +104,7 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
   };
   return {
     contextDirectory: async () => await directoryIn(workDir),
+    keptContext: (key, what) => context.keptContexts.acquire(key, what),
     unpack: (archive, directory, signal) => context.files.unpack(archive, directory, signal),
     async readText(contextDir, path) {
       if (context.files.kindOf(contextDir, path) !== 'other') throw notFound(`${path}: no such file or directory`);
@@ -117,11 +128,16 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       return result;
     },
     async recover() {
-      const known = new Set(context.cacheMounts.list().map(({ name }) => name));
       const mode = passableMode(context.steps.idMap);
-      await mkdir(cachesDir, { recursive: true, mode });
-      const unknown = (await readdir(cachesDir)).filter(name => !known.has(name));
-      for (const name of unknown) await rm(join(cachesDir, name), { recursive: true, force: true });
+      for (const [directory, kept] of [
+        [cachesDir, context.cacheMounts.list()],
+        [contextsDir, context.keptContexts.list()],
+      ] as const) {
+        const known = new Set(kept.map(({ name }) => name));
+        await mkdir(directory, { recursive: true, mode });
+        const unknown = (await readdir(directory)).filter(name => !known.has(name));
+        for (const name of unknown) await rm(join(directory, name), { recursive: true, force: true });
+      }
       await rm(options.secretsDir, { recursive: true, force: true });
       await mkdir(options.secretsDir, { recursive: true, mode });
       await mkdir(workDir, { recursive: true, mode });

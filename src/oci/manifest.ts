@@ -153,16 +153,21 @@ export function selectManifest(index: ImageIndex, wanted: Platform): Descriptor 
 export const isForeignLayer = (layer: Descriptor): boolean => /\.foreign\.|\.nondistributable\./.test(layer.mediaType);
 
 /**
- * A manifest as bytes, for layers that come from several places: Docker schema 2, or OCI where a layer is in a format that only OCI has a name for.
+ * A manifest as bytes, for layers that come from several places: Docker schema 2, or OCI where a layer is in a format that only OCI has a name for, and with annotations.
  * The layers' media types become those of the manifest's own family, because readers refuse a mixture.
  */
-export function encodeManifest(config: { readonly digest: Digest; readonly size: number }, layers: readonly Descriptor[]): Uint8Array {
-  const isOci = layers.some(layer => layer.mediaType.endsWith('zstd'));
+export function encodeManifest(
+  config: { readonly digest: Digest; readonly size: number },
+  layers: readonly Descriptor[],
+  annotations?: Readonly<Record<string, string>>,
+): Uint8Array {
+  const isOci = annotations !== undefined || layers.some(layer => layer.mediaType.endsWith('zstd'));
   const manifest = {
     schemaVersion: 2,
     mediaType: isOci ? mediaTypes.ociManifest : mediaTypes.dockerManifest,
     config: { mediaType: isOci ? mediaTypes.ociConfig : mediaTypes.dockerConfig, size: config.size, digest: config.digest },
     layers: layers.map(({ mediaType, size, digest }) => ({ mediaType: layerTypeIn(isOci, mediaType), size, digest })),
+    ...(annotations !== undefined && { annotations }),
   };
   return new TextEncoder().encode(JSON.stringify(manifest, undefined, 3));
 }
@@ -171,6 +176,9 @@ const layerTypes: readonly (readonly [oci: string, docker: string])[] = [
   [mediaTypes.ociLayer, mediaTypes.dockerLayer],
   [mediaTypes.ociLayerGzip, mediaTypes.dockerLayerGzip],
 ];
+
+/** The name of a layer's media type in OCI's world. */
+export const ociLayerType = (mediaType: string): string => layerTypeIn(true, mediaType);
 
 function layerTypeIn(isOci: boolean, mediaType: string): string {
   const [oci, docker] = layerTypes.find(names => names.includes(mediaType)) ?? [mediaType, mediaType];

@@ -1,7 +1,7 @@
 import type { Digest } from '#oci/digest.ts';
 import type { BuilderContext } from '../solver/session.ts';
 
-export type CacheEntryType = 'regular' | 'exec.cachemount';
+export type CacheEntryType = 'regular' | 'exec.cachemount' | 'source.local';
 
 /** One thing that the cache of builds keeps. */
 export interface CacheEntry {
@@ -18,11 +18,17 @@ export interface CacheEntry {
   readonly lastUsedAt: string;
   readonly usageCount: number;
   /** By what it is removed. */
-  readonly handle: { readonly kind: 'record'; readonly key: string } | { readonly kind: 'mount'; readonly name: string };
+  readonly handle: { readonly kind: 'record'; readonly key: string } | { readonly kind: 'mount' | 'context'; readonly name: string };
 }
 
+/** What the cache is made of. */
+export type CacheParts = Pick<BuilderContext, 'cache' | 'cacheMounts' | 'keptContexts' | 'files' | 'snapshots'>;
+
+/** Whether the files of an entry may still change. */
+export const isMutable = ({ type }: Pick<CacheEntry, 'type'>): boolean => type !== 'regular';
+
 export async function listCache(
-  { cache, cacheMounts, files, snapshots }: Pick<BuilderContext, 'cache' | 'cacheMounts' | 'files' | 'snapshots'>,
+  { cache, cacheMounts, keptContexts, files, snapshots }: CacheParts,
   isOfImage: (chain: Digest) => boolean,
 ): Promise<CacheEntry[]> {
   const records = cache.all();
@@ -46,22 +52,36 @@ export async function listCache(
       };
     }),
   );
-  const mounts = await Promise.all(
-    cacheMounts.list().map(
-      async ({ name, path, isInUse, record }): Promise<CacheEntry> => ({
-        id: name.slice(0, 25),
+  const directories = [
+    ...cacheMounts
+      .list()
+      .map(kept => ({ ...kept, kind: 'mount', type: 'exec.cachemount', description: `cached mount ${kept.record.id}` }) as const),
+    ...keptContexts
+      .list()
+      .map(kept => ({ ...kept, kind: 'context', type: 'source.local', description: `local source for ${kept.record.what}` }) as const),
+  ];
+  const others = await Promise.all(
+    directories.map(
+      async ({ name, path, isInUse, record, kind, type, description }): Promise<CacheEntry> => ({
+        id: idOfDirectory(name),
         parents: [],
-        type: 'exec.cachemount',
-        description: `cached mount ${record.id}`,
+        type,
+        description,
         inUse: isInUse,
         shared: false,
         sizeBytes: await files.usage(path),
         createdAt: record.createdAt,
         lastUsedAt: record.lastUsedAt,
         usageCount: record.usageCount,
-        handle: { kind: 'mount', name },
+        handle: { kind, name },
       }),
     ),
   );
-  return [...steps, ...mounts];
+  return [...steps, ...others];
+}
+
+/** Short, and still another one for the second directory of the same thing (`<name>-1`). */
+function idOfDirectory(name: string): string {
+  const [base = '', number = ''] = name.split('-');
+  return number === '' ? base.slice(0, 25) : `${base.slice(0, 24 - number.length)}n${number}`;
 }

@@ -24,8 +24,11 @@ const entries = [
   entry('shared', { shared: true, sizeBytes: 1000 }),
   entry('mount', { type: 'exec.cachemount', parents: [], description: 'cached mount /x' }),
 ];
-const chosen = (more: Partial<PruneOptions>): string[] =>
-  choose(entries, { all: false, reservedBytes: 0, filters: {}, ...more }, now).map(({ id }) => id);
+const chosen = (more: Partial<PruneOptions>, freeBytes = 0): string[] =>
+  choose(entries, { all: false, filters: {}, ...more }, { nowMs: now, freeBytes }).map(({ id }) => id);
+const room = (more: Partial<NonNullable<PruneOptions['room']>>) => ({
+  room: { reservedBytes: 0, maxUsedBytes: 0, minFreeBytes: 0, ...more },
+});
 
 test('what is in use stays, what images have too unless all was asked for; the longest unused goes first', () => {
   expect(chosen({})).toEqual(['old', 'mount', 'new']);
@@ -33,9 +36,19 @@ test('what is in use stays, what images have too unless all was asked for; the l
 });
 
 test('the cache may keep so much of what only it has', () => {
-  expect(chosen({ reservedBytes: 40 })).toEqual([]);
-  expect(chosen({ reservedBytes: 39 })).toEqual(['old']);
-  expect(chosen({ reservedBytes: 15 })).toEqual(['old', 'mount', 'new']);
+  expect(chosen(room({ reservedBytes: 40 }))).toEqual([]);
+  expect(chosen(room({ reservedBytes: 39 }))).toEqual(['old']);
+  expect(chosen(room({ reservedBytes: 15 }))).toEqual(['old', 'mount', 'new']);
+  expect(chosen(room({ maxUsedBytes: 30 }))).toEqual(['old']);
+  expect(chosen(room({ maxUsedBytes: 5, reservedBytes: 30 }))).toEqual(['old']);
+});
+
+test('so much of the disk is made free, but not more than is reserved is taken', () => {
+  expect(chosen(room({ minFreeBytes: 100 }), 100)).toEqual([]);
+  expect(chosen(room({ minFreeBytes: 100 }), 90)).toEqual(['old']);
+  expect(chosen(room({ minFreeBytes: 100 }), 85)).toEqual(['old', 'mount']);
+  expect(chosen(room({ minFreeBytes: 1000, reservedBytes: 30 }), 0)).toEqual(['old']);
+  expect(chosen(room({ minFreeBytes: 100, maxUsedBytes: 20 }), 95)).toEqual(['old', 'mount']);
 });
 
 test('filters all have to match', () => {

@@ -1,14 +1,24 @@
+import { statfs } from 'node:fs/promises';
 import type { Digest } from '#oci/digest.ts';
 import type { BuilderContext } from '../solver/session.ts';
-import { type CacheEntry, listCache } from './list.ts';
+import { type CacheEntry, type CacheParts, listCache } from './list.ts';
 
 export interface PruneOptions {
   /** Also what images share; else only what nobody but the cache has. */
   readonly all: boolean;
-  /** The cache may keep this much: what was used longest ago goes first. 0: it keeps nothing. */
-  readonly reservedBytes: number;
+  /** How much the cache may keep; what was used longest ago goes first. Undefined: nothing. */
+  readonly room?: PruneRoom | undefined;
   /** By key; every one has to match. */
   readonly filters: PruneFilters;
+}
+
+/** Bounds of what the cache may keep, in bytes; 0: this bound is none. */
+export interface PruneRoom {
+  /** It is never made smaller than this. */
+  readonly reservedBytes: number;
+  readonly maxUsedBytes: number;
+  /** So much of the disk has to be free, as far as the cache can help it. */
+  readonly minFreeBytes: number;
 }
 
 export interface PruneFilters {
@@ -31,19 +41,21 @@ export interface PruneResult {
 
 /** Removes what is not in use. */
 export async function pruneCache(
-  context: Pick<BuilderContext, 'cache' | 'cacheMounts' | 'files' | 'images' | 'snapshots'>,
+  context: CacheParts & Pick<BuilderContext, 'images' | 'workDir'>,
   isOfImage: (chain: Digest) => boolean,
   options: PruneOptions,
 ): Promise<PruneResult> {
   const entries = await listCache(context, isOfImage);
-  const chosen = choose(entries, options, Date.now());
+  const free = options.room === undefined ? 0 : await freeBytes(context.workDir);
+  const chosen = choose(entries, options, { nowMs: Date.now(), freeBytes: free });
   const blobs = new Set<Digest>();
   const chains = new Set<Digest>();
   const ids: string[] = [];
   let reclaimedBytes = 0;
   for (const { id, handle, sizeBytes } of chosen) {
-    if (handle.kind === 'mount') {
-      if (!(await context.cacheMounts.remove(handle.name))) continue;
+    if (handle.kind !== 'record') {
+      const directories = handle.kind === 'mount' ? context.cacheMounts : context.keptContexts;
+      if (!(await directories.remove(handle.name))) continue;
       reclaimedBytes += sizeBytes;
     } else {
       const layer = context.cache.get(handle.key)?.layer;
@@ -60,21 +72,39 @@ export async function pruneCache(
   return { ids, reclaimedBytes };
 }
 
+async function freeBytes(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
+}
+
 /** Which entries go, the longest unused first. */
-export function choose(entries: readonly CacheEntry[], { all, reservedBytes, filters }: PruneOptions, nowMs: number): CacheEntry[] {
+export function choose(
+  entries: readonly CacheEntry[],
+  { all, room, filters }: PruneOptions,
+  { nowMs, freeBytes: free }: { readonly nowMs: number; readonly freeBytes: number },
+): CacheEntry[] {
   const candidates = entries
     .filter(entry => !entry.inUse && (all || !entry.shared) && matches(entry, filters, nowMs))
     .toSorted((a, b) => (a.lastUsedAt < b.lastUsedAt ? -1 : 1));
-  if (reservedBytes <= 0) return candidates;
+  if (room === undefined) return candidates;
   // What images have as well stays with them: it is not the cache that keeps it.
   let total = entries.reduce((sum, entry) => sum + (entry.shared ? 0 : entry.sizeBytes), 0);
+  const kept = keptBytes(room, total, free);
   const chosen: CacheEntry[] = [];
   for (const entry of candidates) {
-    if (total <= reservedBytes) break;
+    if (total <= kept) break;
     chosen.push(entry);
     if (!entry.shared) total -= entry.sizeBytes;
   }
   return chosen;
+}
+
+/** How much may stay, of what there is and with this much of the disk free. */
+function keptBytes({ reservedBytes, maxUsedBytes, minFreeBytes }: PruneRoom, totalBytes: number, free: number): number {
+  const bounds: number[] = [];
+  if (maxUsedBytes > 0) bounds.push(maxUsedBytes);
+  if (minFreeBytes > 0) bounds.push(totalBytes - Math.max(0, minFreeBytes - free));
+  return bounds.length === 0 ? reservedBytes : Math.max(reservedBytes, Math.min(...bounds));
 }
 
 function matches(entry: CacheEntry, filters: PruneFilters, nowMs: number): boolean {

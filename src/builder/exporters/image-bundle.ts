@@ -44,7 +44,12 @@ export interface ImageBundle extends Bundle {
 
 const encoder = new TextEncoder();
 
-const memoryBlob = (mediaType: string, bytes: Uint8Array): BundleBlob => ({
+interface MemoryBlob extends BundleBlob {
+  readonly bytes: Uint8Array;
+}
+
+const memoryBlob = (mediaType: string, bytes: Uint8Array): MemoryBlob => ({
+  bytes,
   descriptor: { mediaType, digest: sha256(bytes), size: bytes.length },
   open: async function* () {
     yield await Promise.resolve(bytes);
@@ -95,7 +100,7 @@ export function bundleImages(images: readonly BundleImage[], options: BundleOpti
 }
 
 /** Annotations of images that no runtime looks for: attestations are listed beside the image they are about. */
-function bundleAttestations({ attestations, platform }: BundleImage, about: Descriptor) {
+export function bundleAttestations({ attestations, platform }: Pick<BundleImage, 'attestations' | 'platform'>, about: Descriptor) {
   const layers = attestations.map(({ predicateType, predicate }) => {
     const subject = [
       {
@@ -148,7 +153,8 @@ function layerType(mediaType: string, isOci: boolean): string {
   return isOci ? mediaTypes.ociLayer : mediaTypes.dockerLayer;
 }
 
-function annotationsFor(
+/** Those that are meant for this place. */
+export function annotationsFor(
   all: readonly Annotation[],
   target: Annotation['target'],
   platform: Platform | undefined,

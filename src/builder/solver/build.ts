@@ -9,7 +9,14 @@ import type { Linter } from '../dockerfile/linter.ts';
 import type { Operation, StageState } from '../dockerfile/operations.ts';
 import { parseTrigger } from '../dockerfile/parse.ts';
 import { beginStage, continueStage, emptyImage } from '../dockerfile/stage-state.ts';
-import { type BuildPlan, neededStages, type PlannedStage, resolveSource, type SourceReference } from '../dockerfile/stages.ts';
+import {
+  type BuildPlan,
+  neededStages,
+  type PlannedStage,
+  reportBasePlatform,
+  resolveSource,
+  type SourceReference,
+} from '../dockerfile/stages.ts';
 import { prepareCopy, type SourceTree } from '../operations/copy.ts';
 import { prepareRun } from '../operations/run.ts';
 import { prepareWorkdir } from '../operations/workdir.ts';
@@ -41,6 +48,7 @@ export class Build {
   readonly #plan: BuildPlan;
   readonly #observer: BuildObserver;
   readonly #dispatch: DispatchContext;
+  readonly #lint: Linter;
   readonly #stages = new Map<number, Promise<StageResult>>();
   readonly #images = new Map<string, Promise<BaseImage>>();
   readonly #contextNames: ReadonlySet<string>;
@@ -51,6 +59,7 @@ export class Build {
     this.#session = session;
     this.#plan = plan;
     this.#observer = observer;
+    this.#lint = lint;
     this.#contextNames = new Set(session.request.namedContexts.keys());
     this.#dispatch = {
       source: plan.parsed.source,
@@ -165,7 +174,9 @@ export class Build {
       return { result: { state, layers: [], times: [], base: { id: undefined, layers: 0, history: 0 } }, triggers: [] };
     }
     const image = await this.#baseImage(base, platform, step);
-    const state = beginStage(image.config, normalizePlatform(image.config));
+    const actual = normalizePlatform(image.config);
+    reportBasePlatform(this.#lint, planned, { expected: platform, actual });
+    const state = beginStage(image.config, actual);
     const times = (image.config.history ?? []).map(entry => entry.created);
     const result = { state, layers: image.layers, times, base: { id: image.id, layers: image.layers.length, history: times.length } };
     return { result, triggers: image.config.config?.OnBuild ?? [] };

@@ -13,6 +13,7 @@ import type { Platform } from '#oci/platform.ts';
 import type { BuildCache, CacheRecord, KeyedRecord } from '../cache/build-cache.ts';
 import type { RemoteCache } from '../cache/portable-cache.ts';
 import type { CacheMounts } from '../cache/cache-mounts.ts';
+import type { KeptContexts } from '../cache/kept-contexts.ts';
 import type { BuildImages, BuildWorkspace, RemoteSources } from '../ports.ts';
 import type { BuildRequest } from '../request.ts';
 
@@ -25,6 +26,8 @@ export interface BuilderContext {
   readonly remotes: RemoteSources;
   readonly cache: BuildCache;
   readonly cacheMounts: CacheMounts;
+  /** Files of clients. */
+  readonly keptContexts: KeptContexts;
   /** Steps that are under way, by the key of their result. */
   readonly flights: SharedWork<CacheRecord, StepEvent>;
   /** How many steps may be done at the same time. */

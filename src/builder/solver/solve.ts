@@ -10,10 +10,11 @@ import { Linter, parseCheckOptions } from '../dockerfile/linter.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { DockerfileError } from '../dockerfile/source.ts';
 import { planStages } from '../dockerfile/stages.ts';
-import type { BuildWorkspace, Layer } from '../ports.ts';
+import type { Annotations, BuildWorkspace, Layer } from '../ports.ts';
 import type { BuildObserver, BuildRequest } from '../request.ts';
 import { Build, imageConfigOf } from './build.ts';
 import { type BuilderContext, BuildSession } from './session.ts';
+import { squash } from './squash.ts';
 
 /** What a build has come to. Its layers stay until it is disposed. */
 export interface SolvedBuild extends AsyncDisposable {
@@ -27,8 +28,11 @@ export interface SolvedBuild extends AsyncDisposable {
   view(): Promise<string>;
   /** The results of steps that it stands on. */
   readonly steps: readonly KeyedRecord[];
-  /** Makes it an image under these names; `config`: with this configuration instead of its own. */
-  save(names: readonly Reference[], config?: ImageConfigFile): Promise<Digest>;
+  /** Makes it an image under these names, with this configuration instead of its own if one is given. */
+  save(
+    names: readonly Reference[],
+    options?: { readonly config?: ImageConfigFile; readonly annotations?: Annotations | undefined },
+  ): Promise<Digest>;
 }
 
 /** `onEnd` is called once, when nothing is left of the build. */
@@ -57,17 +61,18 @@ export async function solve(
   const stage = await new Build(session, plan, observer, lint).run();
   observer.linted?.(lint.warnings, parsed.source);
   lint.check(parsed.source);
-  const config = imageConfigOf(session, stage);
+  const plain = imageConfigOf(session, stage);
+  const { config, layers } = request.squash ? await squash(session, stage, plain) : { config: plain, layers: stage.layers };
   const kept = held.move();
   return {
     platform: normalizePlatform(config),
     config,
-    layers: stage.layers,
+    layers,
     workspace: session.workspace,
-    view: () => session.view(stage.layers.at(-1)?.chainId),
+    view: () => session.view(layers.at(-1)?.chainId),
     steps: session.steps(),
-    async save(names, instead = config) {
-      const image = { config: instead, layers: stage.layers, names, parent: undefined };
+    async save(names, { config: instead = config, annotations } = {}) {
+      const image = { config: instead, layers, names, parent: undefined, annotations };
       return (await session.workspace.add(image, session.signal)).id;
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

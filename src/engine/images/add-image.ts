@@ -20,6 +20,8 @@ export interface NewImage {
   /** What the names have, of which this is one image. */
   readonly index?: IndexRecord | undefined;
   readonly parent?: Digest;
+  /** The same image, known already by another manifest, gets this one. */
+  readonly replacesManifest?: boolean;
 }
 
 export interface LayerSource {
@@ -83,14 +85,13 @@ export async function addImage(
   // The same image may have been added meanwhile: what it is stored as stays.
   const known = context.store.get(id);
   const now = new Date().toISOString();
-  const record: ImageRecord = known ?? {
-    id,
-    manifest,
-    layers,
-    sizeBytes,
-    addedAt: now,
-    ...(image.parent !== undefined && { parent: image.parent }),
-  };
+  const made = { manifest, layers };
+  const record: ImageRecord =
+    known === undefined
+      ? { id, ...made, sizeBytes, addedAt: now, ...(image.parent !== undefined && { parent: image.parent }) }
+      : image.replacesManifest === true
+        ? { ...known, ...made }
+        : known;
   context.store.put(record, image.names, image.index);
   failpoint('image.add.recorded');
   return record;

@@ -10,22 +10,31 @@ import type { ImageLayer } from './model.ts';
 import type { Lease } from './retention.ts';
 
 export interface LayerForm {
-  readonly compression: 'uncompressed' | 'gzip';
+  readonly compression: 'uncompressed' | 'gzip' | 'zstd';
+  /** 0 to 9 for gzip, 1 to 22 for zstd; undefined: the usual one. */
+  readonly level?: number | undefined;
   /** Layers that came compressed in another way are made again as well. */
   readonly isForced: boolean;
 }
+
+const layerTypes = {
+  uncompressed: mediaTypes.dockerLayer,
+  gzip: mediaTypes.dockerLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+} as const satisfies Record<LayerForm['compression'], string>;
 
 /** A layer as a blob in this form. One that is compressed for it stays as long as the lease. */
 export async function blobOfLayer(
   context: RegistryContext,
   lease: Lease,
   layer: ImageLayer,
-  { compression, isForced }: LayerForm,
+  { compression, level, isForced }: LayerForm,
   signal: AbortSignal,
 ): Promise<BundleBlob> {
   const source = await layerSource(context, layer);
-  const isCompressed = source.kind === 'blob' && /gzip$|zstd$/.test(layer.mediaType);
-  const fits = isCompressed === (compression === 'gzip') && !layer.mediaType.endsWith('zstd');
+  const own = /(gzip|zstd)$/.exec(layer.mediaType)?.[1];
+  const isCompressed = source.kind === 'blob' && own !== undefined;
+  const fits = (isCompressed ? own : 'uncompressed') === compression;
   if (source.kind === 'blob' && (fits || (isCompressed && !isForced))) {
     const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: source.sizeBytes };
     return { descriptor, open: stop => readVerifiedLayer(source, layer.digest, stop) };
@@ -36,10 +45,11 @@ export async function blobOfLayer(
   }
   const plain = context.decompress(readLayer(source, signal), { signal });
   await using writer = await context.content.writer();
-  for await (const chunk of compression === 'gzip' ? context.compress(plain, { signal }) : plain) await writer.write(chunk.slice());
+  const chunks = compression === 'uncompressed' ? plain : context.compress(plain, { signal, form: { format: compression, level } });
+  for await (const chunk of chunks) await writer.write(chunk.slice());
   const { digest, sizeBytes } = await lease.commit(writer);
   const path = await context.content.path(digest);
-  const mediaType = compression === 'gzip' ? mediaTypes.dockerLayerGzip : mediaTypes.dockerLayer;
+  const mediaType = layerTypes[compression];
   return {
     descriptor: { mediaType, digest, size: sizeBytes },
     open: stop => readVerifiedLayer({ kind: 'blob', path, sizeBytes }, digest, stop),

@@ -25,6 +25,8 @@ export interface PullOptions {
   readonly allTags: boolean;
   /** What to take from an index; undefined: what this machine runs best. */
   readonly platform: Platform | undefined;
+  /** Whether the only image there is will do when it is for another platform. Default: false. */
+  readonly acceptsOther?: boolean;
   readonly auth: RegistryAuth | undefined;
   /** Sent with every request (`X-Meta-…`). */
   readonly headers?: Readonly<Record<string, string>>;
@@ -56,7 +58,7 @@ async function pullOne(
   report({ id: wanted, status: `Pulling from ${reference.path}` });
   const name = reference.digest === undefined ? reference : withDigest(reference, reference.digest);
   const before = context.store.byReference(name);
-  const target = { chosen, name: familiarString(name), platform: options.platform };
+  const target = { chosen, name: familiarString(name), platform: options.acceptsOther === true ? undefined : options.platform };
   const image = await fetchImage(context, repository, target, [name, withDigest(reference, remote.digest)], report, signal).catch(
     async (err: unknown) => {
       // Only what was interrupted can be gone on with; what failed for good keeps no part of its layers.

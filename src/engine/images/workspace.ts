@@ -6,10 +6,11 @@ import type { RegistryAuth, RegistryRepository, RepositoryAccess } from '#core/r
 import type { ChainId } from '#core/snapshots.ts';
 import { chainOf, type Digest, sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
-import { mediaTypes } from '#oci/manifest.ts';
+import { encodeManifest, mediaTypes } from '#oci/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformRank } from '#oci/platform.ts';
 import { familiarString, type Reference, withDefaultTag } from '#oci/reference.ts';
-import { addImage, checkDiffId } from './add-image.ts';
+import { addImage, checkDiffId, type LayerSource } from './add-image.ts';
+import { addIndex, type AddedIndex, type Annotations, type NewIndex } from './add-index.ts';
 import { blobOfLayer, type LayerForm, pushBundle, type PushBundleOptions } from './bundle.ts';
 import type { RegistryContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
@@ -40,6 +41,8 @@ export interface BuiltImage {
   readonly layers: readonly ImageLayer[];
   readonly names: readonly Reference[];
   readonly parent: Digest | undefined;
+  /** Of its manifest. */
+  readonly annotations?: Annotations | undefined;
 }
 
 /** What a build needs of images. Whatever it finds, pulls or makes stays until the workspace is disposed; then what no image or cache needs goes. */
@@ -64,6 +67,8 @@ export interface ImageWorkspace extends AsyncDisposable {
   registry(reference: Reference, access: RepositoryAccess): RegistryRepository;
   /** Records an image and gives it names. */
   add(image: BuiltImage, signal: AbortSignal): Promise<ImageRecord>;
+  /** Records images for several platforms, or with something said about them, as one. */
+  addIndex(index: NewIndex, signal: AbortSignal): Promise<AddedIndex>;
   /** A layer that is held, as a blob for registries and archives. */
   blobOf(layer: ImageLayer, form: LayerForm, signal: AbortSignal): Promise<BundleBlob>;
   /** Sends images to a registry. Returns the digest of the whole. */
@@ -77,9 +82,9 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
   return {
     find: (nameOrId, platform) => find(context, lease, nameOrId, platform),
     async pull(reference, platform, auth, report, signal) {
-      await pullImages(context, { reference, allTags: false, platform, auth }, report, signal);
+      await pullImages(context, { reference, allTags: false, platform, acceptsOther: true, auth }, report, signal);
       const name = familiarString(withDefaultTag(reference));
-      const image = await find(context, lease, name, platform);
+      const image = await find(context, lease, name, platform, { acceptsOther: true });
       if (image === undefined) throw notFound(`No such image: ${name}`);
       return image;
     },
@@ -115,6 +120,7 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
     },
     registry: (reference, access) => context.registry.repository(reference, access),
     add: (image, signal) => add(context, lease, image, signal),
+    addIndex: (index, signal) => addIndex(context, lease, index, layersOfBuild, signal),
     blobOf: (layer, form, signal) => blobOfLayer(context, lease, layer, form, signal),
     push: (bundle, options, signal) => pushBundle(context, bundle, options, signal),
     idOf: config => sha256(encodeConfig(config)),
@@ -124,7 +130,13 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
 
 const encodeConfig = (config: ImageConfigFile): Uint8Array => new TextEncoder().encode(JSON.stringify(config));
 
-async function find(context: RegistryContext, lease: Lease, nameOrId: string, platform: Platform): Promise<BaseImage | undefined> {
+async function find(
+  context: RegistryContext,
+  lease: Lease,
+  nameOrId: string,
+  platform: Platform,
+  { acceptsOther }: { readonly acceptsOther: boolean } = { acceptsOther: false },
+): Promise<BaseImage | undefined> {
   const image = context.store.lookUp(nameOrId);
   if (image === undefined) return undefined;
   await lease.hold(
@@ -135,7 +147,7 @@ async function find(context: RegistryContext, lease: Lease, nameOrId: string, pl
   if (context.store.get(image.id) === undefined) return undefined;
   context.uses.note(image.id, 'used');
   const config = parseConfig(await context.content.read(image.id), image.id);
-  if (platformRank(platform, normalizePlatform(config)) === undefined) {
+  if (!acceptsOther && platformRank(platform, normalizePlatform(config)) === undefined) {
     context.log.debug('an image is here for another platform', { image: nameOrId, platform: formatPlatform(platform) });
     return undefined;
   }
@@ -174,22 +186,27 @@ async function restack(
   return moved;
 }
 
+/** Layers of builds are in their places already. */
+const layersOfBuild: LayerSource = { layer: index => Promise.reject(internal(`layer ${String(index)} of a build is gone`)) };
+
 async function add(context: RegistryContext, lease: Lease, image: BuiltImage, signal: AbortSignal): Promise<ImageRecord> {
   const configBytes = encodeConfig(image.config);
+  const layers = image.layers.map(({ mediaType, digest, sizeBytes }) => ({ mediaType, digest, size: sizeBytes }));
+  const described = { digest: sha256(configBytes), size: configBytes.length };
+  const manifestBytes = image.annotations && encodeManifest(described, layers, image.annotations);
   const record = await addImage(
     context,
     lease,
     {
       configBytes,
       config: image.config,
-      manifestBytes: undefined,
-      layers: image.layers.map(({ mediaType, digest, sizeBytes }) => ({ mediaType, digest, size: sizeBytes })),
+      manifestBytes,
+      replacesManifest: manifestBytes !== undefined,
+      layers,
       names: image.names,
       ...(image.parent === undefined ? {} : { parent: image.parent }),
     },
-    {
-      layer: index => Promise.reject(internal(`layer ${image.layers[index]?.chainId ?? String(index)} of a build is gone`)),
-    },
+    layersOfBuild,
     signal,
   );
   for (const name of image.names) await publishImageEvent(context, 'tag', record.id, { name: familiarString(name) });

@@ -1,4 +1,3 @@
-import { kindOf } from '#base/errors.ts';
 import type { Wanted } from './attachments.ts';
 import type { Context } from './context.ts';
 import { createNetwork } from './create.ts';
@@ -15,20 +14,9 @@ export async function withGateway(ctx: Context, wanted: readonly Wanted[]): Prom
 }
 
 /** Made when the first container needs it. */
-export async function gatewayNetwork(ctx: Context): Promise<Network> {
+async function gatewayNetwork(ctx: Context): Promise<Network> {
   const known = ctx.networks.byName(gatewayNetworkName);
   if (known !== undefined) return known;
-  try {
-    return await makeGatewayNetwork(ctx);
-  } catch (err) {
-    // Somebody else needed it at the same time.
-    const made = ctx.networks.byName(gatewayNetworkName);
-    if (made !== undefined && kindOf(err) === 'AlreadyExists') return made;
-    throw err;
-  }
-}
-
-function makeGatewayNetwork(ctx: Context): Promise<Network> {
   return createNetwork(ctx, {
     name: gatewayNetworkName,
     driver: 'bridge',

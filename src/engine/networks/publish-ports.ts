@@ -132,19 +132,12 @@ function hostIpsOf(ctx: Context, text: string, protocol: Protocol): string[] {
   return [formatIp(address)];
 }
 
-/** First and last; zeros: any. Rejects with InvalidArgument. */
-export function hostPortRange(text: string): readonly [first: number, last: number] {
-  if (text === '' || text === '0') return [0, 0];
+function candidatesOf(ctx: Context, text: string): { readonly candidates: Iterable<number>; readonly single: boolean } {
+  if (text === '' || text === '0') return { candidates: freelyChosen(ctx), single: false };
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(match?.[1]);
   const last = Number(match?.[2] ?? match?.[1]);
   if (match === null || first < 1 || last > 65_535 || first > last) throw invalidArgument(`invalid host port: ${text}`);
-  return [first, last];
-}
-
-function candidatesOf(ctx: Context, text: string): { readonly candidates: Iterable<number>; readonly single: boolean } {
-  const [first, last] = hostPortRange(text);
-  if (first === 0) return { candidates: freelyChosen(ctx), single: false };
   return { candidates: Array.from({ length: last - first + 1 }, (_, index) => first + index), single: first === last };
 }
 
@@ -152,7 +145,7 @@ function* freelyChosen(ctx: Context): Generator<number> {
   for (const port of ctx.ports.ephemeral(ctx.hostPorts.ephemeralRange())) if (!ctx.hostPorts.isReserved(port)) yield port;
 }
 
-export function bindingsOf(request: SandboxRequest): PortMap {
+function bindingsOf(request: SandboxRequest): PortMap {
   if (!request.publishAllPorts) return request.portBindings;
   const map: Record<string, readonly PortBinding[]> = { ...request.portBindings };
   for (const key of request.exposedPorts) {

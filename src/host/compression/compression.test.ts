@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { zstdCompressSync } from 'node:zlib';
 import { kindOf, messageOf } from '#base/errors.ts';
+import type { CompressionForm } from '#core/compression.ts';
 import { compress } from './compress.ts';
 import { decompress } from './decompress.ts';
 
@@ -104,4 +105,16 @@ describe('compress()', () => {
     }
     expect(await all(compress(broken(), { signal })).catch(messageOf)).toBe('line went dead');
   });
+});
+
+test('compress() takes levels, and makes zstd too', async () => {
+  const packed = async (form: CompressionForm): Promise<Buffer> => await all(compress(pieces(plain), { signal, form }));
+  const [stored, small, zstd] = [
+    await packed({ format: 'gzip', level: 0 }),
+    await packed({ format: 'gzip', level: 9 }),
+    await packed({ format: 'zstd', level: 3 }),
+  ];
+  expect([stored.length > plain.length, small.length < plain.length / 10, zstd.length < plain.length / 10]).toEqual([true, true, true]);
+  expect(zstd.readUInt32LE()).toBe(0xfd2fb528);
+  for (const bytes of [stored, small, zstd]) expect(Buffer.compare(await all(decompress(pieces(bytes), { signal })), plain)).toBe(0);
 });

@@ -11,8 +11,13 @@ export interface NamedPredicate extends Predicate {
   readonly file: string;
 }
 
-/** What is said about a result. `isFiles`: it leaves as files, beside which some of it is not put. */
-export async function predicatesOf(context: FrontendContext, job: Job, result: KeptResult, isFiles: boolean): Promise<NamedPredicate[]> {
+/** What is said about a result. `isInline`: it goes along with the image when that is pushed or written; some of it is meant for nothing else. */
+export async function predicatesOf(
+  context: FrontendContext,
+  job: Job,
+  result: KeptResult,
+  { isInline }: { readonly isInline: boolean },
+): Promise<NamedPredicate[]> {
   const { build, facts } = result;
   const predicates: NamedPredicate[] = [];
   if (facts.attest.sbom !== undefined) {
@@ -22,7 +27,7 @@ export async function predicatesOf(context: FrontendContext, job: Job, result: K
     predicates.push({ ...document, file: 'sbom.spdx.json' });
   }
   const wanted = facts.attest.provenance;
-  if (wanted !== undefined && !(isFiles && wanted.isInlineOnly)) {
+  if (wanted !== undefined && (isInline || !wanted.isInlineOnly)) {
     const predicate = provenance(
       {
         builderId: wanted.builderId,

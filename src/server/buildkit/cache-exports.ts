@@ -2,14 +2,16 @@ import { invalidArgument, messageOf } from '#base/errors.ts';
 import type { TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { cacheConfigType, encodeRecords, inlineKey, type PortableRecord } from '#builder/cache/portable-cache.ts';
 import type { Bundle, BundleBlob } from '#core/image-bundle.ts';
+import type { LayerForm } from '#builder/ports.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
 import { sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
-import { mediaTypes } from '#oci/manifest.ts';
+import { mediaTypes, ociLayerType } from '#oci/manifest.ts';
 import { parseReference, withDefaultTag } from '#oci/reference.ts';
 import { authOf } from './client-services.ts';
 import { ClientContent } from './client-content.ts';
 import type { ClientSession } from './client-session.ts';
+import { layerForm } from './export-options.ts';
 import { isTrue } from './frontend-options.ts';
 import type { Job, KeptResult } from './job.ts';
 
@@ -27,11 +29,12 @@ export async function exportCaches(
     );
     try {
       await vertex.run(async () => {
-        const bundle = await cacheBundle(job, results, Attrs.mode === 'max');
+        const bundle = await cacheBundle(job, results, { isMax: Attrs.mode === 'max', form: layerForm(Attrs) });
         await send(Type, Attrs, bundle, { job, results, session: await session() });
         const root = bundle.manifests.at(-1)?.descriptor;
         vertex.part(`writing cache manifest ${root?.digest ?? ''}`, { isDone: true });
-        response['cache.manifest'] = JSON.stringify(root);
+        // Clients look for it when they have a directory to describe.
+        if (Type === 'local' || response['cache.manifest'] === undefined) response['cache.manifest'] = JSON.stringify(root);
       });
     } catch (err) {
       if (!isTrue(Attrs['ignore-error'] ?? '')) throw err;
@@ -64,7 +67,11 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefi
 }
 
 /** `isMax`: also of the steps whose layers are not in the result. */
-async function cacheBundle(job: Job, results: readonly KeptResult[], isMax: boolean): Promise<Bundle> {
+async function cacheBundle(
+  job: Job,
+  results: readonly KeptResult[],
+  { isMax, form }: { readonly isMax: boolean; readonly form: LayerForm },
+): Promise<Bundle> {
   const records = new Map<string, PortableRecord>();
   const blobs = new Map<string, BundleBlob>();
   for (const { build } of results) {
@@ -72,7 +79,7 @@ async function cacheBundle(job: Job, results: readonly KeptResult[], isMax: bool
     for (const { key, record } of build.steps) {
       const { layer, description, parentChain, sizeBytes, createdAt } = record;
       if (!isMax && layer !== null && !own.has(layer.diffId)) continue;
-      const blob = layer && (await build.workspace.blobOf(layer, { compression: 'gzip', isForced: false }, job.signal));
+      const blob = layer && (await build.workspace.blobOf(layer, form, job.signal));
       if (blob !== null) blobs.set(blob.descriptor.digest, blob);
       const portable = layer === null || blob === null ? null : { diffId: layer.diffId, blob: blob.descriptor };
       records.set(key, { key, description, parentChain, sizeBytes, createdAt, layer: portable });
@@ -83,7 +90,7 @@ async function cacheBundle(job: Job, results: readonly KeptResult[], isMax: bool
     descriptor: { mediaType: cacheConfigType, digest: sha256(config), size: config.length },
     open: () => once(config),
   };
-  const layers = [...blobs.values()].map(({ descriptor }) => ({ ...descriptor, mediaType: mediaTypes.ociLayerGzip }));
+  const layers = [...blobs.values()].map(({ descriptor }) => ({ ...descriptor, mediaType: ociLayerType(descriptor.mediaType) }));
   const manifest = new TextEncoder().encode(
     JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config: configBlob.descriptor, layers }),
   );

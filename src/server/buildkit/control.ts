@@ -1,7 +1,8 @@
 import { invalidArgument, notImplemented } from '#base/errors.ts';
 import type { Attributes, ControlSolveRequest, PruneRequest, TypeAndAttributes, UsageRecord } from '#api/buildkit/messages.ts';
-import type { CacheEntry } from '#builder/cache/list.ts';
+import { type CacheEntry, isMutable } from '#builder/cache/list.ts';
 import { hostPlatform } from '#oci/platform.ts';
+import { roomOf } from '../translate/build.ts';
 import { ClientSession } from './client-session.ts';
 import { exportResult, type ExportResponse } from './export.ts';
 import type { FrontendContext } from './frontend-context.ts';
@@ -149,7 +150,7 @@ export function workerRecord(context: ControlContext): object {
 function toUsageRecord(entry: CacheEntry): UsageRecord {
   return {
     ID: entry.id,
-    Mutable: entry.type === 'exec.cachemount',
+    Mutable: isMutable(entry),
     InUse: entry.inUse,
     Size: entry.sizeBytes,
     CreatedAt: toTimestamp(Date.parse(entry.createdAt)),
@@ -167,8 +168,8 @@ const fieldsOf = (entry: CacheEntry): Readonly<Record<string, string>> => ({
   description: entry.description,
   type: entry.type,
   inuse: String(entry.inUse),
-  mutable: String(entry.type === 'exec.cachemount'),
-  immutable: String(entry.type !== 'exec.cachemount'),
+  mutable: String(isMutable(entry)),
+  immutable: String(!isMutable(entry)),
   shared: String(entry.shared),
   private: String(!entry.shared),
 });
@@ -196,11 +197,11 @@ function condition(text: string): (fields: Readonly<Record<string, string>>) => 
   return fields => !['', 'false'].includes(field(fields));
 }
 
-function pruneOptions({ all, filter, keepDuration, reservedSpace, maxUsedSpace }: PruneRequest) {
+function pruneOptions({ all, filter, keepDuration, reservedSpace, maxUsedSpace, minFreeSpace }: PruneRequest) {
   const matches = matcher(filter);
   return {
     all,
-    reservedBytes: Math.max(reservedSpace, maxUsedSpace),
+    room: roomOf({ reservedBytes: reservedSpace, maxUsedBytes: maxUsedSpace, minFreeBytes: minFreeSpace }),
     filters: { ...(keepDuration > 0 && { unusedForMs: keepDuration / 1e6 }), ...(filter.length > 0 && { matches }) },
   };
 }

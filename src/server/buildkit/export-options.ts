@@ -21,8 +21,9 @@ export function imageOptions(attributes: Attributes, defaults: { readonly isOci:
   return {
     names: namesOf(attributes.name ?? ''),
     push: isTrue(attributes.push ?? ''),
-    isOci: oci === undefined ? defaults.isOci : isTrue(oci),
-    form: { compression: compressionOf(attributes.compression ?? 'gzip'), isForced: isTrue(attributes['force-compression'] ?? '') },
+    // Docker's media types have no name for zstd.
+    isOci: attributes.compression === 'zstd' || (oci === undefined ? defaults.isOci : isTrue(oci)),
+    form: layerForm(attributes),
     annotations: annotationsOf(attributes),
   };
 }
@@ -36,9 +37,36 @@ function namesOf(text: string): Reference[] {
   });
 }
 
+/** `compression`, `compression-level` and `force-compression`, of images and of caches. Rejects with InvalidArgument. */
+export function layerForm(attributes: Attributes): LayerForm {
+  const compression = compressionOf(attributes.compression ?? 'gzip');
+  return {
+    compression,
+    level: levelOf(attributes['compression-level'], compression),
+    isForced: isTrue(attributes['force-compression'] ?? ''),
+  };
+}
+
 function compressionOf(text: string): LayerForm['compression'] {
-  if (text === 'gzip' || text === 'uncompressed') return text;
-  throw invalidArgument(`unsupported layer compression ${JSON.stringify(text)}: expected gzip or uncompressed`);
+  if (text === 'gzip' || text === 'zstd' || text === 'uncompressed') return text;
+  const why = text === 'estargz' ? ': layers that are read lazily are of no use to a daemon that unpacks them' : '';
+  throw invalidArgument(`unsupported layer compression ${JSON.stringify(text)}${why}; expected gzip, zstd or uncompressed`);
+}
+
+const levels = { gzip: [0, 9], zstd: [1, 22], uncompressed: [0, 0] } as const satisfies Record<
+  LayerForm['compression'],
+  readonly [number, number]
+>;
+
+function levelOf(text: string | undefined, compression: LayerForm['compression']): number | undefined {
+  if (text === undefined || text === '' || compression === 'uncompressed') return undefined;
+  const [least, most] = levels[compression];
+  const level = Number(text);
+  if (!/^\d+$/.test(text) || level < least || level > most)
+    throw invalidArgument(
+      `invalid compression-level ${JSON.stringify(text)}: ${compression} has levels from ${String(least)} to ${String(most)}`,
+    );
+  return level;
 }
 
 const pattern = /^annotation(?:-(manifest|manifest-descriptor|index|index-descriptor))?(?:\[([^\]]+)\])?\.(.+)$/;

@@ -1,8 +1,11 @@
 import { failedPrecondition, notImplemented } from '#base/errors.ts';
 import type { Attributes, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { writeImageArchive } from '#builder/exporters/archive.ts';
-import { bundleImages, type BundleImage, type ImageBundle } from '#builder/exporters/image-bundle.ts';
-import { formatPlatform } from '#oci/platform.ts';
+import { annotationsFor, bundleAttestations, bundleImages, type BundleImage, type ImageBundle } from '#builder/exporters/image-bundle.ts';
+import type { IndexedImage } from '#builder/ports.ts';
+import type { SolvedBuild } from '#builder/solver/solve.ts';
+import type { Digest } from '#oci/digest.ts';
+import { formatPlatform, hostPlatform, platformRank } from '#oci/platform.ts';
 import { canonicalString } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import { type NamedPredicate, predicatesOf } from './attestations.ts';
@@ -90,30 +93,61 @@ function exporterOf(type: string): (given: Export) => Promise<ExportResponse> {
 }
 
 async function exportImage(given: Export): Promise<ExportResponse> {
-  const { job, builds, attributes, isIndex } = given;
+  const { job, builds, attributes } = given;
   const options = imageOptions(attributes, { isOci: false });
-  const [only, ...others] = builds;
-  if (only === undefined) return {};
-  const isStored = !isIndex && others.length === 0;
-  if (!isStored && !options.push) {
-    throw failedPrecondition(
-      'an image of several platforms is not kept by this daemon: push it, or write it to a file with --output type=oci,dest=FILE',
-    );
-  }
+  if (builds.length === 0) return {};
   const vertex = job.progress.vertex(`export ${String(given.index)}`, 'exporting to image');
   return await vertex.run(async () => {
-    const response: ExportResponse = {};
-    if (isStored) {
-      const id = await only.build.save(options.names, given.hasInlineCache ? withInlineCache(only.build) : undefined);
-      vertex.part(`writing image ${id}`, { isDone: true });
-      for (const name of options.names) vertex.part(`naming to ${canonicalString(name)}`, { isDone: true });
-      Object.assign(response, { 'containerimage.config.digest': id, 'containerimage.digest': id });
-    }
+    const response = await keepImages(given, options);
+    vertex.part(`writing image ${response['containerimage.digest'] ?? ''}`, { isDone: true });
+    for (const name of options.names) vertex.part(`naming to ${canonicalString(name)}`, { isDone: true });
     if (options.names.length > 0) response['image.name'] = options.names.map(canonicalString).join(',');
     if (options.push) Object.assign(response, await pushAll(given, options, vertex));
     return response;
   });
 }
+
+/** Makes the results images of this daemon: one, or an index of several that its names stand for. */
+async function keepImages({ context, job, builds, isIndex, hasInlineCache }: Export, options: ImageOptions): Promise<ExportResponse> {
+  const images: (IndexedImage & { readonly isSaidOf: boolean; readonly build: SolvedBuild })[] = [];
+  for (const result of builds) {
+    const { build } = result;
+    const { platform } = build;
+    const predicates = await predicatesOf(context, job, result, { isInline: false });
+    const attestations = predicates.map(({ type, value }) => ({ predicateType: type, predicate: value }));
+    images.push({
+      build,
+      config: hasInlineCache ? withInlineCache(build) : build.config,
+      layers: build.layers,
+      annotations: annotationsFor(options.annotations, 'manifest', platform).annotations,
+      entryAnnotations: annotationsFor(options.annotations, 'manifest-descriptor', platform).annotations,
+      isSaidOf: attestations.length > 0,
+      attest: about => (attestations.length === 0 ? undefined : statementsAbout(bundleAttestations({ attestations, platform }, about))),
+    });
+  }
+  const { annotations } = annotationsFor(options.annotations, 'index', undefined);
+  const [first] = images;
+  const isWhole = isIndex || images.length > 1 || annotations !== undefined || images.some(({ isSaidOf }) => isSaidOf);
+  if (first !== undefined && isWhole && options.names.length > 0) {
+    const { id, index } = await first.build.workspace.addIndex({ images, names: options.names, annotations }, job.signal);
+    const descriptor = Buffer.from(JSON.stringify(index)).toString('base64');
+    return {
+      'containerimage.digest': index.digest,
+      'containerimage.descriptor': descriptor,
+      ...(images.length === 1 && { 'containerimage.config.digest': id }),
+    };
+  }
+  // Without a name nothing would keep an index.
+  const ids: Digest[] = [];
+  for (const { build, config, annotations: own } of images) ids.push(await build.save(options.names, { config, annotations: own }));
+  const here = ids[images.findIndex(({ build }) => platformRank(hostPlatform(), build.platform) !== undefined)] ?? ids[0] ?? '';
+  return { 'containerimage.config.digest': here, 'containerimage.digest': here };
+}
+
+const statementsAbout = ({ blobs, manifest, entry }: ReturnType<typeof bundleAttestations>) => ({
+  entry,
+  blobs: [manifest.bytes, ...blobs.map(({ bytes }) => bytes)],
+});
 
 async function pushAll(given: Export, options: ImageOptions, vertex: VertexProgress): Promise<ExportResponse> {
   const { job, builds } = given;
@@ -149,7 +183,7 @@ async function bundleOf(
   const images: BundleImage[] = [];
   for (const result of builds) {
     const { build } = result;
-    const predicates = isAttested ? await predicatesOf(context, job, result, false) : [];
+    const predicates = isAttested ? await predicatesOf(context, job, result, { isInline: true }) : [];
     const attestations = predicates.map(({ type, value }) => ({ predicateType: type, predicate: value }));
     const layers = [];
     for (const layer of build.layers) layers.push(await build.workspace.blobOf(layer, options.form, job.signal));
@@ -231,7 +265,7 @@ async function exportFiles(given: Export, isTar: boolean): Promise<ExportRespons
     for (const result of builds) {
       const { build } = result;
       const prefix = isSplit ? formatPlatform(build.platform).replaceAll('/', '_') : '';
-      roots.push({ root: await build.view(), prefix, predicates: await predicatesOf(context, job, result, true) });
+      roots.push({ root: await build.view(), prefix, predicates: await predicatesOf(context, job, result, { isInline: false }) });
     }
     vertex.part('copying files', {});
     const files = function* (): Generator<FileToSend> {

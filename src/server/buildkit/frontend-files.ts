@@ -5,12 +5,13 @@ import { ownIgnoreFile, parseIgnoreFile } from '#builder/dockerfile/ignore.ts';
 import type { BuildService } from '#builder/service.ts';
 import { fetchContext } from '../remote-context.ts';
 import { pullUpload } from './client-services.ts';
+import type { ClientSession } from './client-session.ts';
 import type { Job } from './job.ts';
-import { receiveDirectory, type WantedFiles } from './receive-directory.ts';
+import { type FormerFiles, receiveDirectory, type WantedFiles } from './receive-directory.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface FrontendParts {
-  readonly builds: Pick<BuildService, 'contextDirectory' | 'unpack' | 'readText' | 'remotes'>;
+  readonly builds: Pick<BuildService, 'contextDirectory' | 'keptContext' | 'unpack' | 'readText' | 'remotes'>;
   readonly sessions: Sessions;
   readonly job: Job;
   readonly options: Attributes;
@@ -66,7 +67,7 @@ export async function openFiles(parts: FrontendParts): Promise<FilesOfBuild> {
       const follow = paths && followed(paths);
       if (follow?.length === 0) return await emptyDirectory(parts);
       const vertex = parts.job.progress.vertex('context', '[internal] load build context');
-      return await vertex.run(() => receive(parts, key, { follow, exclude: ignored }, vertex));
+      return await vertex.run(() => receiveChanges(parts, key, { follow, exclude: ignored }, vertex));
     },
   };
 }
@@ -91,7 +92,7 @@ export async function receiveNamed(parts: FrontendParts, name: string): Promise<
   return await vertex.run(async () => {
     const found = await receive(parts, name, { follow: ['.dockerignore'] }, vertex);
     const exclude = parseIgnoreFile((await readFirst(parts, found, ['.dockerignore'])) ?? '');
-    return await receive(parts, name, { exclude }, vertex);
+    return await receiveChanges(parts, name, { exclude }, vertex);
   });
 }
 
@@ -100,14 +101,48 @@ interface Meter {
 }
 
 async function receive(parts: FrontendParts, name: string, wanted: Omit<WantedFiles, 'directory'>, meter: Meter): Promise<string> {
-  const { sessions, job, options } = parts;
-  const session = await sessions.get(options[`local-sessionid:${name}`] || job.sessionId, job.signal);
   const directory = await emptyDirectory(parts);
-  const what = `transferring ${name}:`;
-  meter.part(what, {});
-  const { bytes } = await receiveDirectory(session, { directory: name, ...wanted }, directory, meterEvery(meter, what), job.signal);
-  meter.part(what, { current: bytes, isDone: true });
+  await receiveInto(parts, await sessionFor(parts, name), { directory: name, ...wanted }, meter, directory);
   return directory;
+}
+
+/** The same into a directory that an earlier build may have filled: only what has changed since comes. */
+async function receiveChanges(parts: FrontendParts, name: string, wanted: Omit<WantedFiles, 'directory'>, meter: Meter): Promise<string> {
+  const session = await sessionFor(parts, name);
+  // A client that does not say who it is cannot be known again.
+  if (session.sharedKey === '') return await receive(parts, name, wanted, meter);
+  const kept = parts.job.use(await parts.builds.keptContext(JSON.stringify([session.sharedKey, name]), name));
+  const known = new Map((kept.note ?? []) as readonly (readonly [path: string, file: string])[]);
+  let hasChanged = kept.note === undefined;
+  const onChange = (): void => {
+    hasChanged = true;
+    kept.spoil();
+  };
+  try {
+    await receiveInto(parts, session, { directory: name, ...wanted }, meter, kept.path, { known, onChange });
+  } finally {
+    // What has come before a transfer broke off does not have to come again.
+    if (hasChanged) await kept.keep([...known]);
+  }
+  return kept.path;
+}
+
+async function sessionFor({ sessions, job, options }: FrontendParts, name: string): Promise<ClientSession> {
+  return await sessions.get(options[`local-sessionid:${name}`] || job.sessionId, job.signal);
+}
+
+async function receiveInto(
+  { job }: FrontendParts,
+  session: ClientSession,
+  wanted: WantedFiles,
+  meter: Meter,
+  directory: string,
+  former?: FormerFiles,
+): Promise<void> {
+  const what = `transferring ${wanted.directory}:`;
+  meter.part(what, {});
+  const { bytes } = await receiveDirectory(session, wanted, directory, meterEvery(meter, what), job.signal, former);
+  meter.part(what, { current: bytes, isDone: true });
 }
 
 const quietMs = 100;

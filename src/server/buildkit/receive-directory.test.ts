@@ -1,4 +1,4 @@
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { Channel } from '#base/channel.ts';
@@ -130,4 +130,81 @@ test('patterns travel in metadata, encoded where headers cannot carry them', asy
       'exclude-patterns-encoded': '1',
     },
   ]);
+});
+
+/** Receives into the directory again. Returns how many bytes came, and what was known afterwards. */
+async function again(entries: readonly Entry[], known: Map<string, string>): Promise<{ readonly bytes: number; readonly changes: number }> {
+  let changes = 0;
+  const former = { known, onChange: () => void (changes += 1) };
+  const signal = new AbortController().signal;
+  const { bytes } = await receiveDirectory(client(entries), { directory: 'context' }, root, () => undefined, signal, former);
+  return { bytes, changes };
+}
+
+const tree = (): string[] => (readdirSync(root, { recursive: true }) as string[]).sort();
+
+test('into a directory with files of an earlier transfer comes only what has changed', async () => {
+  const known = new Map<string, string>();
+  const first = [
+    { path: 'a', content: 'text' },
+    { path: 'd', mode: directory + 0o750 },
+    { path: 'd/b', content: 'more' },
+    { path: 'd/c', linkname: 'a' },
+    { path: 'gone', mode: directory + 0o755 },
+    { path: 'gone/x', content: 'x' },
+  ];
+  expect(await again(first, known)).toEqual({ bytes: 9, changes: 1 });
+  expect(await again(first, known)).toEqual({ bytes: 0, changes: 0 });
+  const second = [
+    { path: 'a', content: 'other', modTime: '1600000001000000000' },
+    ...first.slice(1, 4),
+    { path: 'd/new', mode: symlink + 0o777, linkname: 'b' },
+  ];
+  expect(await again(second, known)).toEqual({ bytes: 5, changes: 1 });
+  expect(tree()).toEqual(['a', 'd', 'd/b', 'd/c', 'd/new']);
+  expect(readFileSync(join(root, 'd/c'), 'utf8')).toBe('other');
+  expect(lstatSync(join(root, 'd')).mtimeMs).toBeCloseTo(1_600_000_000_123, 0);
+  expect(await again(second, known)).toEqual({ bytes: 0, changes: 0 });
+});
+
+test('a directory that has become a link is not followed when what was in it goes', async () => {
+  const outside = mkdtempSync('/tmp/berth-receive-outside-');
+  writeFileSync(join(outside, 'x'), 'mine');
+  try {
+    const known = new Map<string, string>();
+    await again(
+      [
+        { path: 'd', mode: directory + 0o755 },
+        { path: 'd/x', content: 'x' },
+      ],
+      known,
+    );
+    await again([{ path: 'd', mode: symlink + 0o777, linkname: outside }], known);
+    expect(readlinkSync(join(root, 'd'))).toBe(outside);
+    expect(readFileSync(join(outside, 'x'), 'utf8')).toBe('mine');
+    await again(
+      [
+        { path: 'd', mode: directory + 0o755 },
+        { path: 'd/x', content: 'xx' },
+      ],
+      known,
+    );
+    expect(readFileSync(join(outside, 'x'), 'utf8')).toBe('mine');
+    expect(readFileSync(join(root, 'd/x'), 'utf8')).toBe('xx');
+  } finally {
+    rmSync(outside, { recursive: true });
+  }
+});
+
+test('what a transfer that broke off has left counts for nothing, and goes', async () => {
+  const known = new Map<string, string>();
+  const broken = [
+    { path: 'a', content: 'text' },
+    { path: 'd', mode: directory + 0o755 },
+    { path: 'd/b', content: 'more' },
+    { path: '../evil', content: 'x' },
+  ];
+  expect(await again(broken, known).catch(messageOf)).toContain('it is no new path');
+  expect(await again([{ path: 'c', content: 'c' }], known)).toEqual({ bytes: 1, changes: 1 });
+  expect(tree()).toEqual(['c']);
 });

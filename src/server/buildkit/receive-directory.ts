@@ -1,4 +1,16 @@
-import { chmodSync, closeSync, linkSync, lutimesSync, mkdirSync, openSync, symlinkSync, utimesSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument, unavailable } from '#base/errors.ts';
 import { type Packet, packetType, type Stat } from '#api/buildkit/messages.ts';
@@ -21,6 +33,17 @@ export interface ReceivedFiles {
   readonly bytes: number;
 }
 
+/** A directory with files of an earlier transfer in it. */
+export interface FormerFiles {
+  /** Everything that is there, by path, with what is known of it. Kept true while files come. */
+  readonly known: Map<string, FormerFile>;
+  /** Called before the first change. */
+  onChange(): void;
+}
+
+/** All that tells a file from its earlier self, as a text. */
+export type FormerFile = string;
+
 const method = '/moby.filesync.v1.FileSync/DiffCopy';
 /** Beyond this, metadata is refused on the way; a client then sends everything that is not excluded. */
 const metadataLimitBytes = 24 * 1024;
@@ -28,8 +51,9 @@ const metadataLimitBytes = 24 * 1024;
 const packets = codec<Packet>('fsutil.types.Packet', { longs: String });
 
 /**
- * Receives a directory of the client into an empty one. The client lists what there is, each directory before what is in it; the content of each file is
- * asked for by the file's place in the list. Rejects with InvalidArgument for a list that would lead out of the directory.
+ * Receives a directory of the client. The client lists what there is, each directory before what is in it; the content of each file that is not here yet is
+ * asked for by the file's place in the list. What is here and not in the list goes. Rejects with InvalidArgument for a list that would lead out of the
+ * directory.
  *
  *   [client] --stat--> … --stat of nothing--> [us] --request id--> [client] --data id--> … --data of nothing--> [us] --end--> [client] --end-->
  */
@@ -39,9 +63,10 @@ export async function receiveDirectory(
   destination: string,
   onBytes: (total: number) => void,
   signal: AbortSignal,
+  former?: FormerFiles,
 ): Promise<ReceivedFiles> {
   const call = session.call(method, metadataOf(wanted), signal);
-  const receiver = new Receiver(destination);
+  const receiver = new Receiver(destination, former);
   let places = 0;
   let isListed = false;
   let pending = 0;
@@ -124,40 +149,72 @@ interface OpenFile {
   fd: number;
 }
 
+/** What has to be the same for a file to count as the same. A directory's time changes with what is in it. */
+const identityOf = ({ mode: bits, size, modTime, linkname }: Stat): FormerFile =>
+  has(bits, mode.directory) ? `${String(bits)} ${modTime}` : `${String(bits)} ${String(size)} ${modTime} ${linkname}`;
+
+const unknown: FormerFile = '';
+
+const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+
 /** Makes files of a list. Nothing is made below what this has not made a directory, so that no link leads astray. */
 class Receiver {
   readonly #root: string;
+  readonly #known: Map<string, FormerFile>;
+  readonly #onChange: () => void;
   readonly #directories = new Map<string, Stat | undefined>([['', undefined]]);
+  /** Directories that have to be given their modes and times. */
+  readonly #touched = new Set<string>();
   readonly #files = new Map<number, OpenFile>();
-  readonly #made = new Set<string>();
+  readonly #seen = new Set<string>();
+  /** Files that are other ones now. */
+  readonly #replaced = new Set<string>();
   /** Other names of files, which are there when all contents are. */
-  readonly #links: [target: string, path: string][] = [];
+  readonly #links: [target: string, stat: Stat][] = [];
+  #hasChanged = false;
 
-  constructor(root: string) {
+  constructor(root: string, former: FormerFiles | undefined) {
     this.#root = root;
+    this.#known = former?.known ?? new Map<string, FormerFile>();
+    this.#onChange = () => former?.onChange();
   }
 
   /** Makes what is no content; whether there is content to be asked for. */
   begin(stat: Stat, id: number): boolean {
     const path = this.#place(stat.path);
+    const isSame = this.#known.get(stat.path) === identityOf(stat);
     if (has(stat.mode, mode.directory)) {
-      mkdirSync(path, { mode: 0o700 });
       this.#directories.set(stat.path, stat);
+      if (isSame) return false;
+      this.#change(stat.path);
+      // What is in it may be what it was.
+      if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) {
+        rmSync(path, { force: true });
+        mkdirSync(path, { mode: 0o700 });
+      }
+      this.#touched.add(stat.path);
       return false;
     }
-    this.#made.add(stat.path);
+    this.#seen.add(stat.path);
+    const target = stat.linkname.replace(/^\//, '');
+    const isLink = stat.linkname !== '' && !has(stat.mode, mode.symlink);
+    if (isLink && !this.#seen.has(target))
+      throw invalidArgument(`${stat.path} is another name of ${stat.linkname}, which did not come before it`);
+    if (isSame && !(isLink && this.#replaced.has(target))) return false;
+    this.#change(stat.path);
+    this.#replaced.add(stat.path);
+    rmSync(path, { recursive: true, force: true });
     if (has(stat.mode, mode.symlink)) {
       symlinkSync(stat.linkname, path);
       const time = secondsOf(stat);
       lutimesSync(path, time, time);
+      this.#known.set(stat.path, identityOf(stat));
       return false;
     }
     // Sockets and devices are no files of a context.
     if (has(stat.mode, mode.socket) || has(stat.mode, mode.device) || has(stat.mode, mode.pipe)) return false;
-    if (stat.linkname !== '') {
-      const target = stat.linkname.replace(/^\//, '');
-      if (!this.#made.has(target)) throw invalidArgument(`${stat.path} is another name of ${stat.linkname}, which did not come before it`);
-      this.#links.push([join(this.#root, target), path]);
+    if (isLink) {
+      this.#links.push([target, stat]);
       return false;
     }
     this.#files.set(id, { stat, path, fd: -1 });
@@ -176,17 +233,45 @@ class Receiver {
     closeSync(file.fd);
     this.#files.delete(id);
     dress(file.path, file.stat);
+    this.#known.set(file.stat.path, identityOf(file.stat));
   }
 
-  /** Directories get their modes and times when nothing is put into them any more. */
+  /** Takes away what was not in the list; then directories get their modes and times, when nothing is put into them any more. */
   complete(): void {
-    for (const [target, path] of this.#links) linkSync(target, path);
-    for (const [name, stat] of [...this.#directories].reverse()) if (stat !== undefined) dress(join(this.#root, name), stat);
+    for (const path of [...this.#known.keys()]) {
+      if (this.#seen.has(path) || this.#directories.has(path)) continue;
+      // What was in a directory that is none any more went with it, and the path may lead elsewhere now.
+      if (this.#directories.has(parentOf(path))) {
+        this.#change(path);
+        rmSync(join(this.#root, path), { recursive: true, force: true });
+      }
+      this.#known.delete(path);
+    }
+    for (const [target, stat] of this.#links) {
+      linkSync(join(this.#root, target), join(this.#root, stat.path));
+      this.#known.set(stat.path, identityOf(stat));
+    }
+    for (const [name, stat] of [...this.#directories].reverse()) {
+      if (stat === undefined || !this.#touched.has(name)) continue;
+      dress(join(this.#root, name), stat);
+      this.#known.set(name, identityOf(stat));
+    }
   }
 
   close(): void {
     for (const { fd } of this.#files.values()) if (fd !== -1) closeSync(fd);
     this.#files.clear();
+  }
+
+  /** From now on nothing is known of a path but that something may be there, and its directory gets another time. */
+  #change(path: string): void {
+    if (!this.#hasChanged) this.#onChange();
+    this.#hasChanged = true;
+    this.#known.set(path, unknown);
+    const parent = parentOf(path);
+    if (parent === '') return;
+    this.#touched.add(parent);
+    this.#known.set(parent, unknown);
   }
 
   #require(id: number): OpenFile {
@@ -200,7 +285,7 @@ class Receiver {
     const name = names.pop() ?? '';
     const parent = names.join('/');
     const isName = name !== '' && name !== '.' && name !== '..' && !name.includes('\0');
-    if (!isName || !this.#directories.has(parent) || this.#made.has(path) || this.#directories.has(path))
+    if (!isName || !this.#directories.has(parent) || this.#seen.has(path) || this.#directories.has(path))
       throw invalidArgument(`the client sent the path ${JSON.stringify(path)}: it is no new path in a directory that was sent before`);
     return join(this.#root, path);
   }

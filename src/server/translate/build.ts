@@ -7,7 +7,7 @@ import { isBefore } from '#api/versions.ts';
 import { invalidArgument } from '#base/errors.ts';
 import { parseTimestamp } from '#base/timestamp.ts';
 import type { CacheEntry } from '#builder/cache/list.ts';
-import type { PruneFilters, PruneOptions } from '#builder/cache/prune.ts';
+import type { PruneFilters, PruneOptions, PruneRoom } from '#builder/cache/prune.ts';
 import type { BuildRequest } from '#builder/request.ts';
 import type { RegistryAuth } from '#core/registry.ts';
 import { hostPlatform, parsePlatform } from '#oci/platform.ts';
@@ -29,7 +29,6 @@ export function buildParameters(request: ApiRequest): BuildParameters {
   }
   // Told where it is wrong; what is built here decides by content, not by where a layer was built.
   jsonParameter(query, 'cachefrom', list(string));
-  if (query.bool('squash')) throw invalidArgument('squash is only supported with experimental mode');
   const network = query.text('networkmode');
   return {
     namedContexts: new Map(),
@@ -44,7 +43,7 @@ export function buildParameters(request: ApiRequest): BuildParameters {
     hostname: 'buildkitsandbox',
     entitlements: new Set(),
     names: namesOf(query.list('t')),
-    squash: false,
+    squash: query.bool('squash'),
     authOf: registryAuths(request.header('x-registry-config')),
     secrets: { secret: () => Promise.resolve(undefined) },
   };
@@ -109,8 +108,13 @@ function domainOf(key: string): string {
 
 export function pruneOptions({ query, version }: ApiRequest): PruneOptions {
   const filters = parseFilters(query.text('filters'), filterKeys.buildPrune);
-  const first = isBefore(version, '1.48') ? undefined : query.integer('reserved-space');
-  const reserved = first ?? query.integer('keep-storage') ?? 0;
+  const isNew = !isBefore(version, '1.48');
+  const bytes = (name: string): number => (isNew ? (query.integer(name) ?? 0) : 0);
+  const room = {
+    reservedBytes: (isNew ? query.integer('reserved-space') : undefined) ?? query.integer('keep-storage') ?? 0,
+    maxUsedBytes: bytes('max-used-space'),
+    minFreeBytes: bytes('min-free-space'),
+  };
   const flag = (name: string): boolean | undefined => {
     const values = filters.get(name);
     return values === undefined ? undefined : values.length === 0 || values.some(parseBool);
@@ -120,7 +124,7 @@ export function pruneOptions({ query, version }: ApiRequest): PruneOptions {
   const flags = (key: keyof PruneFilters, name: string): PruneFilters => (flag(name) === undefined ? {} : { [key]: flag(name) });
   return {
     all: query.bool('all'),
-    reservedBytes: reserved,
+    room: roomOf(room),
     filters: {
       ...(until === undefined ? {} : { unusedForMs: Date.now() - parseTimestamp(until, Date.now()) }),
       ...texts('ids', 'id'),
@@ -135,6 +139,9 @@ export function pruneOptions({ query, version }: ApiRequest): PruneOptions {
     },
   };
 }
+
+/** Undefined when none of its bounds is one. */
+export const roomOf = (room: PruneRoom): PruneRoom | undefined => (Object.values(room).some(bytes => bytes > 0) ? room : undefined);
 
 export const toWireCacheRecord = (entry: CacheEntry): BuildCacheRecord => ({
   ID: entry.id,
