@@ -6,6 +6,9 @@ import { ExitError } from '../errors.ts';
 import { alignColumns } from '../output/tab-writer.ts';
 import type { ReadDockerfile } from './dockerfile.ts';
 
+/** What BuildKit calls the questions. */
+export const requestOf = { check: 'frontend.lint', outline: 'frontend.outline', targets: 'frontend.targets' } as const;
+
 export type CallMethod = 'build' | 'check' | 'outline' | 'targets';
 
 export interface Call {

@@ -1,5 +1,8 @@
+import type { Attributes } from '#api/buildkit/messages.ts';
 import type { JsonMessage } from '#api/types/image.ts';
-import type { StatusUpdate, Vertex, VertexStatus } from './status.ts';
+import type { FailurePlace } from '#client/buildkit/control.ts';
+import type { Outputs, OutputSpec } from './outputs.ts';
+import type { StatusUpdate, Vertex, VertexStatus, VertexWarning } from './status.ts';
 
 /** A build that failed, in the daemon's words. */
 export interface BuildFailure {
@@ -8,6 +11,8 @@ export interface BuildFailure {
   readonly exitCode: number;
   /** The step that failed, as far as one was under way. */
   readonly step: FailedStep | undefined;
+  /** Where in the Dockerfile it was, when the daemon says so. */
+  readonly place?: FailurePlace | undefined;
 }
 
 export interface FailedStep {
@@ -18,10 +23,14 @@ export interface FailedStep {
   readonly lines: readonly string[];
 }
 
-/** What came of a build: an image, or a failure. */
+/** What came of a build. */
 export interface BuildOutcome {
-  readonly imageId: string | undefined;
+  /** What is told of the result, by the keys of `--metadata-file`. */
+  readonly response: Attributes;
   readonly failure: BuildFailure | undefined;
+  readonly warnings: readonly VertexWarning[];
+  /** What is left to be brought where it is wanted. */
+  readonly undelivered: readonly OutputSpec[];
 }
 
 const stepLine = /^Step (\d+)\/(\d+) : ([^]*?)\n?$/;
@@ -30,7 +39,7 @@ const isRed = (text: string): boolean => text.startsWith('\u001b[91m');
 const withoutRed = (text: string): string => text.replace(/\u001b\[91m|\u001b\[0m/g, '');
 
 /** Makes updates of what `POST /build` says. */
-export class ClassicStream implements BuildOutcome {
+export class ClassicStream {
   readonly #update: (update: StatusUpdate) => void;
   readonly #encoder = new TextEncoder();
   #step: { vertex: Vertex; code: string; lines: string[] } | undefined;
@@ -48,6 +57,18 @@ export class ClassicStream implements BuildOutcome {
     else if (message.aux !== undefined && message.aux !== null) this.#aux(message.aux);
     else if (message.stream !== undefined && message.stream !== '') this.#stream(message.stream);
     else if (message.status !== undefined) this.#status(message);
+  }
+
+  /** What came of it, once the stream has ended. */
+  outcome(outputs: Outputs): BuildOutcome {
+    const id = this.imageId ?? '';
+    const names = outputs.specs.map(({ attributes }) => attributes.name ?? '').find(name => name !== '');
+    const response = {
+      'containerimage.config.digest': id,
+      'containerimage.digest': id,
+      ...(names !== undefined && { 'image.name': names }),
+    };
+    return { response: id === '' ? {} : response, failure: this.failure, warnings: [], undelivered: outputs.specs };
   }
 
   /** The stream has ended. */

@@ -17,8 +17,8 @@ export interface BuildContext extends AsyncDisposable {
   readonly dockerfileName: string | undefined;
   /** Its text, when it is here. */
   readonly dockerfile: { readonly name: string; readonly text: string } | undefined;
-  /** The Dockerfile is one of the directory's own files. */
-  readonly isDockerfileInside: boolean;
+  /** The directory on disk that the Dockerfile is in, when it is in one. */
+  readonly dockerfileDirectory: string | undefined;
   /** The directory whose files are sent; undefined for a context that is an archive. */
   readonly root: string | undefined;
   readonly ignore: IgnoreMatcher;
@@ -76,7 +76,7 @@ async function download(url: string, signal: AbortSignal): Promise<ReadableStrea
 }
 
 const nothingIgnored = new IgnoreMatcher([]);
-const nothing = { root: undefined, isDockerfileInside: false, ignore: nothingIgnored, [Symbol.asyncDispose]: () => Promise.resolve() };
+const nothing = { root: undefined, dockerfileDirectory: undefined, ignore: nothingIgnored, [Symbol.asyncDispose]: () => Promise.resolve() };
 
 /** A stream is an archive, or else a Dockerfile without a context. */
 async function streamContext(stream: ReadableStream<Uint8Array>, file: string): Promise<BuildContext> {
@@ -107,16 +107,18 @@ async function streamContext(stream: ReadableStream<Uint8Array>, file: string): 
 
 async function directoryContext(argument: string, file: string, stdin: ContextRequest['stdin']): Promise<BuildContext> {
   const root = realDirectory(argument);
-  const found = file === '-' ? { outside: await readAll(stdin()), name: 'Dockerfile' } : findDockerfile(root, file);
+  const found: FoundDockerfile =
+    file === '-' ? { outside: await readAll(stdin()), name: 'Dockerfile', directory: undefined } : findDockerfile(root, file);
   const text = new TextDecoder().decode('outside' in found ? found.outside : readFileSync(join(root, found.inside)));
   const inside = 'outside' in found ? undefined : found.inside;
   const ignoreFile = readIgnoreFile(root, inside);
-  const ignore = parseIgnore(ignoreFile.text, ignoreFile.name);
+  const own = 'outside' in found && found.directory !== undefined ? readOwnIgnoreFile(found.directory, basename(found.name)) : undefined;
+  const ignore = parseIgnore(own ?? ignoreFile.text, ignoreFile.name);
   const [name, inline] = 'outside' in found ? outsideFiles(found.outside, root) : [found.inside, []];
   return {
     dockerfileName: name,
     dockerfile: { name: inside ?? found.name, text },
-    isDockerfileInside: inside !== undefined,
+    dockerfileDirectory: found.directory,
     root,
     ignore,
     open(onBytes, needed) {
@@ -153,10 +155,12 @@ async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> 
 }
 
 /** Where the Dockerfile is: in the context, or elsewhere, and then what it says. */
-function findDockerfile(
-  root: string,
-  file: string,
-): ({ readonly inside: string } & { readonly name: string }) | { readonly outside: Uint8Array; readonly name: string } {
+type FoundDockerfile = { readonly name: string; readonly directory: string | undefined } & (
+  | { readonly inside: string }
+  | { readonly outside: Uint8Array }
+);
+
+function findDockerfile(root: string, file: string): FoundDockerfile {
   const path = file === '' ? defaultDockerfile(root) : resolve(file);
   let real: string;
   try {
@@ -168,8 +172,8 @@ function findDockerfile(
     throw prepareError(`unable to evaluate symlinks in Dockerfile path: lstat ${path}: ${reason}`, err);
   }
   const inside = relative(root, real);
-  if (inside !== '' && !inside.startsWith('../') && !isAbsolute(inside)) return { inside, name: inside };
-  return { outside: readFileSync(real), name: file };
+  if (inside !== '' && !inside.startsWith('../') && !isAbsolute(inside)) return { inside, name: inside, directory: dirname(real) };
+  return { outside: readFileSync(real), name: file, directory: dirname(real) };
 }
 
 function defaultDockerfile(root: string): string {
@@ -189,6 +193,16 @@ function readIgnoreFile(root: string, dockerfile: string | undefined): { name: s
     }
   }
   return { name: '.dockerignore', text: '' };
+}
+
+/** Beside a Dockerfile that is not in the context; only BuildKit looks there. */
+function readOwnIgnoreFile(directory: string, dockerfile: string): string | undefined {
+  try {
+    return readFileSync(join(directory, ownIgnoreFile(dockerfile)), 'utf8');
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw prepareError(`error reading ${ownIgnoreFile(dockerfile)}: ${messageOf(err)}`, err);
+  }
 }
 
 function parseIgnore(text: string, name: string): IgnoreMatcher {

@@ -19,6 +19,8 @@ export interface ReadOptions {
   readonly target: string;
   readonly platform: string;
   readonly ignore: IgnoreMatcher;
+  /** Names that stand for something else than an image. */
+  readonly namedContexts: ReadonlySet<string>;
 }
 
 /** Reads a Dockerfile here, before anything is sent: what is wrong with it shows at once. Throws DockerfileError. */
@@ -34,6 +36,7 @@ export function readDockerfile(file: { readonly name: string; readonly text: str
     buildPlatform: host,
     targetPlatform,
     ...(options.target !== '' && { target: options.target }),
+    namedContexts: options.namedContexts,
     lint,
   });
   const context = {

@@ -1,16 +1,27 @@
 import type { ParsedDockerfile } from '#builder/dockerfile/instructions.ts';
 import { type DockerfileError, formatExcerpt, type Range } from '#builder/dockerfile/source.ts';
+import type { FailurePlace } from '#client/buildkit/control.ts';
 import type { Output } from '../output/terminal.ts';
 import type { BuildFailure } from './classic-stream.ts';
 
 /** Shows why a build failed: the end of what the step wrote, its lines in the Dockerfile, and the reason. */
-export function showFailure(err: Output, { message, step }: BuildFailure, parsed: ParsedDockerfile | undefined): void {
+export function showFailure(err: Output, { message, step, place }: BuildFailure, parsed: ParsedDockerfile | undefined): void {
   if (step !== undefined && step.lines.length > 0) {
     err.write(`------\n > ${step.name}:\n${step.lines.map(line => `${line}\n`).join('')}------\n`);
   }
-  const range = step === undefined || parsed === undefined ? undefined : rangeOfCode(parsed, step.code);
-  if (range !== undefined && parsed !== undefined) err.write(formatExcerpt(parsed.source, range));
+  if (place !== undefined) err.write(formatExcerpt(place, rangeOf(place)));
+  else if (step !== undefined && parsed !== undefined) {
+    const range = rangeOfCode(parsed, step.code);
+    if (range !== undefined) err.write(formatExcerpt(parsed.source, range));
+  }
   err.line(`ERROR: failed to build: failed to solve: ${reasonOf(message)}`);
+}
+
+/** A place without an extent means its whole lines. */
+function rangeOf({ start, end }: FailurePlace): Range {
+  const isExtended = end.line > start.line || end.character > start.character;
+  if (isExtended) return { start: { line: start.line, column: start.character + 1 }, end: { line: end.line, column: end.character + 1 } };
+  return { start: { line: start.line, column: 1 }, end: { line: start.line + 1, column: 1 } };
 }
 
 /** A Dockerfile that is wrong. */

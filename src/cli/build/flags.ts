@@ -1,4 +1,4 @@
-import { bool, csvList, flagOf, int64, list, text, type Flag, type FlagOptions } from '../flags/flag.ts';
+import { bool, csvList, flagOf, int64, list, text, type Flag, type FlagOptions, type FlagValues } from '../flags/flag.ts';
 import { bytes, swapBytes } from '../flags/units.ts';
 import { checkExtraHost } from '../container-options/checks.ts';
 import { parseUlimit } from '../container-options/devices.ts';
@@ -16,8 +16,8 @@ export const buildFlags = {
   'build-arg': list('Give an ARG a value; a name alone takes it from the environment', { hint: 'stringArray' }),
   'build-context': list('Add a context that the Dockerfile can name (name=path)', { hint: 'stringArray' }),
   builder: text('Builder to use', { hidden: true }),
-  'cache-from': csvList('Images to look for cached steps in', { hint: 'stringArray' }),
-  'cache-to': list('Where to keep the cache (type=local,dest=path)', { hint: 'stringArray' }),
+  'cache-from': list('Where to look for cached steps: an image, or type=local,src=path', { hint: 'stringArray' }),
+  'cache-to': list('Where to keep the cache (type=inline, type=registry,ref=name, type=local,dest=path)', { hint: 'stringArray' }),
   call: text('What to do with the Dockerfile: build, check, outline or targets', { default: 'build' }),
   'cgroup-parent': text('Parent of the control groups of the steps'),
   check: bool('The same as --call=check'),
@@ -42,6 +42,7 @@ export const buildFlags = {
   'no-cache-filter': csvList('Do every step of these stages anew', { hint: 'stringArray' }),
   output: list('Where the result goes (type=local,dest=path)', { short: 'o', hint: 'stringArray' }),
   platform: csvList('Platform to build for, such as linux/arm64', { hint: 'stringArray' }),
+  policy: list('Policies for sources', { hint: 'stringArray', hidden: true }),
   progress: text('How to show progress: auto, none, plain, quiet, rawjson or tty', { default: 'auto' }),
   provenance: text('The same as --attest=type=provenance'),
   pull: bool('Ask registries for newer base images'),
@@ -54,8 +55,10 @@ export const buildFlags = {
   'security-opt': csvList('Security options', { hidden: true }),
   'shm-size': bytes('Size of /dev/shm of the steps'),
   squash: bool('Make one layer of those that are new', { hidden: true }),
-  ssh: list('An SSH agent or keys for the steps (default or id=socket)', { hint: 'stringArray' }),
+  ssh: list('An SSH agent or keys for the steps (default, id=socket or id=key)', { hint: 'stringArray' }),
   tag: list("The image's name (name:tag)", { short: 't', hint: 'stringArray' }),
   target: text('The stage to build'),
   ulimit: each('ulimit', parseUlimit, 'Resource limits of the steps (name=soft[:hard])'),
 };
+
+export type BuildFlags = FlagValues<typeof buildFlags>;

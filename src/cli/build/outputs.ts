@@ -1,22 +1,21 @@
-import { mkdirSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { splitCsv } from '#base/csv.ts';
-import type { Client } from '#client/client.ts';
-import type { Cli } from '../cli.ts';
-import { registryAuthFor } from '../config/registry-auth.ts';
-import { parseImageName } from '../container-options/image-name.ts';
+import type { Attributes } from '#api/buildkit/messages.ts';
 import { ExitError } from '../errors.ts';
 import { cut } from '../flags/flag.ts';
-import { checkOutputPath, writeStream } from '../output/file.ts';
-import { showProgress } from '../output/progress.ts';
-import type { BuildFlags } from './request.ts';
+import { checkOutputPath } from '../output/file.ts';
+import { parseImageName } from '../container-options/image-name.ts';
+import { annotationAttributes } from './annotations.ts';
+import type { BuildFlags } from './flags.ts';
 
-export type OutputSpec =
-  | { readonly type: 'image'; readonly push: boolean }
-  /** An archive that `docker load` takes; to stdout when the destination is empty. */
-  | { readonly type: 'docker'; readonly destination: string }
-  /** The root file system: an archive of it, or its files. */
-  | { readonly type: 'tar'; readonly destination: string }
-  | { readonly type: 'local'; readonly destination: string };
+/** Where a result goes. */
+export interface OutputSpec {
+  /** `image`: it stays with the daemon, or is pushed. `docker`, `oci`: an archive of the image. `tar`, `local`: its files. Others are for the daemon to know. */
+  readonly type: string;
+  readonly attributes: Attributes;
+  /** A path here; empty: the standard output. Undefined: the daemon keeps or sends it. */
+  readonly destination: string | undefined;
+}
 
 export interface Outputs {
   readonly specs: readonly OutputSpec[];
@@ -24,118 +23,86 @@ export interface Outputs {
   readonly isImage: boolean;
 }
 
-/** Reads `--output`, `--push` and `--load`. */
-export function parseOutputs(flags: Pick<BuildFlags, 'output' | 'push' | 'load' | 'tag' | 'quiet'>): Outputs {
-  const specs = flags.output.map(parseOutput);
-  if (flags.push) specs.push({ type: 'image', push: true });
-  if (flags.load || specs.length === 0) specs.push({ type: 'image', push: false });
-  if (specs.some(spec => spec.type === 'image' && spec.push) && flags.tag.length === 0) {
-    throw new ExitError(1, 'ERROR: failed to build: tag is needed when pushing to registry');
+const imageTypes = ['image', 'docker', 'oci'];
+
+const failed = (text: string): ExitError => new ExitError(1, `ERROR: failed to build: ${text}`);
+
+/** Reads `--output`, `--push`, `--load`, `--tag` and `--annotation`. */
+export function parseOutputs(flags: Pick<BuildFlags, 'output' | 'push' | 'load' | 'tag' | 'annotation'>, isTerminal: boolean): Outputs {
+  const given = flags.output.map(parseOutput);
+  const isOnlyCache = given.length > 0 && given.every(({ type }) => type === 'cacheonly');
+  let specs = given.filter(({ type }) => type !== 'cacheonly');
+  if (flags.push) {
+    const push = (spec: OutputSpec): OutputSpec => ({ ...spec, attributes: { ...spec.attributes, push: 'true' } });
+    specs = specs.some(({ type }) => type === 'image')
+      ? specs.map(spec => (spec.type === 'image' ? push(spec) : spec))
+      : [...specs, push(kept)];
   }
-  for (const spec of specs) {
-    if (spec.type !== 'image' && spec.destination !== '' && spec.type !== 'local') checkOutputPath(spec.destination);
-  }
-  return { specs, isImage: specs.some(spec => spec.type === 'image') };
+  if ((flags.load || (specs.length === 0 && !isOnlyCache)) && !specs.some(({ type }) => type === 'image')) specs.push(kept);
+  specs = specs.map(spec => withNames(spec, flags.tag, annotationAttributes(flags.annotation)));
+  if (specs.some(({ type, attributes }) => type === 'image' && attributes.push === 'true' && (attributes.name ?? '') === ''))
+    throw failed('tag is needed when pushing to registry');
+  for (const spec of specs) checkDestination(spec, isTerminal);
+  return { specs, isImage: specs.some(({ type }) => type === 'image') };
 }
+
+const kept: OutputSpec = { type: 'image', attributes: {}, destination: undefined };
 
 function parseOutput(text: string): OutputSpec {
   const fields = splitCsv(text);
   const [only = ''] = fields;
-  if (fields.length === 1 && !only.includes('='))
-    return only === '-' ? { type: 'tar', destination: '' } : { type: 'local', destination: only };
-  const values = new Map(fields.map(field => [cut(field)[0].trim().toLowerCase(), cut(field)[1] ?? '']));
-  const type = values.get('type') ?? '';
-  const destination = values.get('dest') ?? '';
+  if (fields.length === 1 && !only.includes('=')) return shortOutput(only);
+  const values = Object.fromEntries(
+    fields.map(field => {
+      const [key, value] = cut(field);
+      if (value === undefined) throw failed(`invalid value ${field}: expected key=value in --output`);
+      return [key.trim().toLowerCase(), value];
+    }),
+  );
+  const { type = '', dest, ...attributes } = values;
   switch (type) {
-    case 'image':
-    case 'registry':
-      return { type: 'image', push: type === 'registry' || values.get('push') === 'true' };
-    case 'docker':
-      return values.has('dest') ? { type, destination: destination === '-' ? '' : destination } : { type: 'image', push: false };
-    case 'tar':
-      return { type, destination: destination === '-' ? '' : destination };
-    case 'local':
-      if (destination === '') throw new ExitError(1, 'ERROR: failed to build: dest is required for local output');
-      return { type, destination };
     case '':
-      throw new ExitError(1, `ERROR: failed to build: type is required for output: ${JSON.stringify(text)}`);
+      throw failed(`type is required for output: ${JSON.stringify(text)}`);
+    case 'registry':
+      return { type: 'image', attributes: { ...attributes, push: 'true' }, destination: undefined };
+    case 'docker':
+      // Without a place here it is for the daemon's own images.
+      return dest === undefined ? { ...kept, attributes } : { type, attributes, destination: pathOf(dest) };
+    case 'oci':
+    case 'tar':
+      return { type, attributes, destination: pathOf(dest ?? '') };
+    case 'local':
+      if (dest === undefined || dest === '') throw failed('dest is required for local output');
+      return { type, attributes, destination: dest };
     default:
-      throw new ExitError(
-        1,
-        `ERROR: failed to build: output type ${JSON.stringify(type)} is not supported: expected docker, image, local, registry or tar`,
-      );
+      return { type, attributes, destination: undefined };
   }
 }
 
-export interface Delivery {
-  readonly imageId: string;
-  readonly tags: readonly string[];
-  readonly quiet: boolean;
-  readonly signal: AbortSignal;
+const pathOf = (dest: string): string => (dest === '-' ? '' : dest);
+
+function shortOutput(text: string): OutputSpec {
+  const isArchive = text === '-' || (text.endsWith('.tar') && statSync(text, { throwIfNoEntry: false })?.isDirectory() !== true);
+  return { type: isArchive ? 'tar' : 'local', attributes: {}, destination: pathOf(text) };
 }
 
-/** Brings an image that has been built where it is wanted. One that nobody wants as an image is removed in the end. */
-export async function deliver(cli: Cli, { specs, isImage }: Outputs, delivery: Delivery): Promise<void> {
-  const client = await cli.client();
-  const { imageId, signal } = delivery;
-  try {
-    for (const spec of specs) {
-      if (spec.type === 'image') {
-        if (spec.push) await pushAll(cli, client, delivery);
-      } else if (spec.type === 'docker') {
-        await writeStream(
-          cli,
-          await client.images.save(isImage && delivery.tags.length > 0 ? delivery.tags : [imageId], { signal }),
-          spec.destination,
-        );
-      } else await exportRoot(cli, client, spec, delivery);
-    }
-  } finally {
-    if (!isImage) await removeUnnamed(client, imageId);
-  }
+/** An image has the names that its own output gives, or else those of `--tag`. */
+function withNames(spec: OutputSpec, tags: readonly string[], annotations: Attributes): OutputSpec {
+  if (!imageTypes.includes(spec.type)) return spec;
+  const name = tags.map(tag => parseImageName(tag)?.familiar ?? tag).join(',');
+  return { ...spec, attributes: { ...(name !== '' && { name }), ...annotations, ...spec.attributes } };
 }
 
-async function pushAll(cli: Cli, client: Client, { tags, quiet, signal }: Delivery): Promise<void> {
-  for (const tag of tags) {
-    const name = parseImageName(tag);
-    if (name === undefined) continue;
-    const registryAuth = await registryAuthFor(cli, name.repository);
-    await showProgress(await client.images.push(name.repository, { tag: name.tag, registryAuth, signal }), quiet ? undefined : cli.err);
-  }
-}
+export const isDirectoryOutput = ({ type, attributes }: OutputSpec): boolean =>
+  type === 'local' || ((type === 'oci' || type === 'docker') && /^(0|f|false)$/i.test(attributes.tar ?? ''));
 
-/** Takes the root file system out of a container that is never started. */
-async function exportRoot(
-  cli: Cli,
-  client: Client,
-  spec: OutputSpec & { type: 'tar' | 'local' },
-  { imageId, signal }: Delivery,
-): Promise<void> {
-  const { Id } = await client.containers.create({ Image: imageId, Cmd: ['/'] }, { signal });
-  try {
-    const response = await client.connection.send('GET', `/containers/${Id}/export`, { signal });
-    const body = response.body ?? new Blob([]).stream();
-    if (spec.type === 'tar') await writeStream(cli, body, spec.destination);
-    else await unpack(body, spec.destination);
-  } finally {
-    await client.containers.remove(Id, { force: true });
-  }
-}
-
-async function unpack(archive: ReadableStream<Uint8Array>, directory: string): Promise<void> {
-  mkdirSync(directory, { recursive: true });
-  const child = Bun.spawn(['tar', '-x', '--no-same-owner', '--delay-directory-restore', '-f', '-', '-C', directory], {
-    stdin: archive,
-    stdout: 'ignore',
-    stderr: 'pipe',
-  });
-  const [errors, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
-  if (exitCode !== 0) throw new ExitError(1, `ERROR: failed to build: unpacking into ${directory} failed: ${errors.trim()}`);
-}
-
-async function removeUnnamed(client: Client, imageId: string): Promise<void> {
-  const image = await client.images.inspect(imageId).catch(() => undefined);
-  if (image === undefined || image.RepoTags.length > 0) return;
-  // Somebody else may use it meanwhile: then it stays.
-  await client.images.remove(imageId).catch(() => undefined);
+function checkDestination(spec: OutputSpec, isTerminal: boolean): void {
+  const { type, destination } = spec;
+  if (destination === undefined) return;
+  if (isDirectoryOutput(spec)) {
+    if (destination === '') throw failed(`dest is required for the ${type} exporter with tar=false`);
+    if (statSync(destination, { throwIfNoEntry: false })?.isDirectory() === false)
+      throw failed(`destination ${JSON.stringify(destination)} is a file: expected a directory`);
+  } else if (destination !== '') checkOutputPath(destination);
+  else if (isTerminal) throw failed(`dest file is required for ${type} exporter. refusing to write to console`);
 }

@@ -6,10 +6,10 @@ import { proxyEnvironment } from '../config/proxies.ts';
 import { parseImageName } from '../container-options/image-name.ts';
 import { checkPlatform } from '../container-options/platform.ts';
 import { ExitError } from '../errors.ts';
-import { cut, type FlagValues } from '../flags/flag.ts';
-import type { buildFlags } from './flags.ts';
-
-export type BuildFlags = FlagValues<typeof buildFlags>;
+import { cut } from '../flags/flag.ts';
+import { imagesOfCaches } from './caches.ts';
+import type { BuildFlags } from './flags.ts';
+import type { Outputs } from './outputs.ts';
 
 /** The values of `ARG`s, null for one that is only named and has no value here; with the proxies of the settings. */
 export async function buildArguments(cli: Cli, given: readonly string[], daemonHost: string): Promise<Record<string, string | null>> {
@@ -26,27 +26,45 @@ export async function buildArguments(cli: Cli, given: readonly string[], daemonH
   return args;
 }
 
-/** Flags for what `POST /build` has no place for. */
-const withoutPlace = ['allow', 'annotation', 'attest', 'build-context', 'cache-to', 'no-cache-filter'] as const;
+const entitlement = /^(?:network\.host|security\.insecure|device(?:=.*)?)$/;
 
 /** Refuses what cannot be done, naming the flag. */
 export function checkBuildFlags(flags: BuildFlags): void {
-  for (const name of withoutPlace) {
-    if (flags[name].length > 0) throw notPossible(`--${name}`);
-  }
-  for (const name of ['provenance', 'sbom'] as const) {
-    if (flags[name] !== '' && flags[name] !== 'false') throw notPossible(`--${name}`);
-  }
-  if (flags.platform.length > 1) throw notPossible('--platform with several platforms');
   for (const tag of flags.tag) {
     const name = parseImageName(tag);
     if (name === undefined || tag.includes('@')) throw new ExitError(1, `invalid tag ${JSON.stringify(tag)}: invalid reference format`);
   }
   for (const platform of flags.platform) checkPlatform(platform);
+  for (const allowed of flags.allow) {
+    if (!entitlement.test(allowed))
+      throw new ExitError(1, `invalid entitlement: ${allowed}: expected network.host, security.insecure or device[=name]`);
+  }
+  if (flags['no-cache'] && flags['no-cache-filter'].length > 0)
+    throw new ExitError(1, 'ERROR: --no-cache and --no-cache-filter cannot currently be used together');
+  if (flags.quiet && !['auto', 'quiet'].includes(flags.progress))
+    throw new ExitError(1, `ERROR: progress=${flags.progress} and quiet cannot be used together`);
+  if (flags.policy.length > 0) throw new ExitError(1, 'ERROR: --policy is not supported: policies of sources are not evaluated');
 }
 
-const notPossible = (what: string): ExitError =>
-  new ExitError(1, `ERROR: failed to build: ${what} is not supported: this command builds with POST /build, which has no place for it`);
+/** What is to be built for, as the frontend reads it. */
+export function platformsOf({ platform }: Pick<BuildFlags, 'platform'>): string[] {
+  const given = platform.length > 0 ? platform : (process.env.DOCKER_DEFAULT_PLATFORM ?? '').split(',').filter(each => each !== '');
+  return given.map(each => each.toLowerCase());
+}
+
+/** The first flag that `POST /build` has no place for. */
+export function flagOnlyForBuildKit(flags: BuildFlags, { specs }: Outputs): string | undefined {
+  const lists = ['allow', 'annotation', 'attest', 'build-context', 'cache-to', 'no-cache-filter', 'secret', 'ssh'] as const;
+  const isAsked = (value: string): boolean => value !== '' && !/^(?:0|f|false)$/i.test(value);
+  const found =
+    lists.find(name => flags[name].length > 0) ??
+    (['provenance', 'sbom'] as const).find(name => isAsked(flags[name])) ??
+    (flags['cache-from'].some(entry => entry.includes('=')) ? 'cache-from' : undefined);
+  if (found !== undefined) return `--${found}`;
+  if (platformsOf(flags).length > 1) return '--platform with several platforms';
+  const other = specs.find(({ type }) => !['image', 'docker', 'tar', 'local'].includes(type));
+  return other && `--output type=${other.type}`;
+}
 
 /** The parameters of `POST /build`. */
 export function buildQuery(
@@ -60,7 +78,7 @@ export function buildQuery(
   const text = (value: string): string | undefined => (value === '' ? undefined : value);
   const number = (value: number): number | undefined => (value === 0 ? undefined : value);
   const json = (value: object): string | undefined => (Object.keys(value).length === 0 ? undefined : JSON.stringify(value));
-  const limits = { ...limitsOf(flags), ...resourcesOf(flags.resource) };
+  const limits = limitsOfFlags(flags);
   return {
     version: '1',
     dockerfile: dockerfileName,
@@ -73,9 +91,9 @@ export function buildQuery(
     squash: flags.squash ? true : undefined,
     buildargs: json(buildArgs),
     labels: json(Object.fromEntries(flags.label.map(entry => [cut(entry)[0], cut(entry)[1] ?? '']))),
-    cachefrom: json(flags['cache-from']),
+    cachefrom: json(imagesOfCaches(flags['cache-from'])),
     target: text(flags.target),
-    platform: text((flags.platform[0] ?? process.env.DOCKER_DEFAULT_PLATFORM ?? '').toLowerCase()),
+    platform: text(platformsOf(flags)[0] ?? ''),
     networkmode: flags.network === 'default' ? undefined : text(flags.network),
     extrahosts: flags['add-host'],
     ulimits: json(flags.ulimit),
@@ -92,6 +110,9 @@ export function buildQuery(
     cpusetmems: text(limits['cpuset-mems']),
   };
 }
+
+/** Limits of the steps: flags of their own, and `--resource`. */
+export const limitsOfFlags = (flags: BuildFlags): ReturnType<typeof limitsOf> => ({ ...limitsOf(flags), ...resourcesOf(flags.resource) });
 
 const limitsOf = (flags: BuildFlags) => ({
   memory: flags.memory,

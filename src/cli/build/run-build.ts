@@ -2,9 +2,10 @@ import type { Client } from '#client/client.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Query } from '#client/connection.ts';
 import type { Cli } from '../cli.ts';
-import { ClassicStream } from './classic-stream.ts';
+import { type BuildOutcome, ClassicStream } from './classic-stream.ts';
 import type { BuildContext } from './context.ts';
 import type { NeededPaths } from './needed-paths.ts';
+import type { Outputs } from './outputs.ts';
 import type { Display } from './status.ts';
 
 export interface BuildRun {
@@ -12,14 +13,15 @@ export interface BuildRun {
   readonly context: BuildContext;
   readonly needed: NeededPaths | undefined;
   readonly query: Query;
+  readonly outputs: Outputs;
   readonly registryConfig: string;
   readonly signal: AbortSignal;
 }
 
 const transfer = 'context';
 
-/** Sends the context, has the daemon build, and shows how it goes. What came of it is in the stream that this resolves with. */
-export async function runBuild(run: BuildRun, display: Display): Promise<ClassicStream> {
+/** Sends the context, has the daemon build, and shows how it goes. */
+export async function runBuild(run: BuildRun, display: Display): Promise<BuildOutcome> {
   const { client, context, needed, query, registryConfig, signal } = run;
   const stream = new ClassicStream(update => display.update(update));
   const startedMs = Date.now();
@@ -45,7 +47,7 @@ export async function runBuild(run: BuildRun, display: Display): Promise<Classic
       stream.read(message);
     }
     stream.end();
-    return stream;
+    return stream.outcome(run.outputs);
   } catch (err) {
     display.update({ vertexes: [{ ...vertex, error: signal.aborted ? 'context canceled' : messageOf(err), completedMs: Date.now() }] });
     throw err;
@@ -56,7 +58,7 @@ export async function runBuild(run: BuildRun, display: Display): Promise<Classic
 }
 
 /** The same for people who want the classic builder's own words. */
-export async function runClassicBuild(cli: Cli, run: BuildRun, isQuiet: boolean): Promise<ClassicStream> {
+export async function runClassicBuild(cli: Cli, run: BuildRun, isQuiet: boolean): Promise<BuildOutcome> {
   const { client, context, needed, query, registryConfig, signal } = run;
   const { humanSize } = await import('../output/units.ts');
   const { showProgress } = await import('../output/progress.ts');
@@ -73,5 +75,5 @@ export async function runClassicBuild(cli: Cli, run: BuildRun, isQuiet: boolean)
     }
   })();
   await showProgress(seen, isQuiet ? undefined : cli.out);
-  return stream;
+  return stream.outcome(run.outputs);
 }

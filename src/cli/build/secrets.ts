@@ -46,16 +46,3 @@ export function readSecret(source: SecretSource | undefined): Uint8Array | undef
   const value = process.env[source.name];
   return value === undefined ? undefined : new TextEncoder().encode(value);
 }
-
-/** Reads `--ssh default|id[=socket]`: the sockets of agents by their ids. */
-export function parseAgents(given: readonly string[]): ReadonlyMap<string, string> {
-  const agents = new Map<string, string>();
-  for (const text of given) {
-    const [id, path = process.env.SSH_AUTH_SOCK ?? ''] = cut(text);
-    if (path === '') throw new ExitError(1, `invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set, or write ${id}=socket`);
-    const isSocket = statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
-    if (!isSocket) throw new ExitError(1, `${path} is no socket of an SSH agent: add the key to an agent with ssh-add`);
-    agents.set(id, path);
-  }
-  return agents;
-}

@@ -30,15 +30,16 @@ export interface SyncSource {
   chunks(request: SyncRequest, path: string): Iterable<Uint8Array>;
 }
 
-const packet = { stat: 0, request: 1, data: 2, end: 3, error: 4 } as const;
+/** What a packet of a directory's transfer is. */
+export const packet = { stat: 0, request: 1, data: 2, end: 3, error: 4 } as const;
 
 /**
- * Sends a directory: first what there is, then the content of whatever the daemon does not have yet. `onBytes` hears of content.
+ * Sends a directory: first what there is, then the content of whatever the daemon does not have yet.
  *
  *   [us] --stat--> … --stat without a file--> [daemon] --request id--> [us] --data id--> … --data without bytes--> [daemon] --end--> [us] --end-->
  */
 export const syncFiles =
-  (source: SyncSource, onBytes: (directory: string, count: number) => void): Handler =>
+  (source: SyncSource): Handler =>
   async call => {
     const one = (key: string): string => call.metadata.all(key)[0] ?? '';
     const request: SyncRequest = {
@@ -80,7 +81,6 @@ export const syncFiles =
 
     async function sendFile(id: number, path: string): Promise<void> {
       for (const chunk of source.chunks(request, path)) {
-        onBytes(request.directory, chunk.length);
         await call.send(
           encodeMessage([
             [1, packet.data],

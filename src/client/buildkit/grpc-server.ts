@@ -1,6 +1,7 @@
 import { constants, createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { messageOf } from '#base/errors.ts';
+import { framed, readMessages } from './grpc-messages.ts';
 
 /** One call: messages come in and go out. A call of one message each way is a stream of one. */
 export interface Call {
@@ -21,7 +22,15 @@ export type Handler = (call: Call) => Promise<void>;
 /** By path: `/package.Service/Method`. */
 export type Handlers = Readonly<Record<string, Handler>>;
 
-export const grpcStatus = { ok: 0, unknown: 2, notFound: 5, unimplemented: 12 } as const;
+export const grpcStatus = {
+  ok: 0,
+  unknown: 2,
+  invalidArgument: 3,
+  notFound: 5,
+  alreadyExists: 6,
+  failedPrecondition: 9,
+  unimplemented: 12,
+} as const;
 
 export class GrpcError extends Error {
   readonly status: number;
@@ -97,31 +106,12 @@ function rawValues(raw: readonly string[] | undefined, key: string): string[] | 
 const listOf = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : Array.isArray(value) ? value : value.split(', ');
 
-const prefixBytes = 5;
-
-/** Messages have their length before them. */
-async function* readMessages(stream: ServerHttp2Stream): AsyncGenerator<Uint8Array> {
-  let rest: Buffer = Buffer.alloc(0);
-  // Whoever has read enough leaves the stream open: the answer goes out on it.
-  for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    while (rest.length >= prefixBytes) {
-      const end = prefixBytes + rest.readUInt32BE(1);
-      if (rest.length < end) break;
-      yield rest.subarray(prefixBytes, end);
-      rest = rest.subarray(end);
-    }
-  }
-}
-
 async function sendMessage(stream: ServerHttp2Stream, message: Uint8Array): Promise<void> {
   if (stream.destroyed) throw new DOMException('the call was given up', 'AbortError');
-  const prefix = Buffer.alloc(prefixBytes);
-  prefix.writeUInt32BE(message.length, 1);
   await new Promise<void>((resolve, reject) => {
     const onClose = (): void => reject(new DOMException('the call was given up', 'AbortError'));
     stream.once('close', onClose);
-    stream.write(Buffer.concat([prefix, message]), () => {
+    stream.write(framed(message), () => {
       stream.off('close', onClose);
       resolve();
     });

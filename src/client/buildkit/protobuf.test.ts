@@ -48,40 +48,39 @@ test('readTrace() reads vertexes with times, logs and what is under way', () => 
     [1, 1_700_000_000],
     [2, 500_000_000],
   ]);
-  const trace = readTrace(
-    encodeMessage([
-      [
-        1,
-        encodeMessage([
-          [1, 'sha256:a'],
-          [3, 'RUN x'],
-          [4, 1],
-          [5, time],
-          [7, 'oh'],
-        ]),
-      ],
-      [
-        2,
-        encodeMessage([
-          [1, 'part'],
-          [2, 'sha256:a'],
-          [4, 5],
-          [5, 10],
-          [7, time],
-          [8, time],
-        ]),
-      ],
-      [
-        3,
-        encodeMessage([
-          [1, 'sha256:a'],
-          [2, time],
-          [3, 2],
-          [4, 'text'],
-        ]),
-      ],
-    ]),
-  );
+  const bytes = encodeMessage([
+    [
+      1,
+      encodeMessage([
+        [1, 'sha256:a'],
+        [3, 'RUN x'],
+        [4, 1],
+        [5, time],
+        [7, 'oh'],
+      ]),
+    ],
+    [
+      2,
+      encodeMessage([
+        [1, 'part'],
+        [2, 'sha256:a'],
+        [4, 5],
+        [5, 10],
+        [7, time],
+        [8, time],
+      ]),
+    ],
+    [
+      3,
+      encodeMessage([
+        [1, 'sha256:a'],
+        [2, time],
+        [3, 2],
+        [4, 'text'],
+      ]),
+    ],
+  ]);
+  const trace = readTrace(new Message(bytes));
   expect(trace.vertexes).toEqual([
     { id: 'sha256:a', name: 'RUN x', isCached: true, startedMs: 1_700_000_000_500, completedMs: undefined, error: 'oh' },
   ]);

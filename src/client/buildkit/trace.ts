@@ -1,4 +1,4 @@
-import { Message } from './protobuf.ts';
+import type { Message } from './protobuf.ts';
 
 /** What BuildKit says of a build under way. Times are milliseconds since 1970. */
 export interface Trace {
@@ -23,9 +23,8 @@ export interface Trace {
   readonly warnings: readonly { readonly vertex: string; readonly text: string; readonly url: string }[];
 }
 
-/** Reads a moby.buildkit.v1.StatusResponse. Rejects with DataLoss for bytes that are none. */
-export function readTrace(bytes: Uint8Array): Trace {
-  const status = new Message(bytes);
+/** Reads a moby.buildkit.v1.StatusResponse. Rejects with DataLoss for one that is damaged. */
+export function readTrace(status: Message): Trace {
   return {
     vertexes: status.messages(1).map(vertex => ({
       id: vertex.text(1),

@@ -1,7 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from '#test/helpers/build.ts';
+import { tempFolder } from '#test/helpers/daemon.ts';
 import type { ApiClient } from '#test/helpers/http.ts';
+import { berthCommand } from '#test/helpers/paths.ts';
+import { runOk } from '#test/helpers/run.ts';
 
 /** What must be so after every acknowledged step. A step that was under way when the daemon died may or may not have happened. */
 export interface Expected {
@@ -20,8 +23,6 @@ export interface TourContext {
   readonly expected: Expected;
   /** Name of a volume driver that is a plugin; undefined: there is none. */
   readonly volumePlugin?: string | undefined;
-  /** Name of a plugin for networks and addresses. */
-  readonly networkPlugin?: string | undefined;
 }
 
 interface Step {
@@ -192,21 +193,6 @@ export const steps: readonly Step[] = [
       await ended;
       await api.expect('DELETE', `/containers/${Id}`);
       await api.expect('DELETE', '/volumes/tour-plugged');
-    },
-  },
-  {
-    name: 'a container on a network of a plugin',
-    run: async ({ api, networkPlugin: plugin }) => {
-      if (plugin === undefined) return;
-      await api.expect('POST', '/networks/create', { body: { Name: 'tour-wired', Driver: plugin, IPAM: { Driver: plugin } } });
-      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
-        body: { Image: 'busybox', Cmd: ['true'], HostConfig: { NetworkMode: 'tour-wired' } },
-      });
-      const ended = api.expect('POST', `/containers/${Id}/wait?condition=next-exit`);
-      await api.expect('POST', `/containers/${Id}/start`);
-      await ended;
-      await api.expect('DELETE', `/containers/${Id}`);
-      await api.expect('DELETE', '/networks/tour-wired');
     },
   },
   {
@@ -415,9 +401,15 @@ export const steps: readonly Step[] = [
     after: ({ images }) => images.add('built:2'),
   },
   {
+    name: 'build for two platforms, with files that come over a session',
+    run: async ({ api }) => await buildByCommandLine(api),
+    after: ({ images }) => images.add('built:3'),
+  },
+  {
     name: 'remove the built image and the cache',
-    before: ({ images }) => void (images.delete('built:1') && images.delete('built:2')),
+    before: ({ images }) => void (images.delete('built:1') && images.delete('built:2') && images.delete('built:3')),
     run: async ({ api }) => {
+      await api.expect('DELETE', '/images/built:3');
       await api.expect('DELETE', '/images/built:1');
       await api.expect('DELETE', '/images/built:2');
       await api.expect('POST', '/build/prune?all=1');
@@ -436,6 +428,14 @@ const buildContext = {
   ].join('\n'),
   a: 'a',
 };
+
+async function buildByCommandLine({ socketPath }: ApiClient): Promise<void> {
+  await using folder = await tempFolder();
+  await Bun.write(join(folder.path, 'context/Dockerfile'), 'FROM scratch\nARG TARGETARCH\nCOPY file /$TARGETARCH\n');
+  await Bun.write(join(folder.path, 'context/file'), 'text');
+  const command = [...berthCommand(), 'build', '--platform', 'linux/amd64,linux/arm64', '-t', 'built:3', join(folder.path, 'context')];
+  await runOk(command, { env: { DOCKER_HOST: `unix://${socketPath}`, DOCKER_CONFIG: folder.path } });
+}
 
 /** Two blocks of zeros end an archive; one without entries is nothing else. */
 const emptyTar = new Uint8Array(1024);

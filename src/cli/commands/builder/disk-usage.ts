@@ -58,7 +58,7 @@ function details(record: BuildCacheRecord): string {
     ['ID:', ID],
     ...(Parents === undefined || Parents.length === 0 ? [] : [['Parents:', Parents.join(', ')]]),
     ['Created at:', CreatedAt],
-    ['Mutable:', String(InUse)],
+    ['Mutable:', String(Type !== 'regular')],
     ['Reclaimable:', String(!InUse)],
     ['Shared:', String(Shared)],
     ['Size:', humanSize(Size)],

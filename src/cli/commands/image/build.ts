@@ -4,25 +4,26 @@ import { checkInstructions } from '#builder/dockerfile/check-instructions.ts';
 import { pathsOfBuild } from '#builder/dockerfile/context-paths.ts';
 import { DockerfileError } from '#builder/dockerfile/source.ts';
 import { shortWarning } from '#builder/dockerfile/linter.ts';
-import type { Client } from '#client/client.ts';
 import type { Cli } from '../../cli.ts';
 import { defineCommand, exactArgs } from '../../command.ts';
 import { registryConfigOf } from '../../config/registry-auth.ts';
 import { ExitError } from '../../errors.ts';
-import { type Call, parseCall, showCheckError, showChecks, showOutline, showTargets } from '../../build/call.ts';
-import { type BuildContext, openContext } from '../../build/context.ts';
-import { imageFinder, isForeign, readDockerfile, type ReadDockerfile } from '../../build/dockerfile.ts';
+import { alignColumns } from '../../output/tab-writer.ts';
+import { imageOf, writeMetadata } from '../../build/build-result.ts';
+import { type Call, parseCall, requestOf, showCheckError, showChecks, showOutline, showTargets } from '../../build/call.ts';
+import type { BuildOutcome } from '../../build/classic-stream.ts';
+import { openContext } from '../../build/context.ts';
+import { deliver } from '../../build/deliver.ts';
 import { displayFor } from '../../build/display.ts';
+import { imageFinder, isForeign, readDockerfile, type ReadDockerfile } from '../../build/dockerfile.ts';
 import { showDockerfileError, showFailure } from '../../build/failure.ts';
 import { buildFlags } from '../../build/flags.ts';
+import { parseNamedContexts } from '../../build/named-contexts.ts';
 import { NeededPaths } from '../../build/needed-paths.ts';
-import { deliver, parseOutputs } from '../../build/outputs.ts';
-import { buildArguments, type BuildFlags, buildQuery, checkBuildFlags } from '../../build/request.ts';
-import type { BuildOutcome } from '../../build/classic-stream.ts';
-import type { Display } from '../../build/status.ts';
-import { type BuildRun, runBuild, runClassicBuild } from '../../build/run-build.ts';
-import { canSync, runBuildKit } from '../../build/run-buildkit.ts';
-import { parseAgents, parseSecrets } from '../../build/secrets.ts';
+import { parseOutputs } from '../../build/outputs.ts';
+import { buildArguments, buildQuery, checkBuildFlags, flagOnlyForBuildKit, platformsOf } from '../../build/request.ts';
+import { runBuild, runClassicBuild } from '../../build/run-build.ts';
+import { type BuildKitRun, callFrontend, runBuildKit } from '../../build/run-buildkit.ts';
 import { stopOnSignals } from '../../build/signals.ts';
 
 export const command = defineCommand({
@@ -34,7 +35,8 @@ export const command = defineCommand({
   async run(cli, { flags, args }) {
     const call = parseCall(flags.check ? 'check' : flags.call);
     checkBuildFlags(flags);
-    const outputs = parseOutputs(flags);
+    const outputs = parseOutputs(flags, cli.out.isTerminal);
+    const namedContexts = parseNamedContexts(flags['build-context']);
     using stop = stopOnSignals();
     try {
       await using context = await openContext({
@@ -43,16 +45,13 @@ export const command = defineCommand({
         stdin: () => Bun.stdin.stream(),
         signal: stop.signal,
       });
-      const build = await prepare(cli, flags, context, call, stop.signal);
-      if (typeof build === 'number') return build;
-      const result = await build.run(outputs.isImage ? flags.tag : []);
-      if (typeof result === 'number') return result;
-      await deliver(cli, outputs, { ...result, tags: flags.tag, quiet: flags.quiet, signal: stop.signal });
-      if (flags.iidfile !== '') writeFileSync(flags.iidfile, result.imageId);
-      if (flags['metadata-file'] !== '')
-        writeFileSync(flags['metadata-file'], `${JSON.stringify(metadata(result.imageId, flags.tag), undefined, 2)}\n`);
-      if (flags.quiet) cli.out.line(result.imageId);
-      return 0;
+      const client = await cli.client();
+      const buildArgs = await buildArguments(cli, flags['build-arg'], client.connection.endpoint.text);
+      const run = { client, context, namedContexts, flags, buildArgs, outputs, signal: stop.signal };
+      const read = await readHere(cli, run, call);
+      if (typeof read === 'number') return read;
+      if (call.method !== 'build') return await askDaemon(cli, run, call, requestOf[call.method]);
+      return await build(cli, run, read);
     } catch (err) {
       if (!stop.signal.aborted) throw err;
       throw new ExitError(stop.exitCode, 'ERROR: failed to build: canceled', { cause: err });
@@ -60,112 +59,119 @@ export const command = defineCommand({
   },
 });
 
-interface Prepared {
-  /** Resolves with the image, or with an exit code when there is none and everything has been said. */
-  run(tags: readonly string[]): Promise<{ readonly imageId: string } | number>;
-}
-
-/** Reads the Dockerfile and answers what can be answered without building; resolves with the exit code then. */
-async function prepare(cli: Cli, flags: BuildFlags, context: BuildContext, call: Call, signal: AbortSignal): Promise<Prepared | number> {
-  const client = await cli.client();
-  const buildArgs = await buildArguments(cli, flags['build-arg'], client.connection.endpoint.text);
-  const findImage = imageFinder(client, { signal });
+/** Reads the Dockerfile if it is here and answers what can be answered without building; resolves with the exit code then. */
+async function readHere(cli: Cli, run: BuildKitRun, call: Call): Promise<ReadDockerfile | undefined | number> {
+  const { client, context, namedContexts, flags, buildArgs, signal } = run;
+  if (context.dockerfile === undefined) return undefined;
   let read: ReadDockerfile | undefined;
-  let needed: NeededPaths | undefined;
   try {
-    if (context.dockerfile !== undefined) {
-      const platform = flags.platform[0] ?? process.env.DOCKER_DEFAULT_PLATFORM ?? '';
-      read = readDockerfile(context.dockerfile, { buildArgs, target: flags.target, platform, ignore: context.ignore });
-    }
-    if (call.method === 'targets' && read !== undefined) return showTargets(cli, read, call);
-    if (call.method === 'outline' && read !== undefined) return showOutline(cli, read, call);
-    if (read !== undefined) await checkInstructions(read, findImage);
-    if (call.method === 'check' && read !== undefined) return showChecks(cli, read, call);
-    if (call.method !== 'build') throw new ExitError(1, `--call=${call.method} needs a Dockerfile that is here, not in an archive`);
-    read?.lint.check(read.parsed.source);
-    if (read !== undefined && context.root !== undefined) needed = await neededPaths(read, flags, context.root, findImage);
+    const [platform = ''] = platformsOf(flags);
+    const { names } = namedContexts;
+    read = readDockerfile(context.dockerfile, { buildArgs, target: flags.target, platform, ignore: context.ignore, namedContexts: names });
+    if (call.method === 'targets') return showTargets(cli, read, call);
+    if (call.method === 'outline') return showOutline(cli, read, call);
+    await checkInstructions(read, imageFinder(client, { signal }));
+    if (call.method === 'check') return showChecks(cli, read, call);
+    read.lint.check(read.parsed.source);
+    return read;
   } catch (err) {
     if (!(err instanceof DockerfileError)) throw err;
     if (call.method === 'check') return showCheckError(cli, err, call);
-    if (read === undefined || !isForeign(read.parsed)) {
-      showDockerfileError(cli.err, err);
-      return 1;
-    }
+    if (read !== undefined && isForeign(read.parsed)) return read;
+    showDockerfileError(cli.err, err);
+    return 1;
   }
-  const registryConfig = await registryConfigOf(cli);
-  return {
-    async run(tags) {
-      const query = buildQuery(flags, { dockerfileName: context.dockerfileName, buildArgs, tags });
-      const run = { client, context, needed, query, registryConfig, signal };
-      // Whoever turns BuildKit off wants to read what the classic builder says, on stdout.
-      const isClassic = /^(0|f|false)$/i.test(process.env.DOCKER_BUILDKIT ?? '');
-      const display = displayFor(cli, flags.quiet ? 'quiet' : flags.progress);
-      const isBuildKit = !isClassic && (await usesBuildKit(client, flags, context));
-      const stream =
-        (isBuildKit ? await tryBuildKit(cli, run, display, flags) : undefined) ??
-        (isClassic ? await runClassicBuild(cli, run, flags.quiet) : await runBuild(run, display));
-      if (stream.failure !== undefined) {
-        if (isClassic) throw new ExitError(stream.failure.exitCode === 0 ? 1 : stream.failure.exitCode, stream.failure.message);
-        showFailure(cli.err, stream.failure, read?.parsed);
-        return 1;
-      }
-      if (stream.imageId === undefined) throw new ExitError(1, 'ERROR: failed to build: the daemon did not say what it built');
-      if (!isClassic && !flags.quiet && read !== undefined && !isForeign(read.parsed)) showWarnings(cli, read, flags.progress);
-      return { imageId: stream.imageId };
-    },
-  };
 }
 
-/** Undefined when the daemon has no such services, and the build does not need them. */
-async function tryBuildKit(cli: Cli, run: BuildRun, display: Display, flags: BuildFlags): Promise<BuildOutcome | undefined> {
+async function askDaemon(cli: Cli, run: BuildKitRun, call: Call, request: string): Promise<number> {
+  const { json, text, status } = await callFrontend(cli, run, request);
+  if (call.isJson) cli.out.line(JSON.stringify(JSON.parse(json), undefined, 2));
+  else cli.out.write(text.includes('\t') ? alignColumns(text) : text);
+  return status === 0 || call.ignoresStatus ? 0 : 1;
+}
+
+async function build(cli: Cli, run: BuildKitRun, read: ReadDockerfile | undefined): Promise<number> {
+  const { flags, outputs, signal } = run;
+  // Whoever turns BuildKit off wants to read what the classic builder says, on stdout.
+  const isClassic = /^(?:0|f|false)$/i.test(process.env.DOCKER_BUILDKIT ?? '');
+  const outcome = (isClassic ? undefined : await tryBuildKit(cli, run)) ?? (await buildClassic(cli, run, read, isClassic));
+  const { failure, response, undelivered } = outcome;
+  if (failure !== undefined) {
+    if (isClassic) throw new ExitError(failure.exitCode === 0 ? 1 : failure.exitCode, failure.message);
+    showFailure(cli.err, failure, read?.parsed);
+    return 1;
+  }
+  const imageId = imageOf(response);
+  if (undelivered.length > 0) {
+    if (imageId === '') throw new ExitError(1, 'ERROR: failed to build: the daemon did not say what it built');
+    await deliver(cli, { specs: undelivered, isImage: outputs.isImage }, { imageId, tags: flags.tag, quiet: flags.quiet, signal });
+  }
+  if (flags.iidfile !== '') writeFileSync(flags.iidfile, imageId);
+  if (flags['metadata-file'] !== '') writeMetadata(flags['metadata-file'], response);
+  if (flags.quiet) cli.out.line(imageId);
+  else if (!isClassic) showWarnings(cli, outcome, read, flags.progress);
+  return 0;
+}
+
+/** Undefined when the daemon prefers the classic way, or has no such services, and the build does not need them. */
+async function tryBuildKit(cli: Cli, run: BuildKitRun): Promise<BuildOutcome | undefined> {
+  const { client, flags, outputs } = run;
+  const needing = flagOnlyForBuildKit(flags, outputs);
+  const isAsked = /^(?:1|t|true)$/i.test(process.env.DOCKER_BUILDKIT ?? '');
+  if (flags.squash && needing === undefined) return undefined;
+  if (flags.squash)
+    throw new ExitError(1, `ERROR: failed to build: --squash is for the classic builder only, which does not support ${needing ?? ''}`);
+  if (needing === undefined && !isAsked && (await client.connection.ping()).builderVersion !== '2') return undefined;
   try {
-    return await runBuildKit(cli, run, display, { secrets: parseSecrets(flags.secret), agents: parseAgents(flags.ssh) });
+    return await runBuildKit(cli, run, displayFor(cli, flags.quiet ? 'quiet' : flags.progress));
   } catch (err) {
     const kind = kindOf(err);
     if (kind !== 'NotImplemented' && kind !== 'NotFound') throw err;
-    if (flags.secret.length === 0 && flags.ssh.length === 0) return undefined;
+    if (needing === undefined) return undefined;
     throw new ExitError(
       1,
-      `ERROR: failed to build: --secret and --ssh need BuildKit's services, which this daemon does not have: ${messageOf(err)}`,
-      { cause: err },
+      `ERROR: failed to build: ${needing} needs BuildKit's services, which this daemon does not have: ${messageOf(err)}`,
+      {
+        cause: err,
+      },
     );
   }
 }
 
-/** BuildKit's services are used where the daemon prefers them, where they are asked for and where nothing else will do. */
-async function usesBuildKit(client: Client, flags: BuildFlags, context: BuildContext): Promise<boolean> {
-  const isNeeded = flags.secret.length > 0 || flags.ssh.length > 0;
-  if (!canSync({ context })) {
-    if (isNeeded) throw new ExitError(1, 'ERROR: failed to build: --secret and --ssh need a context that is a directory, not an archive');
-    return false;
-  }
-  if (isNeeded || /^(1|t|true)$/i.test(process.env.DOCKER_BUILDKIT ?? '')) return true;
-  return (await client.connection.ping()).builderVersion === '2';
+/** `POST /build`, with an archive of the context. */
+async function buildClassic(cli: Cli, run: BuildKitRun, read: ReadDockerfile | undefined, isClassic: boolean): Promise<BuildOutcome> {
+  const { client, context, flags, buildArgs, outputs, signal } = run;
+  const needing = flagOnlyForBuildKit(flags, outputs);
+  if (needing !== undefined)
+    throw new ExitError(1, `ERROR: failed to build: ${needing} is not supported by the classic builder: leave DOCKER_BUILDKIT=0 out`);
+  const needed = read === undefined ? undefined : await neededPaths(read, run);
+  const tags = outputs.isImage ? flags.tag : [];
+  const query = buildQuery(flags, { dockerfileName: context.dockerfileName, buildArgs, tags });
+  const classic = { client, context, needed, query, outputs, registryConfig: await registryConfigOf(cli), signal };
+  if (isClassic) return await runClassicBuild(cli, classic, flags.quiet);
+  return await runBuild(classic, displayFor(cli, flags.quiet ? 'quiet' : flags.progress));
 }
 
 /** Undefined when everything has to be sent: with `--pull` the base may turn out to be another one than what is here. */
-async function neededPaths(
-  read: ReadDockerfile,
-  flags: BuildFlags,
-  root: string,
-  findImage: ReturnType<typeof imageFinder>,
-): Promise<NeededPaths | undefined> {
-  if (flags.pull || isForeign(read.parsed)) return undefined;
-  const paths = await pathsOfBuild(read.plan, read.context, { targetPlatform: read.targetPlatform, findImage });
-  return paths === undefined ? undefined : new NeededPaths(root, paths);
+async function neededPaths(read: ReadDockerfile, { client, context, flags, signal }: BuildKitRun): Promise<NeededPaths | undefined> {
+  if (context.root === undefined || flags.pull || isForeign(read.parsed)) return undefined;
+  const { plan, targetPlatform } = read;
+  const paths = await pathsOfBuild(plan, read.context, { targetPlatform, findImage: imageFinder(client, { signal }) });
+  return paths === undefined ? undefined : new NeededPaths(context.root, paths);
 }
 
-function showWarnings(cli: Cli, { lint, parsed }: ReadDockerfile, progress: string): void {
-  const { warnings } = lint;
-  if (warnings.length === 0 || progress === 'quiet' || progress === 'none' || progress === 'rawjson') return;
-  const count = warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`;
+/** What the checks found: here when the Dockerfile is here, else what the daemon says. */
+function showWarnings(cli: Cli, outcome: BuildOutcome, read: ReadDockerfile | undefined, progress: string): void {
+  if (['quiet', 'none', 'rawjson'].includes(progress)) return;
+  if (read !== undefined && isForeign(read.parsed)) return;
+  const lines =
+    read === undefined
+      ? outcome.warnings.map(({ text }) => text)
+      : read.lint.warnings.map(warning =>
+          shortWarning(warning).replace(/\(line (\d+)\)$/, (_all, line: string) => `(${read.parsed.source.name}:${line})`),
+        );
+  if (lines.length === 0) return;
+  const count = lines.length === 1 ? '1 warning' : `${String(lines.length)} warnings`;
   cli.err.line(`\n ${count} found (use ${cli.name} build --check for details):`);
-  for (const warning of warnings)
-    cli.err.line(` - ${shortWarning(warning).replace(/\(line (\d+)\)$/, (_all, line: string) => `(${parsed.source.name}:${line})`)}`);
+  for (const line of lines) cli.err.line(` - ${line}`);
 }
-
-const metadata = (imageId: string, tags: readonly string[]) => ({
-  'containerimage.config.digest': imageId,
-  'containerimage.digest': imageId,
-  ...(tags.length > 0 && { 'image.name': tags.join(',') }),
-});
