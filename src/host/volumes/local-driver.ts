@@ -86,7 +86,7 @@ function parseSize(text: string): number {
 async function mountDevice({ name, options }: VolumeSpec, target: string): Promise<void> {
   const { type = '', o = '', device = '' } = options;
   const { flags, propagation, data } = parseMountOptions(o);
-  const resolved = await Promise.all(data.map(resolveAddress));
+  const resolved = await addressed(type, device, data);
   try {
     mount(device, target, type === 'none' ? '' : type, flags, resolved.join(','));
     const { bind, remount } = mountFlags;
@@ -96,7 +96,7 @@ async function mountDevice({ name, options }: VolumeSpec, target: string): Promi
     unmount(target, { detach: true });
     if (!(err instanceof SystemError)) throw err;
     throw failedPrecondition(
-      `error while mounting volume '${target}': failed to mount local volume ${name}: mount ${device}:${target}, type: ${type}, options: ${o}: ${reasons[err.code] ?? err.code}`,
+      `error while mounting volume '${target}': failed to mount local volume ${name}: mount ${device}:${target}, type: ${type}, options: ${withoutPassword(o)}: ${reasons[err.code] ?? err.code}`,
       { cause: err },
     );
   }
@@ -108,12 +108,26 @@ const reasons: Readonly<Record<string, string>> = {
   EINVAL: 'invalid argument',
   EPERM: 'operation not permitted',
   EACCES: 'permission denied',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network is unreachable',
+  EHOSTDOWN: 'host is down',
+  ENXIO: 'no such device or address',
   ENOTBLK: 'not a block device',
   ETIMEDOUT: 'connection timed out',
   ECONNREFUSED: 'connection refused',
 };
 
-/** The kernel's network file systems take addresses only. */
+/** Nobody who may read an error has to know it. */
+const withoutPassword = (options: string): string => options.replace(/\b(pass|password|password2)=[^,]*/g, '$1=********');
+
+/** The kernel's network file systems take addresses only: mount(8) has helpers that ask for them. CIFS has its server in the device, `//server/share`. */
+async function addressed(type: string, device: string, options: readonly string[]): Promise<string[]> {
+  const server = type === 'cifs' ? /^[/\\]{2}([^/\\]+)[/\\]/.exec(device)?.[1] : undefined;
+  const isSaid = options.some(option => /^(addr|ip)=/.test(option));
+  const said = server === undefined || isSaid ? options : [...options, `addr=${server}`];
+  return await Promise.all(said.map(resolveAddress));
+}
+
 async function resolveAddress(option: string): Promise<string> {
   const host = /^addr=(.+)$/.exec(option)?.[1];
   if (host === undefined || isIP(host) !== 0) return option;

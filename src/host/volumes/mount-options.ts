@@ -11,6 +11,9 @@ const words: Readonly<Record<string, { readonly flag: bigint; readonly clear?: b
   noexec: { flag: 0x8n },
   sync: { flag: 0x10n },
   async: { flag: 0x10n, clear: true },
+  remount: { flag: 0x20n },
+  mand: { flag: 0x40n },
+  nomand: { flag: 0x40n, clear: true },
   dirsync: { flag: 0x80n },
   noatime: { flag: 0x400n },
   atime: { flag: 0x400n, clear: true },
@@ -21,6 +24,7 @@ const words: Readonly<Record<string, { readonly flag: bigint; readonly clear?: b
   relatime: { flag: 0x200000n },
   norelatime: { flag: 0x200000n, clear: true },
   strictatime: { flag: 0x1000000n },
+  nostrictatime: { flag: 0x1000000n, clear: true },
 };
 
 const recursive = 0x4000n;
