@@ -71,10 +71,10 @@ export interface Firewall {
   /** The same with what the rules should hold anyway. */
   mend(): string[];
   /**
-   * Looks for chains of others that end what a bridge's containers forward, and lets it pass them where that is allowed. Returns in words what it
-   * opened and, where it may not, what the operator can do.
+   * Looks for chains of others that end what a bridge's containers forward, and lets it pass them where that is allowed, but to bridges of others
+   * about which those chains have rules. Returns in words what it opened and, where it may not, what the operator can do.
    */
-  openWay(bridge: string): { readonly opened: readonly string[]; readonly closed: readonly string[] };
+  openWay(bridge: string, othersBridges: readonly string[]): { readonly opened: readonly string[]; readonly closed: readonly string[] };
   /** Whether tables that somebody changed are ours, or such as may drop what ours let through. */
   concerns(tables: readonly string[]): { readonly own: boolean; readonly others: boolean };
   /** Removes every rule. None there is fine. */

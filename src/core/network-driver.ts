@@ -117,6 +117,8 @@ export interface NetworkDriver {
   removeBridge(name: string): Promise<boolean>;
   /** Names of what is connected to a bridge; empty when there is none. */
   bridgePorts(name: string): string[];
+  /** Names of all bridges of the host, whoever made them. */
+  bridges(): string[];
   /** Names of all links, so that a name can be known to be free. */
   linkNames(): string[];
   /**

@@ -84,12 +84,19 @@ function putInKernel(ctx: Context, network: Network): void {
 export function openWay(ctx: Context, { name, bridge, internal, overlay }: Network): void {
   if (bridge === undefined || internal || overlay !== undefined) return;
   try {
-    const { opened, closed } = ctx.firewall.openWay(bridge.name);
+    const { opened, closed } = ctx.firewall.openWay(bridge.name, othersBridges(ctx));
     if (opened.length > 0) ctx.log.info('packet rules of others now let a network through', { network: name, chains: opened.join('; ') });
     for (const what of closed) ctx.log.warn('a network is cut off by packet rules of others', { network: name, what });
   } catch (err) {
     ctx.log.warn('packet rules of others could not be read or changed', { network: name, error: err });
   }
+}
+
+/** But for one by which the host itself reaches others. */
+function othersBridges(ctx: Context): string[] {
+  const known = new Set(ctx.networks.list().map(network => network.bridge?.name));
+  const egress = ctx.driver.egress()?.name;
+  return ctx.driver.bridges().filter(name => name !== egress && !known.has(name));
 }
 
 /** Two networks cannot have one bridge, number or, but for the modes that share it, parent. */

@@ -96,6 +96,10 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       const bridge = links.find(link => link.name === name);
       return bridge === undefined ? [] : links.filter(link => link.master === bridge.index).map(link => link.name);
     },
+    bridges: () =>
+      listLinks(host)
+        .filter(({ kind }) => kind === 'bridge')
+        .map(({ name }) => name),
     linkNames: () => listLinks(host).map(link => link.name),
     async createSandbox(key, interfaces, routes, owner) {
       const path = pathOf(key);

@@ -144,8 +144,8 @@ export function createFirewall(options: {
       return reconcile();
     },
     mend: () => (present ? reconcile() : []),
-    openWay(bridge) {
-      const found = findObstacles(nftables, bridge);
+    openWay(bridge, othersBridges) {
+      const found = findObstacles(nftables, bridge, table, othersBridges);
       if (options.hostDecides) return { opened: [], closed: found.map(obstacle => describeObstacle(obstacle, bridge)) };
       for (const obstacle of found) openChain(nftables, obstacle, bridge, table);
       if (found.length > 0) opened.add(bridge);

@@ -18,40 +18,77 @@ interface Rule {
   readonly expr?: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** A chain of others that ends forwarded packets which none of its rules accepts, and has none about a bridge. */
+/** A chain of others that ends forwarded packets which none of its rules accepts, and does not let a bridge pass as it should. */
 export interface Obstacle {
   readonly chain: Chain;
   /** It ends them by its last rule, not by its policy. */
   readonly byRule: boolean;
+  /** Bridges of others that the owner of the chain decides about: what goes there is left to its policy. */
+  readonly closedTo: readonly string[];
+  /** Rules of ours that are not as they should be any more. */
+  readonly outdated: readonly Rule[];
   readonly siblings: readonly Chain[];
 }
 
 /** Tables of this daemon and of others like it drop only what concerns their own bridges. */
 export const isSibling = (table: string): boolean => /^berth(_|$)/.test(table);
 
-/** iptables in its legacy form cannot be seen from here. */
-export function findObstacles(nftables: Nftables, bridge: string): Obstacle[] {
+/**
+ * `mark`: how rules of ours are known; `othersBridges`: bridges of the host that are not ours. iptables in its legacy form cannot be seen from here.
+ */
+export function findObstacles(nftables: Nftables, bridge: string, mark: string, othersBridges: readonly string[] = []): Obstacle[] {
   const chains = listChains(nftables);
   return chains
     .filter(({ table, hook }) => hook === 'forward' && !isSibling(table))
     .flatMap(chain => {
       const rules = rulesOf(nftables, `list table ${chain.family} ${chain.table}`);
-      const byRule = endsAll(rules.findLast(rule => rule.chain === chain.name));
-      if ((chain.policy !== 'drop' && !byRule) || rules.some(rule => accepts(rule, bridge))) return [];
-      return [{ chain, byRule, siblings: chains.filter(({ family, table }) => family === chain.family && table === chain.table) }];
+      const foreign = rules.filter(({ comment = '' }) => !/^berth(_[^:]*)?: /.test(comment));
+      const own = rules.filter(({ comment }) => comment === markOf(mark, bridge));
+      const last = foreign.findLast(rule => rule.chain === chain.name);
+      const byRule = endsAll(last);
+      if (chain.policy !== 'drop' && !byRule) return [];
+      if (own.length === 0 && foreign.some(rule => accepts(rule, bridge))) return [];
+      const closedTo = byRule ? [] : othersBridges.filter(name => foreign.some(rule => isAbout(rule, name)));
+      const isLast = own.every(rule => last === undefined || rules.indexOf(rule) > rules.indexOf(last));
+      if ((byRule || isLast) && Bun.deepEquals(own.map(ruleWords), wantedRules(bridge, closedTo))) return [];
+      const siblings = chains.filter(({ family, table }) => family === chain.family && table === chain.table);
+      return [{ chain, byRule, closedTo, outdated: own, siblings }];
     });
 }
+
+/** As nft and iptables both write them: a chain of iptables that has others is not shown by it any more. */
+const wantedRules = (bridge: string, closedTo: readonly string[]): string[] => [
+  ...closedTo.map(other => `iifname "${bridge}" oifname "${other}" counter return`),
+  `iifname "${bridge}" counter accept`,
+  `oifname "${bridge}" counter accept`,
+];
+
+function ruleWords({ expr = [] }: Rule): string {
+  const words = expr.flatMap(part => {
+    const match = part.match as { left?: { meta?: { key?: string } }; right?: unknown } | undefined;
+    return match === undefined ? Object.keys(part) : [`${String(match.left?.meta?.key)} "${String(match.right)}"`];
+  });
+  return words.join(' ');
+}
+
+/** The owner of a chain says what may go out by this interface. */
+const isAbout = (rule: Rule, name: string): boolean =>
+  rule.expr?.some(({ match }) => {
+    const { op, left, right } = (match ?? {}) as { op?: string; left?: { meta?: { key?: string } }; right?: unknown };
+    return op === '==' && left?.meta?.key === 'oifname' && right === name;
+  }) === true;
 
 /**
  * Lets what containers on a bridge send and get pass such a chain; what must not reach them our own table ends all the same. Behind the rules of
  * a chain that ends packets by its policy, so that what the operator refuses stays refused; before those of others, which refuse within.
  */
-export function openChain(nftables: Nftables, { chain: { family, table, name }, byRule }: Obstacle, bridge: string, mark: string): void {
-  const verb = byRule ? 'insert' : 'add';
-  const rules = ['iifname', 'oifname'].map(
-    side => `${verb} rule ${family} ${table} ${name} ${side} "${bridge}" counter accept comment "${markOf(mark, bridge)}"\n`,
+export function openChain(nftables: Nftables, { chain, byRule, closedTo, outdated }: Obstacle, bridge: string, mark: string): void {
+  const place = `${chain.family} ${chain.table} ${chain.name}`;
+  const rules = wantedRules(bridge, closedTo).map(
+    words => `${byRule ? 'insert' : 'add'} rule ${place} ${words} comment "${markOf(mark, bridge)}"\n`,
   );
-  nftables.run(rules.join(''));
+  const removals = outdated.map(rule => `delete rule ${rule.family} ${rule.table} ${rule.chain} handle ${String(rule.handle)}\n`);
+  nftables.run([...removals, ...(byRule ? rules.toReversed() : rules)].join(''));
 }
 
 /** Takes such rules away again: those of one bridge, or all of this mark but of these bridges. */
