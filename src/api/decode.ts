@@ -79,7 +79,8 @@ function asObject(value: unknown, place: string): Record<string, unknown> {
 
 /** A key named `__proto__` is a key like any other. */
 function put<T>(target: Record<string, T>, key: string, value: T): void {
-  Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  if (key === '__proto__') Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  else target[key] = value;
 }
 
 function wrong(value: unknown, place: string, expected: string): never {

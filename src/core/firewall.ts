@@ -24,16 +24,17 @@ export interface SubnetRules {
   readonly direct: 'closed' | 'published' | 'routed' | 'everything';
 }
 
-/** One published port: what arrives for `hostAddress:hostPort` goes to `address:port`. */
+/** Published ports that follow each other: what arrives for `hostAddress:hostPort + i` goes to `address:port + i`. */
 export interface PortRule {
   readonly protocol: Protocol;
   /** An address of the host; `0.0.0.0` or `::` for all of that family. */
   readonly hostAddress: string;
-  /** 0: the port has no number on the host, and is reached at the container's own address. */
+  /** 0: the ports have no number on the host, and are reached at the container's own address. */
   readonly hostPort: number;
   /** Of the same family as `hostAddress`. */
   readonly address: string;
   readonly port: number;
+  readonly count: number;
   /** May be reached at the container's own address by who gets that far. */
   readonly direct: boolean;
 }

@@ -1,12 +1,14 @@
 import type { Protocol } from './network.ts';
 
-/** A port of the host that leads to a container. */
+/** Ports of the host that follow each other and lead to ports of a container that do. */
 export interface HostListener {
   readonly protocol: Protocol;
-  /** `0.0.0.0`, `::` or one address of the host. */
+  /** `0.0.0.0`, `::`, one address of the host, or `*` for every address of both families. */
   readonly hostIp: string;
   readonly hostPort: number;
-  readonly address: string;
+  readonly count: number;
+  /** Of the container, by the family that clients speak. */
+  readonly addresses: Readonly<Record<4 | 6, string>>;
   readonly port: number;
 }
 
@@ -20,9 +22,9 @@ export interface ListenerMove {
  * Ports stay held while the daemon is dead.
  */
 export interface HostPorts {
-  /** Throws Conflict when another process has the port, FailedPrecondition when the address is not this host's. */
+  /** All of its ports or none. Throws Conflict when another process has one, FailedPrecondition when the address is not this host's. */
   open(listener: HostListener): void;
-  /** What a port that is held leads to from now on: the same port with another container address. Connections under way go on. */
+  /** What ports that are held lead to from now on: the same ports with another container address. Connections under way go on. */
   redirect(moves: readonly ListenerMove[]): void;
   /** Resolves when the ports are free for others. Unknown ones are fine. */
   close(listeners: readonly HostListener[]): Promise<void>;
@@ -33,7 +35,7 @@ export interface HostPorts {
   /** Ports that are chosen from when none is given, first and last. */
   ephemeralRange(): readonly [first: number, last: number];
   /** Ports that the operator has reserved: never chosen, but allowed when asked for. */
-  isReserved(port: number): boolean;
+  reservedRanges(): readonly (readonly [first: number, last: number])[];
   /** Lets go of the proxy, which ends itself unless ports are still held. */
   stop(): Promise<void>;
 }

@@ -232,6 +232,31 @@ describe('published ports', () => {
     await remove(daemon(), id);
   });
 
+  test('a range is shown port by port, and only there', async () => {
+    const first = 36_000;
+    const bindings = Object.fromEntries(
+      Array.from({ length: 300 }, (_, i) => [`${String(8000 + i)}/tcp`, [{ HostPort: String(first + i) }]]),
+    );
+    const id = await start(daemon(), publishing('sleep 1000', { ...bindings, '9000/udp': [] }));
+    const { Config, HostConfig, NetworkSettings } = await inspect(daemon(), id);
+    const asked = HostConfig.PortBindings as Readonly<Record<string, object>>;
+    expect(Object.keys(asked)).toHaveLength(301);
+    expect(asked['8299/tcp']).toEqual([{ HostIp: '', HostPort: String(first + 299) }]);
+    expect(Object.keys((Config as { ExposedPorts?: object }).ExposedPorts ?? {})).toHaveLength(301);
+    expect(NetworkSettings.Ports['8150/tcp']?.[0]).toEqual({ HostIp: '0.0.0.0', HostPort: String(first + 150) });
+    const [{ Ports }] = await daemon().api.expect<[{ Ports: { PrivatePort: number; PublicPort?: number; IP?: string }[] }]>(
+      'GET',
+      `/containers/json?filters=${encodeURIComponent(JSON.stringify({ publish: ['8150'] }))}`,
+    );
+    expect(Ports.filter(({ IP }) => IP === '0.0.0.0')).toHaveLength(301);
+    expect(Ports.find(({ PrivatePort }) => PrivatePort === 8150)?.PublicPort).toBe(first + 150);
+    await remove(daemon(), id);
+    const wrong = { PortBindings: { '8000-8010/tcp': [{ HostPort: '9000-9001' }] } };
+    const refused = await daemon().api.post<{ message: string }>('/containers/create', { Image: 'busybox', HostConfig: wrong });
+    expect(refused.status).toBe(400);
+    expect(refused.json.message).toBe('invalid ranges specified for container and host Ports: 8000-8010/tcp and 9000-9001');
+  });
+
   test('a port in use: the start fails, says so, and leaves the container as created', async () => {
     using server = Bun.listen({ hostname: '0.0.0.0', port: 0, socket: { data: () => undefined } });
     const id = await create(daemon(), publishing('true', { '80/tcp': [{ HostPort: String(server.port) }] }));

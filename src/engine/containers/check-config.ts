@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseNumbers, parsePortRange } from '#core/port-ranges.ts';
 import { invalidArgument } from '#base/errors.ts';
 import { resolveCapabilities } from './capabilities.ts';
 import { checkProcessLimits, type Settled, settleResources } from './check-resources.ts';
@@ -102,9 +103,11 @@ function checkPorts(config: ContainerConfig, hostConfig: HostConfig): void {
   for (const port of [...config.exposedPorts, ...Object.keys(hostConfig.portBindings)]) {
     if (!isPortRange(port)) throw invalidArgument(`invalid port specification: "${port}"`);
   }
-  for (const bindings of Object.values(hostConfig.portBindings)) {
+  for (const [port, bindings] of Object.entries(hostConfig.portBindings)) {
     for (const { hostIp, hostPort } of bindings) {
       if (hostPort !== '' && !isPortRange(hostPort)) throw invalidArgument(`invalid port specification: "${hostPort}"`);
+      if (!fitsRange(port, hostPort))
+        throw invalidArgument(`invalid ranges specified for container and host Ports: ${port} and ${hostPort}`);
       if (hostIp !== '' && isIP(hostIp) === 0) throw invalidArgument(`invalid IP address in port binding: "${hostIp}"`);
     }
   }
@@ -116,6 +119,14 @@ function isPortRange(text: string): boolean {
   const first = Number(match[1]);
   const last = Number(match[2] ?? match[1]);
   return last <= 65_535 && first <= last;
+}
+
+/** As many ports outside as inside, or any, or one inside at any of several outside. */
+function fitsRange(port: string, hostPort: string): boolean {
+  const inside = parsePortRange(port);
+  const outside = parseNumbers(hostPort);
+  if (inside === undefined || outside === undefined || inside.first === inside.last || outside.last === 0) return true;
+  return inside.last - inside.first === outside.last - outside.first;
 }
 
 function checkExtraHost(text: string): void {

@@ -1,4 +1,5 @@
 import { conflict } from '#base/errors.ts';
+import { expandPorts } from '#core/port-ranges.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
 import { type Context, publish } from './context.ts';
 import { writableLayer } from './files.ts';
@@ -42,7 +43,7 @@ function refuseGoing({ id, state }: Container): void {
 function toImageConfig(config: ContainerConfig): ImageExecConfig {
   const keys = (names: readonly string[]): Record<string, object> | undefined =>
     names.length === 0 ? undefined : Object.fromEntries(names.map(name => [name, {}]));
-  const exposed = keys(config.exposedPorts);
+  const exposed = keys(expandPorts(config.exposedPorts));
   const volumes = keys(config.volumes);
   return {
     ...(config.user === '' ? {} : { User: config.user }),

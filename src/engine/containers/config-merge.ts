@@ -1,4 +1,5 @@
 import { invalidArgument } from '#base/errors.ts';
+import { compactPorts } from '#core/port-ranges.ts';
 import type { ImageExecConfig, ImageHealthcheck } from '#oci/image-config.ts';
 import type { ContainerConfig } from './model.ts';
 
@@ -13,7 +14,7 @@ export function mergeConfig(user: ContainerConfig, image: ImageExecConfig): Cont
   return {
     ...user,
     user: user.user === '' ? (image.User ?? '') : user.user,
-    exposedPorts: [...new Set([...user.exposedPorts, ...Object.keys(image.ExposedPorts ?? {}).map(withProtocol)])],
+    exposedPorts: compactPorts([...new Set([...user.exposedPorts, ...Object.keys(image.ExposedPorts ?? {}).map(withProtocol)])]),
     env: mergeEnv(image.Env ?? [], user.env),
     cmd: cmd === undefined || cmd.length === 0 ? undefined : cmd,
     entrypoint,

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { failedPrecondition, invalidArgument, kindOf, messageOf, notFound } from '#base/errors.ts';
+import { expandPorts } from '#core/port-ranges.ts';
 import { type Context, containerDir } from './context.ts';
 import type { Entry } from './entry.ts';
 import type { Container } from './model.ts';
@@ -46,7 +47,7 @@ export function linkedEnvironment(ctx: Context, container: Container): string[] 
 function describeLink(name: string, alias: string, { config, endpointStates, ports }: Container): string[] {
   const prefix = alias.toUpperCase().replaceAll('-', '_');
   const address = endpointStates[defaultNetwork]?.ipAddress ?? '';
-  const open = [...new Set([...config.exposedPorts, ...Object.keys(ports)])].map(parsePort).toSorted(byProtocolAndNumber);
+  const open = [...new Set(expandPorts([...config.exposedPorts, ...Object.keys(ports)]))].map(parsePort).toSorted(byProtocolAndNumber);
   const [first] = open;
   return [
     ...(first === undefined ? [] : [`${prefix}_PORT=${first.protocol}://${address}:${first.port}`]),

@@ -1,7 +1,7 @@
 import type { LinkRule } from '#core/firewall.ts';
+import { expandPorts, parsePortRange } from '#core/port-ranges.ts';
 import type { Context } from './context.ts';
 import type { SandboxRecord } from './model.ts';
-import { parsePortKey } from './publish-ports.ts';
 
 /** Lets linked containers reach each other where the default bridge does not let everybody. Call it when sandboxes have changed. */
 export function applyLinks(ctx: Context): void {
@@ -21,7 +21,11 @@ export function linkRules(ctx: Context): LinkRule[] {
       const to = target === undefined ? undefined : addressOf(target);
       if (from === undefined || to === undefined || target === undefined) return [];
       const { exposedPorts, portBindings } = target.request;
-      return [...new Set([...exposedPorts, ...Object.keys(portBindings)])].map(key => ({ from, to, ...parsePortKey(key) }));
+      const open = new Set(expandPorts([...exposedPorts, ...Object.keys(portBindings)]));
+      return [...open].flatMap(key => {
+        const range = parsePortRange(key);
+        return range === undefined ? [] : [{ from, to, protocol: range.protocol, port: range.first }];
+      });
     });
   });
 }

@@ -119,14 +119,15 @@ export interface AttachedAddress {
   readonly gateway: string;
 }
 
-/** A host port that leads to a container. */
-export interface PublishedPort {
+/** Host ports that follow each other and lead to ports of a container that do. */
+export interface PublishedPorts {
   readonly protocol: Protocol;
   readonly containerPort: number;
   /** `0.0.0.0`, `::` or one address of the host. */
   readonly hostIp: string;
-  /** 0: none. The port is reached at the container's own address. */
+  /** 0: none. The ports are reached at the container's own address. */
   readonly hostPort: number;
+  readonly count: number;
 }
 
 /**
@@ -137,5 +138,5 @@ export interface SandboxRecord {
   readonly request: SandboxRequest;
   /** By priority: the first that leads out gives the default route and carries the published ports. */
   readonly attachments: readonly Attachment[];
-  readonly ports: readonly PublishedPort[];
+  readonly ports: readonly PublishedPorts[];
 }

@@ -1,12 +1,12 @@
 import type { SandboxRequest } from '#core/network.ts';
 import { publishingAttachment } from './attachments.ts';
 import type { Context } from './context.ts';
-import type { Attachment, PublishedPort } from './model.ts';
-import { HeldPorts, heldOnHost, listenerOf, portRulesOf, releasePorts, takePorts } from './publish-ports.ts';
+import type { Attachment, PublishedPorts } from './model.ts';
+import { HeldPorts, listenersOf, portRulesOf, releasePorts, takePorts } from './publish-ports.ts';
 
 /** Published ports follow the default route: what happens to them when a container's networks change. */
 export interface PortMove {
-  readonly ports: readonly PublishedPort[];
+  readonly ports: readonly PublishedPorts[];
   readonly from: Attachment | undefined;
   readonly to: Attachment | undefined;
 }
@@ -19,7 +19,7 @@ export function planPortMove(
   ctx: Context,
   undo: AsyncDisposableStack,
   request: SandboxRequest,
-  before: { readonly attachments: readonly Attachment[]; readonly ports: readonly PublishedPort[] },
+  before: { readonly attachments: readonly Attachment[]; readonly ports: readonly PublishedPorts[] },
   after: readonly Attachment[],
 ): PortMove {
   const from = publishingAttachment(ctx, before.attachments);
@@ -31,11 +31,12 @@ export function planPortMove(
 }
 
 /** Does what was decided. Between the two sets of rules the port proxy accepts, so nobody is refused. `held`: the ports before. */
-export async function movePorts(ctx: Context, held: readonly PublishedPort[], { ports, from, to }: PortMove): Promise<void> {
+export async function movePorts(ctx: Context, held: readonly PublishedPorts[], { ports, from, to }: PortMove): Promise<void> {
   if (from !== undefined && to !== undefined && from.endpointId === to.endpointId) return;
   const [left, entered] = [from?.link, to?.link];
   if (left !== undefined && entered !== undefined) {
-    ctx.hostPorts.redirect(heldOnHost(held).map(port => ({ from: listenerOf(port, left), to: listenerOf(port, entered) })));
+    const now = listenersOf(held, entered);
+    ctx.hostPorts.redirect(listenersOf(held, left).flatMap((from, index) => (now[index] === undefined ? [] : [{ from, to: now[index] }])));
   }
   if (from !== undefined && held.length > 0) ctx.firewall.unpublish(portRulesOf(ctx, held, from));
   if (to !== undefined && ports.length > 0) ctx.firewall.publish(portRulesOf(ctx, ports, to));
@@ -43,4 +44,4 @@ export async function movePorts(ctx: Context, held: readonly PublishedPort[], { 
 }
 
 /** The move that undoes this one. */
-export const reverseMove = (held: readonly PublishedPort[], { from, to }: PortMove): PortMove => ({ ports: held, from: to, to: from });
+export const reverseMove = (held: readonly PublishedPorts[], { from, to }: PortMove): PortMove => ({ ports: held, from: to, to: from });

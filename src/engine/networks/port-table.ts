@@ -1,42 +1,88 @@
-import type { PublishedPort } from './model.ts';
+import type { PublishedPorts } from './model.ts';
+
+type HostSide = Pick<PublishedPorts, 'protocol' | 'hostIp' | 'hostPort' | 'count'>;
 
 /** Which host ports this daemon has given out. */
 export class PortTable {
-  /** Host addresses by `protocol:port`. */
-  readonly #taken = new Map<string, Set<string>>();
+  /** By protocol, then by host address. */
+  readonly #taken = new Map<string, Map<string, PortSet>>();
   #lastEphemeral = 0;
 
-  /** False when the port, or the same port on all addresses, is given out already. */
-  take(port: Omit<PublishedPort, 'containerPort'>): boolean {
-    const key = keyOf(port);
-    const addresses = this.#taken.get(key) ?? new Set();
-    const wildcard = wildcardOf(port.hostIp);
-    const sameFamily = [...addresses].filter(address => wildcardOf(address) === wildcard);
-    if (port.hostIp === wildcard ? sameFamily.length > 0 : addresses.has(port.hostIp) || addresses.has(wildcard)) return false;
-    this.#taken.set(key, addresses.add(port.hostIp));
-    return true;
+  /** All of these ports or none: returns the first that is given out already, on this address, on all, or (where all are asked for) on any. */
+  take(ports: HostSide): number | undefined {
+    const byAddress = this.#addresses(ports.protocol);
+    const wildcard = wildcardOf(ports.hostIp);
+    for (const [address, set] of byAddress) {
+      const meets = ports.hostIp === wildcard ? wildcardOf(address) === wildcard : address === ports.hostIp || address === wildcard;
+      const found = meets ? set.firstOf(ports.hostPort, ports.count) : undefined;
+      if (found !== undefined) return found;
+    }
+    const own = byAddress.get(ports.hostIp) ?? new PortSet();
+    byAddress.set(ports.hostIp, own);
+    own.add(ports.hostPort, ports.count);
+    return undefined;
   }
 
   /** Not taken is fine. */
-  release(port: Omit<PublishedPort, 'containerPort'>): void {
-    const key = keyOf(port);
-    const addresses = this.#taken.get(key);
-    addresses?.delete(port.hostIp);
-    if (addresses?.size === 0) this.#taken.delete(key);
+  release({ protocol, hostIp, hostPort, count }: HostSide): void {
+    const byAddress = this.#addresses(protocol);
+    const set = byAddress.get(hostIp);
+    set?.delete(hostPort, count);
+    if (set?.size === 0) byAddress.delete(hostIp);
   }
 
-  /** Every port of a range once, beginning behind the last one that was chosen this way. */
-  *ephemeral([first, last]: readonly [first: number, last: number]): Generator<number> {
-    const size = last - first + 1;
-    const start = this.#lastEphemeral >= first && this.#lastEphemeral < last ? this.#lastEphemeral + 1 - first : 0;
-    for (let step = 0; step < size; step++) {
-      const port = first + ((start + step) % size);
-      this.#lastEphemeral = port;
-      yield port;
-    }
+  /** The port of a range that comes behind the last one chosen this way. */
+  nextEphemeral([first, last]: readonly [first: number, last: number]): number {
+    const inside = this.#lastEphemeral >= first && this.#lastEphemeral < last;
+    this.#lastEphemeral = inside ? this.#lastEphemeral + 1 : first;
+    return this.#lastEphemeral;
+  }
+
+  /** These have been chosen as well. */
+  skipEphemeral(count: number): void {
+    this.#lastEphemeral += count;
+  }
+
+  #addresses(protocol: string): Map<string, PortSet> {
+    const known = this.#taken.get(protocol) ?? new Map<string, PortSet>();
+    this.#taken.set(protocol, known);
+    return known;
   }
 }
 
-const keyOf = ({ protocol, hostPort }: Omit<PublishedPort, 'containerPort'>): string => `${protocol}:${String(hostPort)}`;
+/** A bit for each port. */
+class PortSet {
+  readonly #bits = new Uint8Array(65_536 / 8);
+  size = 0;
+
+  firstOf(port: number, count: number): number | undefined {
+    for (let at = port; at < port + count; at += 1) if (this.#has(at)) return at;
+    return undefined;
+  }
+
+  add(port: number, count: number): void {
+    for (let at = port; at < port + count; at += 1) {
+      if (this.#has(at)) continue;
+      this.#flip(at);
+      this.size += 1;
+    }
+  }
+
+  delete(port: number, count: number): void {
+    for (let at = port; at < port + count; at += 1) {
+      if (!this.#has(at)) continue;
+      this.#flip(at);
+      this.size -= 1;
+    }
+  }
+
+  #has(port: number): boolean {
+    return ((this.#bits[port >> 3] ?? 0) & (1 << (port & 7))) !== 0;
+  }
+
+  #flip(port: number): void {
+    this.#bits[port >> 3] = (this.#bits[port >> 3] ?? 0) ^ (1 << (port & 7));
+  }
+}
 
 const wildcardOf = (address: string): string => (address.includes(':') ? '::' : '0.0.0.0');

@@ -11,7 +11,7 @@ import { disconnect } from './connect.ts';
 import { openWay } from './create.ts';
 import { putLinks } from './network-links.ts';
 import { retireDefaultBridge } from './predefined.ts';
-import { heldOnHost, listenerOf, portRulesOf } from './publish-ports.ts';
+import { heldOnHost, listenersOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
 
 export interface Recovered {
@@ -49,7 +49,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
     }
   }
   removed.push(...reconcileRules(ctx));
-  removed.push(...(await ctx.hostPorts.reconcile(ctx.sandboxes.list().flatMap(listenersOf(ctx)))));
+  removed.push(...(await ctx.hostPorts.reconcile(ctx.sandboxes.list().flatMap(heldListeners(ctx)))));
   for (const network of ctx.networks.list()) openWay(ctx, network);
   for (const sandbox of ctx.sandboxes.list()) {
     const { containerId } = sandbox.request;
@@ -90,11 +90,11 @@ function reconcileRules(ctx: Context): string[] {
   return ctx.firewall.reconcile({ bridges, ports, links: linkRules(ctx) });
 }
 
-const listenersOf =
+const heldListeners =
   (ctx: Context) =>
   ({ attachments, ports }: ReturnType<Context['sandboxes']['list']>[number]) => {
     const link = publishingAttachment(ctx, attachments)?.link;
-    return link === undefined ? [] : heldOnHost(ports).map(port => listenerOf(port, link));
+    return link === undefined ? [] : listenersOf(ports, link);
   };
 
 /** Namespaces and bridge ports that no record knows: from a data root that was lost, or a record that was. */

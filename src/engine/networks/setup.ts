@@ -17,8 +17,9 @@ import { type Context, publish } from './context.ts';
 import { withGateway } from './gateway-network.ts';
 import { hasInterfaces } from './kernel-state.ts';
 import { applyLinks } from './links.ts';
-import type { Attachment, PublishedPort, SandboxRecord } from './model.ts';
-import { HeldPorts, portMapOf, portRulesOf, takePorts } from './publish-ports.ts';
+import type { Attachment, PublishedPorts, SandboxRecord } from './model.ts';
+import { portMapOf } from './port-map.ts';
+import { HeldPorts, portRulesOf, takePorts } from './publish-ports.ts';
 import { networkError } from './network-error.ts';
 import { teardown } from './teardown.ts';
 
@@ -62,7 +63,7 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
   const attachments: Attachment[] = [];
   undo.defer(() => attachments.forEach(attachment => releaseAttachment(ctx, attachment)));
   for (const one of wanted) attachments.push(attach(ctx, one, request, attachments));
-  let ports: readonly PublishedPort[] = [];
+  let ports: readonly PublishedPorts[] = [];
   try {
     ports = holdPorts(ctx, undo, request, attachments);
   } catch (err) {
@@ -112,7 +113,7 @@ function holdPorts(
   undo: AsyncDisposableStack,
   request: SandboxRequest,
   attachments: readonly Attachment[],
-): readonly PublishedPort[] {
+): readonly PublishedPorts[] {
   const target = publishingAttachment(ctx, attachments);
   if (target?.link === undefined || request.mode.mode !== 'networks') return [];
   const held = undo.use(new HeldPorts(ctx, target.link));

@@ -77,17 +77,19 @@ export function forgetFlows(ports: readonly PortRule[], hostAddresses: () => rea
   }
 }
 
-const isTranslated = ({ out, back }: Flow, port: PortRule): boolean =>
+const isTranslated = ({ out, back }: Flow, rule: PortRule): boolean =>
   out.protocol === protocolNumber.udp &&
-  back.source === port.address &&
-  back.sourcePort === port.port &&
-  out.destinationPort === port.hostPort;
+  back.source === rule.address &&
+  isWithin(back.sourcePort, rule.port, rule.count) &&
+  isWithin(out.destinationPort, rule.hostPort, rule.count);
 
-const isUntranslated = ({ out, back }: Flow, port: PortRule, own: ReadonlySet<string>): boolean =>
+const isUntranslated = ({ out, back }: Flow, rule: PortRule, own: ReadonlySet<string>): boolean =>
   out.protocol === protocolNumber.udp &&
-  out.destinationPort === port.hostPort &&
+  isWithin(out.destinationPort, rule.hostPort, rule.count) &&
   out.destination === back.source &&
   (own.has(out.destination) || out.destination.startsWith('127.'));
+
+const isWithin = (port: number, first: number, count: number): boolean => port >= first && port < first + count;
 
 function listFlows(socket: NetlinkSocket, family: 4 | 6): Flow[] {
   const type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET;

@@ -171,8 +171,8 @@ function removeOperatorTable(nftables: Nftables, operatorTable: string): void {
   if (found !== undefined && !found.hasRules) nftables.run(`delete table inet ${operatorTable}\n`);
 }
 
-const keyOf = ({ protocol, hostAddress, hostPort, address, port }: PortRule): string =>
-  `${protocol} ${hostAddress} ${hostPort === 0 ? `${address} ${String(port)}` : String(hostPort)}`;
+const keyOf = ({ protocol, hostAddress, hostPort, address, port, count }: PortRule): string =>
+  `${protocol} ${hostAddress} ${hostPort === 0 ? `${address} ${String(port)}` : String(hostPort)} ${String(count)}`;
 
 const linkKeyOf = ({ from, to, protocol, port }: LinkRule): string => `${from} ${to} ${protocol} ${String(port)}`;
 

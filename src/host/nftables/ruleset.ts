@@ -90,6 +90,10 @@ const sets = `
   set reachable6 { type ipv6_addr . inet_proto . inet_service; }
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
+  set reachableRanges4 { type ipv4_addr . inet_proto . inet_service; flags interval; }
+  set reachableRanges6 { type ipv6_addr . inet_proto . inet_service; flags interval; }
+  map addressRanges4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval; }
+  map addressRanges6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval; }
   map ranges4 { type inet_proto . inet_service : ipv4_addr; flags interval; }
   map ranges6 { type inet_proto . inet_service : ipv6_addr; flags interval; }
   map addresses4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -130,7 +134,9 @@ const chainsOf = (hostDecides: boolean): string => `
     dnat ip to meta l4proto . th dport map @ports4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @addresses6
     dnat ip6 to meta l4proto . th dport map @ports6
+    dnat ip to ip daddr . meta l4proto . th dport map @addressRanges4
     dnat ip to meta l4proto . th dport map @ranges4
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @addressRanges6
     dnat ip6 to meta l4proto . th dport map @ranges6
   }
   chain forward {
@@ -149,6 +155,8 @@ const chainsOf = (hostDecides: boolean): string => `
     iifname @bridges ip6 daddr @guarded6 drop
     ip daddr . meta l4proto . th dport @reachable4 accept
     ip6 daddr . meta l4proto . th dport @reachable6 accept
+    ip daddr . meta l4proto . th dport @reachableRanges4 accept
+    ip6 daddr . meta l4proto . th dport @reachableRanges6 accept
     ip daddr @routed4 meta l4proto 1 accept
     ip6 daddr @routed6 meta l4proto 58 accept
     ip daddr @open4 accept
@@ -217,60 +225,60 @@ export function bridgeElements(rules: BridgeRules): ReadonlyMap<string, readonly
   return elements.bySet;
 }
 
+/**
+ * Ports that follow each other and have the same numbers in the container are one element, however many they are. A container's ports come and go
+ * together, so that the same elements are found each time.
+ */
 export function portElements(ports: readonly PortRule[], withTarget: boolean): ReadonlyMap<string, readonly string[]> {
   const elements = new Elements();
-  // A port of a container may be published more than once.
-  const reachable = new Set<string>();
-  for (const { port, count } of runsOf(ports)) {
-    const family = isIpv6(port.address) ? '6' : '4';
-    const protocol = protocolNumber[port.protocol];
-    if (port.direct) for (let i = 0; i < count; i++) reachable.add(`${family} ${port.address} . ${protocol} . ${String(port.port + i)}`);
-    if (port.hostPort === 0) continue;
-    if (count > 1) {
-      const key = `${protocol} . ${String(port.hostPort)}-${String(port.hostPort + count - 1)}`;
-      elements.add(`ranges${family}`, withTarget ? `${key} : ${port.address}` : key);
+  for (const rule of ports) {
+    if (rule.hostPort === 0) continue;
+    const family = isIpv6(rule.address) ? '6' : '4';
+    const before = isEverywhere(rule) ? '' : `${rule.hostAddress} . `;
+    const protocol = protocolNumber[rule.protocol];
+    if (rule.count >= shortestRange && rule.hostPort === rule.port) {
+      const key = `${before}${protocol} . ${numbers(rule.hostPort, rule.hostPort + rule.count - 1)}`;
+      elements.add(`${before === '' ? 'ranges' : 'addressRanges'}${family}`, withTarget ? `${key} : ${rule.address}` : key);
       continue;
     }
-    const key = `${isEverywhere(port) ? '' : `${port.hostAddress} . `}${protocol} . ${String(port.hostPort)}`;
-    const set = `${isEverywhere(port) ? 'ports' : 'addresses'}${family}`;
-    elements.add(set, withTarget ? `${key} : ${port.address} . ${String(port.port)}` : key);
+    const set = `${before === '' ? 'ports' : 'addresses'}${family}`;
+    for (let i = 0; i < rule.count; i += 1) {
+      const key = `${before}${protocol} . ${String(rule.hostPort + i)}`;
+      elements.add(set, withTarget ? `${key} : ${rule.address} . ${String(rule.port + i)}` : key);
+    }
   }
-  for (const one of reachable) elements.add(`reachable${one.slice(0, 1)}`, one.slice(2));
+  for (const { address, protocol, first, last } of reachablePorts(ports)) {
+    const family = isIpv6(address) ? '6' : '4';
+    const before = `${address} . ${protocolNumber[protocol]} . `;
+    if (last - first + 1 >= shortestRange) elements.add(`reachableRanges${family}`, `${before}${numbers(first, last)}`);
+    else for (let port = first; port <= last; port += 1) elements.add(`reachable${family}`, `${before}${String(port)}`);
+  }
   return elements.bySet;
 }
 
 const isEverywhere = ({ hostAddress }: PortRule): boolean => hostAddress === '0.0.0.0' || hostAddress === '::';
 
-/** Fewer are found faster one by one. */
-const shortestRun = 16;
+const numbers = (first: number, last: number): string => `${String(first)}-${String(last)}`;
 
-/**
- * Ports that follow each other and have the same numbers in the container are one element, however many they are. A container's ports come and go
- * together, so that the same runs are found each time.
- */
-function runsOf(ports: readonly PortRule[]): { readonly port: PortRule; readonly count: number }[] {
-  const runs: { port: PortRule; count: number }[] = [];
-  const isMember = (port: PortRule): boolean => isEverywhere(port) && port.hostPort === port.port;
-  const order = ({ protocol, address, hostAddress }: PortRule): string => `${protocol} ${hostAddress} ${address}`;
-  const members = ports.filter(isMember).toSorted((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : a.port - b.port));
-  for (const port of members) {
-    const last = runs.at(-1);
-    if (
-      last !== undefined &&
-      order(last.port) === order(port) &&
-      last.port.direct === port.direct &&
-      last.port.port + last.count === port.port
-    ) {
-      last.count += 1;
-    } else runs.push({ port, count: 1 });
+/** Fewer are found faster one by one. */
+const shortestRange = 16;
+
+/** Ports of containers that may be reached at their own addresses. A port may be published more than once, and elements must not overlap. */
+function reachablePorts(ports: readonly PortRule[]) {
+  const all = ports
+    .filter(({ direct }) => direct)
+    .map(({ address, protocol, port, count }) => ({ address, protocol, first: port, last: port + count - 1 }))
+    .toSorted((a, b) => (keyOf(a) === keyOf(b) ? a.first - b.first : keyOf(a) < keyOf(b) ? -1 : 1));
+  const joined: typeof all = [];
+  for (const one of all) {
+    const before = joined.at(-1);
+    if (before === undefined || keyOf(before) !== keyOf(one) || one.first > before.last + 1) joined.push(one);
+    else before.last = Math.max(before.last, one.last);
   }
-  const single = (port: PortRule) => ({ port, count: 1 });
-  const short = ({ port, count }: { port: PortRule; count: number }) =>
-    count >= shortestRun
-      ? [{ port, count }]
-      : Array.from({ length: count }, (_, i) => single({ ...port, hostPort: port.hostPort + i, port: port.port + i }));
-  return [...ports.filter(port => !isMember(port)).map(single), ...runs.flatMap(short)];
+  return joined;
 }
+
+const keyOf = ({ address, protocol }: Pick<PortRule, 'address' | 'protocol'>): string => `${address} ${protocol}`;
 
 export function linkElements(links: readonly LinkRule[]): ReadonlyMap<string, readonly string[]> {
   const elements = new Elements();

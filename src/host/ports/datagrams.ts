@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { connectTo, type Endpoint, receive, sendDatagram, setOption } from '#host/sys/inet-socket.ts';
+import { connectTo, type Endpoint, familyOf, receive, sendDatagram, setOption } from '#host/sys/inet-socket.ts';
 import { type ControlMessage, type Packet, receivePacket, sendPacket } from '#host/sys/message-socket.ts';
 
 const IPPROTO_IP = 0;
@@ -30,23 +30,22 @@ interface SessionEvents {
 
 /** One published UDP port: a socket of its own towards the container for each client, by which answers find back. */
 export class DatagramRelay {
-  readonly fd: number;
-  #target: Endpoint;
+  readonly #fd: number;
+  readonly #targetFor: (family: 4 | 6) => Endpoint;
   readonly #byClient = new Map<string, Session>();
   readonly #sessionEvents: SessionEvents;
 
-  constructor(fd: number, ipv6: boolean, target: Endpoint, sessionEvents: SessionEvents) {
-    this.fd = fd;
-    this.#target = target;
+  /** `fd`: as `tellDestination` has made it; the caller closes it. */
+  constructor(fd: number, targetFor: (family: 4 | 6) => Endpoint, sessionEvents: SessionEvents) {
+    this.#fd = fd;
+    this.#targetFor = targetFor;
     this.#sessionEvents = sessionEvents;
-    if (ipv6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
   }
 
   /** Passes on what clients sent. True when there is more than one turn allows. */
   advance(): boolean {
     for (let count = 0; count < packetsAtOnce; count++) {
-      const packet = receivePacket(this.fd);
+      const packet = receivePacket(this.#fd);
       if (packet === undefined) return false;
       const session = this.#sessionOf(packet);
       if (session === undefined) continue;
@@ -66,14 +65,8 @@ export class DatagramRelay {
   }
 
   /** Every client begins anew: its old way leads to where nobody is any more. */
-  redirect(target: Endpoint): void {
-    this.#target = target;
+  restart(): void {
     for (const [key, session] of this.#byClient) this.#end(key, session);
-  }
-
-  close(): void {
-    for (const [key, session] of this.#byClient) this.#end(key, session);
-    closeSync(this.fd);
   }
 
   #sessionOf(packet: Packet): Session | undefined {
@@ -82,7 +75,12 @@ export class DatagramRelay {
     const known = this.#byClient.get(key);
     if (known !== undefined) return known;
     try {
-      const session = { fd: connectTo('udp', this.#target), client: packet.from, answerFrom, lastUsedMs: performance.now() };
+      const session = {
+        fd: connectTo('udp', this.#targetFor(familyOf(packet.from))),
+        client: packet.from,
+        answerFrom,
+        lastUsedMs: performance.now(),
+      };
       this.#byClient.set(key, session);
       this.#sessionEvents.began(session.fd, () => this.#answer(key, session));
       return session;
@@ -100,7 +98,7 @@ export class DatagramRelay {
         if (length === undefined) return false;
         session.lastUsedMs = performance.now();
         const data = buffer.subarray(0, length);
-        sendPacket(this.fd, data, { to: session.client, ...(session.answerFrom === undefined ? {} : { control: session.answerFrom }) });
+        sendPacket(this.#fd, data, { to: session.client, ...(session.answerFrom === undefined ? {} : { control: session.answerFrom }) });
       }
       return true;
     } catch {
@@ -115,6 +113,12 @@ export class DatagramRelay {
     this.#sessionEvents.ended(session.fd);
     closeSync(session.fd);
   }
+}
+
+/** Packets on this socket say from now on which address of the host they were sent to. */
+export function tellDestination(fd: number, ipv6: boolean): void {
+  if (ipv6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
 /** The control message that makes an answer leave from the address a packet was sent to. */

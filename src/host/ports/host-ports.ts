@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { conflict, failedPrecondition, isErrno, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { HostListener, HostPorts } from '#core/host-ports.ts';
-import { endpoint, listenOn } from '#host/sys/inet-socket.ts';
+import { type Endpoint, endpoint, listenOn } from '#host/sys/inet-socket.ts';
 import { listenerKey } from './protocol.ts';
 import { ProxyConnection } from './proxy-connection.ts';
 
@@ -45,11 +45,11 @@ export function createHostPorts({ execRoot, log }: { readonly execRoot: string; 
   const take = (listener: HostListener): void => {
     // There is no way to hold an SCTP port that every kernel has: packet rules alone carry those.
     if (listener.protocol === 'sctp') return;
-    const fd = openListener(listener);
+    const fds = openListener(listener);
     try {
-      connection().hold(listener, fd);
+      connection().hold(listener, fds);
     } catch (err) {
-      closeSync(fd);
+      for (const fd of fds) closeSync(fd);
       throw err;
     }
   };
@@ -57,7 +57,7 @@ export function createHostPorts({ execRoot, log }: { readonly execRoot: string; 
   const ports: HostPorts = {
     ipv6: existsSync('/proc/net/if_inet6') && canListenOnIpv6(),
     ephemeralRange,
-    isReserved: port => reservedRanges().some(([first, last]) => port >= first && port <= last),
+    reservedRanges,
     open(listener) {
       take(listener);
       held.set(listenerKey(listener), listener);
@@ -80,8 +80,12 @@ export function createHostPorts({ execRoot, log }: { readonly execRoot: string; 
       const present = new Set<string>();
       if (running !== undefined) {
         attend(running);
-        for (const listener of await running.list()) present.add(listenerKey(listener));
-        const extra = [...present].filter(key => !held.has(key));
+        const extra: string[] = [];
+        for (const { listener, complete } of await running.list()) {
+          const key = listenerKey(listener);
+          if (complete && held.has(key)) present.add(key);
+          else extra.push(key);
+        }
         if (extra.length > 0) await running.release(extra);
         notes.push(...extra.map(key => `host port ${key}, which belongs to no container`));
       }
@@ -108,16 +112,35 @@ export function createHostPorts({ execRoot, log }: { readonly execRoot: string; 
   return ports;
 }
 
-function openListener(listener: HostListener): number {
-  const { protocol, hostIp, hostPort, address, port } = listener;
+/** A descriptor for each port. */
+function openListener(listener: HostListener): number[] {
+  const { protocol, hostIp, hostPort, count, addresses, port } = listener;
+  const kind = protocol === 'udp' ? 'udp' : 'tcp';
+  const bothFamilies = hostIp === '*';
+  const at: { address: Endpoint['address']; port: number } = endpoint(bothFamilies ? '::' : hostIp, hostPort);
+  const fds: number[] = [];
   try {
-    return listenOn(protocol === 'udp' ? 'udp' : 'tcp', endpoint(hostIp, hostPort));
+    for (; fds.length < count; at.port += 1) fds.push(listenOn(kind, at, bothFamilies));
+    return fds;
   } catch (err) {
-    const host = hostIp.includes(':') ? `[${hostIp}]` : hostIp;
-    const what = `failed to bind host port for ${host}:${String(hostPort)}:${address}:${String(port)}/${protocol}`;
+    for (const fd of fds) closeSync(fd);
+    const taken = bothFamilies ? takenAddress(kind, at.port) : hostIp;
+    const host = taken.includes(':') ? `[${taken}]` : taken;
+    const address = addresses[taken.includes(':') ? 6 : 4];
+    const what = `failed to bind host port for ${host}:${String(at.port)}:${address}:${String(port + fds.length)}/${protocol}`;
     if (isErrno(err, 'EADDRINUSE')) throw conflict(`${what}: address already in use`, { cause: err });
     if (isErrno(err, 'EADDRNOTAVAIL')) throw failedPrecondition(`${what}: cannot assign requested address`, { cause: err });
     throw err;
+  }
+}
+
+/** In which family somebody has a port that was asked for in both. */
+function takenAddress(kind: 'tcp' | 'udp', port: number): string {
+  try {
+    closeSync(listenOn(kind, endpoint('0.0.0.0', port)));
+    return '::';
+  } catch {
+    return '0.0.0.0';
   }
 }
 

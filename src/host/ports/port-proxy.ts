@@ -1,10 +1,10 @@
 import { closeSync, rmSync } from 'node:fs';
 import type { HostListener } from '#core/host-ports.ts';
 import { Poller } from '#host/sys/epoll.ts';
-import { acceptFrom, connectTo, endpoint, sendAtOnce } from '#host/sys/inet-socket.ts';
+import { acceptFrom, connectTo, endpoint, peerFamily, sendAtOnce } from '#host/sys/inet-socket.ts';
 import { passedDescriptors, receivePacket, sendPacket } from '#host/sys/message-socket.ts';
-import { DatagramRelay } from './datagrams.ts';
-import { decodePacket, encodePacket, listenerKey, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
+import { DatagramRelay, tellDestination } from './datagrams.ts';
+import { decodePacket, encodePacket, type HeldListener, listenerKey, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
 import { Relay } from './relay.ts';
 
 const acceptsAtOnce = 64;
@@ -15,8 +15,10 @@ const listPart = 100;
 interface Held {
   /** What it leads to may change. */
   listener: HostListener;
-  readonly fd: number;
-  readonly datagrams: DatagramRelay | undefined;
+  /** In the order of the ports. */
+  readonly fds: number[];
+  /** By descriptor; of UDP ports that somebody has used. */
+  readonly relays: Map<number, DatagramRelay>;
 }
 
 /**
@@ -27,8 +29,8 @@ export class PortProxy {
   readonly #poller = new Poller();
   readonly #control: number;
   readonly #controlPath: string;
-  /** What to do when a descriptor is ready; true when it wants to go on at once. */
-  readonly #ready = new Map<number, () => boolean>();
+  /** What to do when a descriptor, which is the index, is ready; true when it wants to go on at once. */
+  readonly #ready: (((fd: number) => boolean) | undefined)[] = [];
   readonly #held = new Map<string, Held>();
   #daemons = 0;
   /** Relays with clients that may have gone silent. */
@@ -48,7 +50,7 @@ export class PortProxy {
     while (serving) {
       const ready = this.#poller.wait(busy.size > 0 ? 0 : this.#active.size > 0 ? sweepMs : -1);
       const turn = new Set([...busy, ...ready]);
-      busy = new Set([...turn].filter(fd => this.#ready.get(fd)?.() === true));
+      busy = new Set([...turn].filter(fd => this.#ready[fd]?.(fd) === true));
       this.#endIdle();
       serving = this.#daemons > 0 || this.#held.size > 0;
     }
@@ -66,13 +68,13 @@ export class PortProxy {
     }
   }
 
-  #watch(fd: number, ready: () => boolean, options: { readonly writable?: boolean } = {}): void {
-    this.#ready.set(fd, ready);
+  #watch(fd: number, ready: (fd: number) => boolean, options: { readonly writable?: boolean } = {}): void {
+    this.#ready[fd] = ready;
     this.#poller.watch(fd, options);
   }
 
   #forget(fd: number): void {
-    this.#ready.delete(fd);
+    this.#ready[fd] = undefined;
   }
 
   #acceptDaemon(): boolean {
@@ -96,10 +98,7 @@ export class PortProxy {
     const request = decodePacket<ProxyRequest>(packet.data);
     switch (request.type) {
       case 'hold':
-        for (const [index, listener] of request.listeners.entries()) {
-          const listening = descriptors[index];
-          if (listening !== undefined) this.#hold(listener, listening);
-        }
+        this.#hold(request.listener, descriptors);
         break;
       case 'redirect':
         this.#redirect(request.key, request.listener);
@@ -116,7 +115,7 @@ export class PortProxy {
   }
 
   #list(fd: number, number: number): void {
-    const all = [...this.#held.values()].map(({ listener }) => listener);
+    const all = [...this.#held.values()].map(({ listener, fds }): HeldListener => ({ listener, complete: fds.length === listener.count }));
     for (let at = 0; at === 0 || at < all.length; at += listPart) {
       this.#answer(fd, { number, listeners: all.slice(at, at + listPart), last: at + listPart >= all.length });
     }
@@ -130,25 +129,34 @@ export class PortProxy {
     }
   }
 
-  #hold(listener: HostListener, fd: number): void {
+  #hold(listener: HostListener, fds: readonly number[]): void {
     const key = listenerKey(listener);
-    this.#release(key);
-    const target = endpoint(listener.address, listener.port);
-    if (listener.protocol === 'tcp') {
-      const held: Held = { listener, fd, datagrams: undefined };
-      this.#held.set(key, held);
-      this.#watch(fd, () => this.#acceptClients(held));
-      return;
+    const before = this.#held.get(key);
+    if (before?.fds.length === listener.count) this.#release(key);
+    const held = this.#held.get(key) ?? { listener, fds: [], relays: new Map<number, DatagramRelay>() };
+    this.#held.set(key, held);
+    const ready =
+      listener.protocol === 'tcp' ? (fd: number) => this.#acceptClients(held, fd) : (fd: number) => this.#relay(held, fd).advance();
+    for (const fd of fds) {
+      held.fds.push(fd);
+      if (listener.protocol === 'udp') tellDestination(fd, isIpv6(listener));
+      this.#watch(fd, ready);
     }
-    const datagrams: DatagramRelay = new DatagramRelay(fd, listener.hostIp.includes(':'), target, {
+  }
+
+  /** The one of this port, made for its first datagram: ranges have thousands of ports, of which few are used. */
+  #relay(held: Held, fd: number): DatagramRelay {
+    const known = held.relays.get(fd);
+    if (known !== undefined) return known;
+    const relay: DatagramRelay = new DatagramRelay(fd, family => targetOf(held, fd, family), {
       began: (session, ready) => {
-        this.#active.add(datagrams);
+        this.#active.add(relay);
         this.#watch(session, ready);
       },
       ended: session => this.#forget(session),
     });
-    this.#held.set(key, { listener, fd, datagrams });
-    this.#watch(fd, () => datagrams.advance());
+    held.relays.set(fd, relay);
+    return relay;
   }
 
   #redirect(key: string, listener: HostListener): void {
@@ -157,7 +165,7 @@ export class PortProxy {
     this.#held.delete(key);
     this.#held.set(listenerKey(listener), held);
     held.listener = listener;
-    held.datagrams?.redirect(endpoint(listener.address, listener.port));
+    for (const relay of held.relays.values()) relay.restart();
   }
 
   /** Connections that are under way go on: they end with the container. */
@@ -165,27 +173,29 @@ export class PortProxy {
     const held = this.#held.get(key);
     if (held === undefined) return;
     this.#held.delete(key);
-    this.#forget(held.fd);
-    if (held.datagrams === undefined) closeSync(held.fd);
-    else {
-      this.#active.delete(held.datagrams);
-      held.datagrams.close();
+    for (const relay of held.relays.values()) {
+      this.#active.delete(relay);
+      relay.restart();
+    }
+    for (const fd of held.fds) {
+      this.#forget(fd);
+      closeSync(fd);
     }
   }
 
-  #acceptClients(held: Held): boolean {
+  #acceptClients(held: Held, fd: number): boolean {
     for (let count = 0; count < acceptsAtOnce; count++) {
-      const client = acceptFrom(held.fd);
+      const client = acceptFrom(fd);
       if (client === undefined) return false;
-      this.#join(client, held.listener);
+      this.#join(client, held, fd);
     }
     return true;
   }
 
-  #join(client: number, listener: HostListener): void {
+  #join(client: number, held: Held, fd: number): void {
     let server: number;
     try {
-      server = connectTo('tcp', endpoint(listener.address, listener.port));
+      server = connectTo('tcp', targetOf(held, fd, peerFamily(client)));
     } catch {
       closeSync(client);
       return;
@@ -202,3 +212,9 @@ export class PortProxy {
     this.#watch(server, advance, { writable: true });
   }
 }
+
+const isIpv6 = ({ hostIp }: HostListener): boolean => hostIp === '*' || hostIp.includes(':');
+
+/** Where clients of this family go that came to this descriptor. */
+const targetOf = ({ listener: { addresses, port }, fds }: Held, fd: number, family: 4 | 6) =>
+  endpoint(addresses[family], port + fds.indexOf(fd));

@@ -5,7 +5,7 @@ import type { HostListener } from '#core/host-ports.ts';
 import { connectForPackets, listenForPackets, mostDescriptors, passingDescriptors, sendPacket } from '#host/sys/message-socket.ts';
 import { selfCommand } from '#host/sys/self.ts';
 import { adoptSocket } from '#host/sys/unix-socket.ts';
-import { decodePacket, encodePacket, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
+import { decodePacket, encodePacket, type HeldListener, type ProxyAnswer, type ProxyRequest } from './protocol.ts';
 
 const retryMs = 5;
 const startDelayMs = 50;
@@ -13,8 +13,8 @@ const startDelayMs = 50;
 const keysAtOnce = 500;
 
 interface Waiting {
-  readonly listeners: HostListener[];
-  readonly resolve: (listeners: HostListener[]) => void;
+  readonly listeners: HeldListener[];
+  readonly resolve: (listeners: HeldListener[]) => void;
   readonly reject: (reason: Error) => void;
 }
 
@@ -86,16 +86,9 @@ export class ProxyConnection {
     return this.#ended.promise;
   }
 
-  /** Hands a listening descriptor over. It belongs to the proxy from now on. Those of one turn go together: ranges have thousands. */
-  hold(listener: HostListener, fd: number): void {
-    const last = this.#unsent.at(-1);
-    if (last?.request.type === 'hold' && last.fds.length < mostDescriptors) {
-      const listeners = [...last.request.listeners, listener];
-      this.#unsent[this.#unsent.length - 1] = { request: { type: 'hold', listeners }, fds: [...last.fds, fd] };
-    } else this.#unsent.push({ request: { type: 'hold', listeners: [listener] }, fds: [fd] });
-    if (this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => this.#flush());
+  /** Hands the descriptors of a listener over. They belong to the proxy from now on. */
+  hold(listener: HostListener, fds: readonly number[]): void {
+    for (let at = 0; at < fds.length; at += mostDescriptors) this.#send({ type: 'hold', listener }, fds.slice(at, at + mostDescriptors));
   }
 
   redirect(key: string, listener: HostListener): void {
@@ -109,7 +102,7 @@ export class ProxyConnection {
     await Promise.all(parts.map(part => this.#ask(number => ({ type: 'release', number, keys: part }))));
   }
 
-  list(): Promise<HostListener[]> {
+  list(): Promise<HeldListener[]> {
     return this.#ask(number => ({ type: 'list', number }));
   }
 
@@ -117,7 +110,7 @@ export class ProxyConnection {
     (await this.#socket).end();
   }
 
-  #ask(request: (number: number) => ProxyRequest): Promise<HostListener[]> {
+  #ask(request: (number: number) => ProxyRequest): Promise<HeldListener[]> {
     const number = this.#number++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(number, { listeners: [], resolve, reject });
@@ -125,8 +118,8 @@ export class ProxyConnection {
     });
   }
 
-  #send(request: ProxyRequest): void {
-    this.#unsent.push({ request, fds: [] });
+  #send(request: ProxyRequest, fds: readonly number[] = []): void {
+    this.#unsent.push({ request, fds });
     if (this.#flushing) return;
     this.#flushing = true;
     this.#flush();

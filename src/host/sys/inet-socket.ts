@@ -9,6 +9,7 @@ const c = libc({
   accept4: { args: ['i32', 'ptr', 'ptr', 'i32'], returns: 'i32' },
   connect: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
   setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
+  getpeername: { args: ['i32', 'ptr', 'ptr'], returns: 'i32' },
   shutdown: { args: ['i32', 'i32'], returns: 'i32' },
   send: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
   recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
@@ -52,6 +53,21 @@ export function endpointOf(bytes: Uint8Array): Endpoint {
   return { address: ipFromBytes(ipv4 ? bytes.subarray(4, 8) : bytes.subarray(8, 24)), port: view.getUint16(2) };
 }
 
+/** Of a sockaddr: an IPv4 address that an IPv6 socket speaks with is IPv4. */
+export function familyOf(bytes: Uint8Array): 4 | 6 {
+  const isIpv4 = bytes[0] === AF_INET;
+  return isIpv4 || mappedPrefix.every((byte, index) => bytes[8 + index] === byte) ? 4 : 6;
+}
+
+/** `::ffff:0:0/96`. */
+const mappedPrefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/** How the other end of a connection speaks; 4 when it has gone already. */
+export function peerFamily(fd: number): 4 | 6 {
+  const bytes = new Uint8Array(28);
+  return c.getpeername(fd, bytes, new Uint32Array([bytes.length])) === -1 ? 4 : familyOf(bytes);
+}
+
 export function endpoint(address: string, port: number): Endpoint {
   const parsed = parseIp(address);
   if (parsed === undefined) throw new Error(`not an IP address: ${address}`);
@@ -59,15 +75,15 @@ export function endpoint(address: string, port: number): Endpoint {
 }
 
 /**
- * A non-blocking socket that holds a port of this host: a TCP one listens. An IPv6 socket takes no IPv4 traffic. Throws a SystemError, EADDRINUSE
- * when somebody has the port.
+ * A non-blocking socket that holds a port of this host: a TCP one listens. An IPv6 socket takes no IPv4 traffic unless it is for both families.
+ * Throws a SystemError, EADDRINUSE when somebody has the port.
  */
-export function listenOn(protocol: 'tcp' | 'udp', at: Endpoint): number {
+export function listenOn(protocol: 'tcp' | 'udp', at: Endpoint, bothFamilies = false): number {
   const family = at.address.family === 4 ? AF_INET : AF_INET6;
   const kind = protocol === 'tcp' ? SOCK_STREAM : SOCK_DGRAM;
   const fd = check(c.socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket');
   try {
-    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, bothFamilies ? 0 : 1);
     // Connections that ended a moment ago must not keep the port from being listened on again.
     if (protocol === 'tcp') setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     const bytes = socketAddress(at);

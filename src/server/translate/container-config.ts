@@ -6,6 +6,7 @@ import type {
 } from '#api/types/container.ts';
 import type { PortMap as WirePortMap } from '#api/types/network.ts';
 import type { PortMap } from '#core/network.ts';
+import { expandPortMap, expandPorts } from '#core/port-ranges.ts';
 import type { ContainerConfig, HostConfig, MountPoint, MountRequest } from '#engine/containers/model.ts';
 
 const listOrNull = (list: readonly string[] | undefined): string[] | null => (list === undefined ? null : [...list]);
@@ -20,7 +21,7 @@ export function toWireConfig(config: ContainerConfig): WireConfig {
     AttachStdin: config.attachStdin,
     AttachStdout: config.attachStdout,
     AttachStderr: config.attachStderr,
-    ...(config.exposedPorts.length === 0 ? {} : { ExposedPorts: keySet(config.exposedPorts) }),
+    ...(config.exposedPorts.length === 0 ? {} : { ExposedPorts: keySet(expandPorts(config.exposedPorts)) }),
     Tty: config.tty,
     OpenStdin: config.openStdin,
     StdinOnce: config.stdinOnce,
@@ -129,7 +130,7 @@ export function toWireHostConfig(config: HostConfig): WireHostConfig {
 }
 
 export function toWirePorts(ports: PortMap): WirePortMap {
-  const entries = Object.entries(ports).map(([port, bindings]): [string, WirePortMap[string]] => [
+  const entries = Object.entries(expandPortMap(ports)).map(([port, bindings]): [string, WirePortMap[string]] => [
     port,
     bindings.length === 0 ? null : bindings.map(({ hostIp, hostPort }) => ({ HostIp: hostIp, HostPort: hostPort })),
   ]);

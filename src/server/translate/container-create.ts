@@ -6,6 +6,7 @@ import type {
   Mount as WireMount,
 } from '#api/types/container.ts';
 import type { EndpointConfig, PortMap } from '#core/network.ts';
+import { compactPortMap, compactPorts } from '#core/port-ranges.ts';
 import type { ContainerConfig, HostConfig, MountRequest, MountType, RestartPolicy, RestartPolicyName } from '#engine/containers/model.ts';
 import type { CreateRequest } from '#engine/containers/service.ts';
 import { fromWireEndpoint } from './endpoint.ts';
@@ -29,7 +30,7 @@ export function fromWireConfig(wire: WireConfig): ContainerConfig {
     attachStdin: wire.AttachStdin ?? false,
     attachStdout: wire.AttachStdout ?? false,
     attachStderr: wire.AttachStderr ?? false,
-    exposedPorts: Object.keys(wire.ExposedPorts ?? {}),
+    exposedPorts: compactPorts(Object.keys(wire.ExposedPorts ?? {})),
     tty: wire.Tty ?? false,
     openStdin: wire.OpenStdin ?? false,
     stdinOnce: wire.StdinOnce ?? false,
@@ -188,7 +189,7 @@ function portBindings(wire: WireHostConfig['PortBindings']): PortMap {
       hostPort: HostPort ?? '',
     }));
   }
-  return ports;
+  return compactPortMap(ports);
 }
 
 const restartNames: readonly RestartPolicyName[] = ['no', 'always', 'unless-stopped', 'on-failure'];

@@ -7,6 +7,7 @@ import type {
 } from '#api/types/container.ts';
 import type { EndpointSettings, NetworkSettings } from '#api/types/network.ts';
 import type { PortMap } from '#core/network.ts';
+import { expandPortMap, expandPorts } from '#core/port-ranges.ts';
 import type { Container, Health } from '#engine/containers/model.ts';
 import type { ContainerDetails, ContainerSummary } from '#engine/containers/service.ts';
 import { errorOf, exitCodeOf, finishedAtOf, isActive, isPaused, startedAtOf, statusOf } from '#engine/containers/state.ts';
@@ -145,8 +146,8 @@ function toPortSummaries(container: Container): PortSummary[] {
 }
 
 const withExposed = (ports: PortMap, exposed: readonly string[]): PortMap => ({
-  ...Object.fromEntries(exposed.map(port => [port, []])),
-  ...ports,
+  ...Object.fromEntries(expandPorts(exposed).map(port => [port, []])),
+  ...expandPortMap(ports),
 });
 
 function sizes(of: { readonly sizeRwBytes?: number | undefined; readonly sizeRootFsBytes?: number }): {
