@@ -18,16 +18,21 @@ export class Rubbish {
 
   /** A path that does not exist is fine; a failure is logged. */
   delete(path: string): void {
+    this.add(path, () => this.#remove(path));
+  }
+
+  /** Something else of no use any more, with a step that takes it away. */
+  add(what: string, step: () => Promise<void>): void {
     this.#deleting = this.#deleting.then(async () => {
       try {
-        await this.#remove(path);
+        await step();
       } catch (err) {
-        this.#log.warn('could not delete what is of no use any more; the next start tries again', { path, error: err });
+        this.#log.warn('could not delete what is of no use any more; the next start tries again', { what, error: err });
       }
     });
   }
 
-  /** Resolves when everything handed over so far is off the disk. */
+  /** Resolves when everything handed over so far is gone. */
   async settled(): Promise<void> {
     await this.#deleting;
   }

@@ -36,17 +36,13 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   Object.assign(container, noRun);
   unwatchHealth(ctx, entry);
   container.state = delayMs !== undefined && exited.status === 'exited' ? { ...exited, status: 'restarting' } : exited;
-  try {
-    ctx.containers.save(entry);
-  } catch (err) {
-    // Those who wait must hear of the end even so; a daemon that starts later finds the process gone.
-    ctx.log.error('could not record the end of a container', { container: container.id, error: err });
-  }
+  const removes = container.hostConfig.autoRemove && !entry.keepOnExit && delayMs === undefined;
+  // A container that goes now needs no record of its end: until it is gone, a daemon that starts finds its exit file and gets here again.
+  if (!removes) saveEnd(ctx, entry);
   failpoint('container.exit.recorded');
   entry.hub = undefined;
   if (exit.oomKilled && state.oomKilled !== true) publish(ctx, container, 'oom');
   publish(ctx, container, 'die', { exitCode: String(exit.exitCode), execDuration: String(Math.max(0, Math.floor(ranMs / 1000))) });
-  const removes = container.hostConfig.autoRemove && !entry.keepOnExit && delayMs === undefined;
   await releaseRun(ctx, entry, { isLast: removes });
   // Those that ran have ended with it, and their clients have been told; what was just being started has not come to be.
   for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
@@ -54,12 +50,22 @@ export async function handleExit(ctx: Context, entry: Entry, run: number, exit: 
   entry.announceExit({ exitCode: exit.exitCode });
   if (delayMs !== undefined) return scheduleRestart(ctx, entry, delayMs);
   if (!removes) return;
-  await cleanUp(`container ${container.id}`, ctx.log, () => removeLocked(ctx, entry, { removeAnonymous: true }));
+  await cleanUp(`container ${container.id}`, ctx.log, () => removeLocked(ctx, entry, { removeAnonymous: true, hasJustEnded: true }));
+}
+
+function saveEnd(ctx: Context, entry: Entry): void {
+  try {
+    ctx.containers.save(entry);
+  } catch (err) {
+    // Those who wait must hear of the end even so; a daemon that starts later finds the process gone.
+    ctx.log.error('could not record the end of a container', { container: entry.id, error: err });
+  }
 }
 
 /**
  * Takes away what only a running container has: process state, network, mounts. Every step is tried; failures are logged and left to the next start. When
- * this was its last run the container's removal follows, which takes the root away with its layer, without waiting until what was written is on the disk.
+ * this was its last run the container's removal follows, which takes the root away with its layer, without waiting until what was written is on the disk,
+ * and the process state after that.
  */
 export async function releaseRun(ctx: Context, entry: Entry, { isLast }: { readonly isLast: boolean }): Promise<void> {
   const { container } = entry;
@@ -67,7 +73,7 @@ export async function releaseRun(ctx: Context, entry: Entry, { isLast }: { reado
   if (container.hostConfig.ipcMode === 'shareable')
     await cleanUp(`shared memory of container ${id}`, ctx.log, () => releaseIpc(ctx, container));
   await Promise.all([
-    cleanUp(`process of container ${id}`, ctx.log, () => ctx.runtime.remove(id)),
+    isLast ? undefined : cleanUp(`process of container ${id}`, ctx.log, () => ctx.runtime.remove(id)),
     cleanUp(`network of container ${id}`, ctx.log, () => ctx.networks.teardown(id)),
     closeLog(ctx, entry, { removesLog: isLast }),
   ]);

@@ -51,8 +51,15 @@ async function kill(ctx: Context, entry: Entry): Promise<void> {
 /**
  * Removes a container that does not run, with its lock held. The record says `removing` first, so that the next daemon finishes what this one began; it goes
  * last, but for the files. When a step fails the others are still done, the container stays as `dead`, and a later removal tries again.
+ *
+ * `hasJustEnded`: it goes by itself at its end, which its record does not tell yet: `running` is as good as `removing` to the next daemon. All its processes
+ * have ended; cgroup and runtime state go once its clients know. The next daemon removes those of containers it has no record of.
  */
-export async function removeLocked(ctx: Context, entry: Entry, options: { readonly removeAnonymous: boolean }): Promise<void> {
+export async function removeLocked(
+  ctx: Context,
+  entry: Entry,
+  options: { readonly removeAnonymous: boolean; readonly hasJustEnded?: boolean },
+): Promise<void> {
   const { container } = entry;
   const { id } = container;
   cancelRestart(ctx, entry);
@@ -62,7 +69,8 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
     exitCode: exitCodeOf(container.state),
   };
   container.state = { status: 'removing', ...past, withVolumes: options.removeAnonymous };
-  ctx.containers.save(entry);
+  const hasJustEnded = options.hasJustEnded === true;
+  if (!hasJustEnded) ctx.containers.save(entry);
   failpoint('container.remove.recorded');
   entry.hub?.close();
   entry.filesGone.abort(conflict(`container ${id} is being removed`));
@@ -79,7 +87,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
       () => unmountSources(ctx, container),
       () => releaseIpc(ctx, container),
       () => failpoint('container.remove.process'),
-      () => Promise.all([ctx.runtime.remove(id), ctx.networks.teardown(id)]),
+      () => Promise.all([hasJustEnded ? undefined : ctx.runtime.remove(id), ctx.networks.teardown(id)]),
     ]);
   } catch (err) {
     container.state = { status: 'dead', ...past, error: messageOf(err) };
@@ -91,6 +99,7 @@ export async function removeLocked(ctx: Context, entry: Entry, options: { readon
   forgetExecsOf(ctx, entry);
   publish(ctx, container, 'destroy');
   entry.announceRemoval({ exitCode: past.exitCode });
+  if (hasJustEnded) ctx.rubbish.add(`process state of container ${id}`, () => ctx.runtime.remove(id));
   // Nothing names it any more; its files, the log among them, may take a while.
   ctx.rubbish.delete(containerDir(ctx, id));
 }

@@ -6,8 +6,8 @@ const remembered = 16;
 
 /**
  * The system call filters that crun has made of seccomp profiles. Making one costs it twice as much as all the rest of a container (10 ms), and leaves
- * the result beside the container's state. Whoever asks for the same profile again hands it that result, through an annotation that it knows; the
- * profile stays in the spec for its flags.
+ * the result beside the container's state. Whoever asks for the same profile again hands it that result, through an annotation that it knows; of
+ * the profile only what is no rule, such as its flags, stays in the spec.
  */
 export class CompiledFilters {
   readonly #byProfile = new Map<string, string>();
@@ -16,7 +16,10 @@ export class CompiledFilters {
   withFilter(spec: RuntimeSpec): RuntimeSpec {
     const key = keyOf(spec);
     const filter = key === undefined ? undefined : this.#byProfile.get(key);
-    return filter === undefined ? spec : { ...spec, annotations: { ...spec.annotations, [annotation]: filter } };
+    if (filter === undefined || spec.linux.seccomp === undefined) return spec;
+    const { defaultAction, flags } = spec.linux.seccomp;
+    const seccomp = { defaultAction, ...(flags === undefined ? {} : { flags }), syscalls: [] };
+    return { ...spec, linux: { ...spec.linux, seccomp }, annotations: { ...spec.annotations, [annotation]: filter } };
   }
 
   /** Called once crun has made the container: its filter is complete then, and no process of the container can reach it. */

@@ -172,7 +172,7 @@ class ConmonRuntime implements OpenedRuntime {
     // crun 1.8 stops where no scheduler weighs a device; other runtimes, and so Docker, go on without.
     const writesWeights = program.kind === 'crun' && this.cgroups.hierarchies.version === 'v2';
     const { weights, others: resources } = splitDeviceWeights(spec.linux.resources ?? {});
-    const linux = { ...spec.linux, cgroupsPath: facts.cgroup, ...(writesWeights ? { resources } : {}) };
+    const linux = { ...filtered.linux, cgroupsPath: facts.cgroup, ...(writesWeights ? { resources } : {}) };
     const complete = { ...filtered, process: { ...spec.process, terminal: io.tty }, linux };
     writeFileSync(`${directory}/${files.spec}`, JSON.stringify(complete));
     failpoint('runtime.create.bundle');
