@@ -94,12 +94,17 @@ export async function removeLocked(
     ctx.containers.save(entry);
     throw err;
   }
-  failpoint('container.remove.done');
+  failpoint(hasJustEnded ? 'container.leave.done' : 'container.remove.done');
   ctx.containers.delete(entry);
   forgetExecsOf(ctx, entry);
   publish(ctx, container, 'destroy');
   entry.announceRemoval({ exitCode: past.exitCode });
-  if (hasJustEnded) ctx.rubbish.add(`process state of container ${id}`, () => ctx.runtime.remove(id));
+  if (hasJustEnded) {
+    ctx.rubbish.add(`process state of container ${id}`, async () => {
+      failpoint('container.leave.told');
+      await ctx.runtime.remove(id);
+    });
+  }
   // Nothing names it any more; its files, the log among them, may take a while.
   ctx.rubbish.delete(containerDir(ctx, id));
 }
