@@ -11,10 +11,18 @@ import { layerMediaTypes, readHead, storeLayer } from './store-layer.ts';
 export interface ImportOptions {
   /** The name to give it; undefined: none. */
   readonly reference: Reference | undefined;
+  /** Empty: where it is from. */
   readonly message: string;
   /** Dockerfile instructions that configure the image. */
   readonly changes: readonly string[];
   readonly platform: Platform | undefined;
+}
+
+export interface ImportSource {
+  /** Where it is from, as it may be shown; `-`: it came with the request. */
+  readonly name: string;
+  readonly sizeBytes: number | undefined;
+  readonly bytes: AsyncIterable<Uint8Array>;
 }
 
 const sniffBytes = 6;
@@ -22,7 +30,7 @@ const sniffBytes = 6;
 /** Makes an image with one layer of a tar of a root file system, compressed or not. Rejects with InvalidArgument, DataLoss; nothing stays then. */
 export async function importImage(
   context: ImageContext,
-  source: AsyncIterable<Uint8Array>,
+  source: ImportSource,
   options: ImportOptions,
   report: Report,
   signal: AbortSignal,
@@ -30,9 +38,12 @@ export async function importImage(
   const exec: ImageExecConfig = context.applyChanges({}, options.changes);
   await using lease = context.retention.lease();
   const meter = progressMeter(report);
-  const chunks = source[Symbol.asyncIterator]();
+  const comment = options.message === '' ? `Imported from ${source.name}` : options.message;
+  const chunks = source.bytes[Symbol.asyncIterator]();
   const head = await readHead(chunks, sniffBytes);
-  const onBytes = (done: number): void => meter({ status: 'Importing', current: done });
+  const total = source.sizeBytes === undefined ? {} : { total: source.sizeBytes };
+  // Who sends it knows how far it is.
+  const onBytes = (done: number): void => (source.name === '-' ? undefined : meter({ status: 'Importing', current: done, ...total }));
   const layer = await storeLayer(context, lease, { head, chunks, onBytes, signal });
   const pending = await layer.take();
   await using _dropUnlessCommitted = pending;
@@ -44,10 +55,10 @@ export async function importImage(
     ...(platform.variant !== undefined && { variant: platform.variant }),
     os: platform.os,
     created,
-    comment: options.message,
+    comment,
     config: exec,
     rootfs: { type: 'layers', diff_ids: [pending.unpacked.diffId] },
-    history: [{ created, comment: options.message }],
+    history: [{ created, comment }],
   };
   const configBytes = new TextEncoder().encode(JSON.stringify(config));
   const { digest, sizeBytes: size } = layer.blob;
@@ -64,7 +75,6 @@ export async function importImage(
     { layer: () => Promise.resolve(pending) },
     signal,
   );
-  report({ status: image.id });
   if (options.reference !== undefined) await publishImageEvent(context, 'tag', image.id, { name: familiarString(options.reference) });
   await publishImageEvent(context, 'import', image.id);
   return image;

@@ -59,8 +59,11 @@ export interface ImageServiceOptions {
   readonly registry: RegistryClient;
   readonly decompress: Decompress;
   readonly compress: Compress;
-  /** The bytes behind an address, for imports. */
-  readonly openUrl: (url: string, signal: AbortSignal) => Promise<AsyncIterable<Uint8Array>>;
+  /** What is behind an address, for imports; `name` is the address without what lets somebody in. */
+  readonly openUrl: (
+    url: string,
+    signal: AbortSignal,
+  ) => Promise<{ readonly name: string; readonly sizeBytes: number | undefined; readonly bytes: AsyncIterable<Uint8Array> }>;
   /** How many layers are downloaded, and uploaded, at the same time. */
   readonly maxDownloads?: number;
   readonly maxUploads?: number;
@@ -166,8 +169,12 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     load: (source, load, report, signal) => adding(loadImages(context, source, load, report, signal)),
     save: (names, platforms, signal) => saveImages(context, names, platforms, signal),
     async import(source, importOptions, report, signal) {
-      const url = typeof source !== 'string' || /^https?:\/\//.test(source) ? source : `http://${source}`;
-      return await adding(importImage(context, typeof url === 'string' ? await openUrl(url, signal) : url, importOptions, report, signal));
+      if (typeof source !== 'string') {
+        return await adding(importImage(context, { name: '-', sizeBytes: undefined, bytes: source }, importOptions, report, signal));
+      }
+      const file = await openUrl(source.includes('://') ? source : `http://${source}`, signal);
+      report({ status: `Downloading from ${file.name}` });
+      return await adding(importImage(context, file, importOptions, report, signal));
     },
     pull: (pull, report, signal) => adding(pullImages(context, pull, report, signal)),
     push: (push, report, signal) => pushImages(context, push, report, signal),

@@ -1,6 +1,6 @@
 import { RegistryError, type RegistryAuth } from '#core/registry.ts';
 import { type Challenge, parseChallenge } from './challenge.ts';
-import { errorOf, withoutQuery } from './registry-errors.ts';
+import { errorOf, withoutSecrets } from './registry-errors.ts';
 import { basicHeader, type TokenSource } from './tokens.ts';
 import type { HttpRequest, Transport } from './transport.ts';
 
@@ -40,7 +40,11 @@ export class AuthorizedRequests {
         const err = await errorOf(request.method, request.url, response);
         if (challenge?.scheme === 'basic' && basicHeader(identity.auth) === undefined) {
           const method = request.method[0] + request.method.slice(1).toLowerCase();
-          throw new RegistryError('Unauthenticated', 'UNAUTHORIZED', `${method} "${withoutQuery(request.url)}": no basic auth credentials`);
+          throw new RegistryError(
+            'Unauthenticated',
+            'UNAUTHORIZED',
+            `${method} "${withoutSecrets(request.url)}": no basic auth credentials`,
+          );
         }
         throw err;
       }

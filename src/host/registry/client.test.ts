@@ -173,8 +173,21 @@ describe('blob()', () => {
       path.includes('/blobs/') && request.headers.has('authorization')
         ? Response.redirect(`http://${store.address}/v2/app/blobs/${blob.digest}?signature=x`, 307)
         : undefined;
-    expect(Buffer.compare(await read(open({ username: 'me', password: 'secret' }).blob(blob, signal)), bytes)).toBe(0);
-    expect(store.requests[0]?.headers.has('authorization')).toBe(false);
+    const repository = client().repository(parseReference(`${registry.address}/app`), {
+      actions: 'pull',
+      auth: { username: 'me', password: 'secret' },
+      headers: { 'x-meta-ticket': 'ours' },
+    });
+    expect(Buffer.compare(await read(repository.blob(blob, signal)), bytes)).toBe(0);
+    expect(registry.requests[0]?.headers.get('x-meta-ticket')).toBe('ours');
+    for (const name of ['authorization', 'x-meta-ticket']) expect(store.requests[0]?.headers.has(name)).toBe(false);
+  });
+
+  test('says nothing of passwords in addresses that a registry sends on to', async () => {
+    registry.intercept = () => new Response(null, { status: 307, headers: { Location: `http://me:secret@127.0.0.1:1/blob?sig=secret` } });
+    const { message } = await failing(read(open().blob(blob, signal)));
+    expect(message).toContain('http://127.0.0.1:1/blob');
+    expect(message).not.toContain('secret');
   });
 
   test('stops following redirects that never end', async () => {

@@ -59,6 +59,7 @@ test.each([
   ['quay.io=nonsense', 'quay.io=https://mirror.example.com'],
   ['https://me:secret@mirror.test', 'invalid mirror: mirror.test must not carry a user name or password'],
   ['https://mirror.test/?x', 'a query or fragment is not allowed'],
+  ['quay.io=ftp://me:secret@mirror.test', 'invalid mirror "quay.io=ftp://xxxxx:xxxxx@mirror.test"'],
 ])('the mirror %s is refused', (mirror, words) => {
   expect(() => parseMirror(mirror)).toThrow(words);
 });
@@ -115,6 +116,8 @@ test.each([
   ['[host."https://a.test"]\nskip_verfy = true', /unknown key "skip_verfy" of https:\/\/a\.test; there are capabilities/],
   ['[host."https://a.test"]\nskip_verify = "yes"', /"skip_verify" of https:\/\/a\.test must be true or false/],
   ['[host."https://a.test"]\ncapabilities = ["fetch"]', /must be a list of pull, resolve, push/],
+  ['[host."https://me:secret@a.test"]', /^(?!.*secret).*the address of a\.test carries a user name or password/],
+  ['[host."ftp://me:secret@a.test"]', /"ftp:\/\/xxxxx:xxxxx@a\.test" is no address/],
   ['[host."https://a.test"]\nca = "missing.pem"', /"ca" of https:\/\/a\.test must be a file that can be read/],
 ])('a hosts.toml with %p is refused', async (text, words) => {
   await write('bad.test', text);

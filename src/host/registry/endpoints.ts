@@ -2,6 +2,7 @@ import { invalidArgument } from '#base/errors.ts';
 import { isInsecure, type LookUp, lookUpAddresses } from './addresses.ts';
 import type { TlsOptions } from './certificates.ts';
 import { type Capability, type ConfiguredHost, readHostsFile } from './hosts-file.ts';
+import { withoutPassword } from './proxies.ts';
 
 /** Where requests for a registry go. */
 export interface Endpoint {
@@ -78,11 +79,12 @@ export function parseMirror(mirror: string): { readonly domain: string; readonly
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw invalidArgument(
-      `invalid mirror "${mirror}": expected an address such as https://mirror.example.com, for another registry than Docker Hub after its name: quay.io=https://mirror.example.com`,
+      `invalid mirror "${mirror.slice(0, mirror.length - address.length)}${withoutPassword(address)}": expected an address such as https://mirror.example.com, for another registry than Docker Hub after its name: quay.io=https://mirror.example.com`,
     );
   }
   if (url.username !== '' || url.password !== '')
     throw invalidArgument(`invalid mirror: ${url.host} must not carry a user name or password`);
-  if (url.search !== '' || url.hash !== '') throw invalidArgument(`invalid mirror "${mirror}": a query or fragment is not allowed`);
+  if (url.search !== '' || url.hash !== '')
+    throw invalidArgument(`invalid mirror: a query or fragment is not allowed in the address of ${url.host}`);
   return { domain: domain === 'index.docker.io' || domain === hubHost ? hubDomain : domain, url };
 }

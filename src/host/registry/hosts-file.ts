@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import { failedPrecondition, isErrno, messageOf } from '#base/errors.ts';
 import { rootCertificates } from 'node:tls';
 import { systemCertificates, type TlsOptions } from './certificates.ts';
+import { withoutPassword } from './proxies.ts';
 
 /** A host that serves a registry's repositories, as `hosts.toml` says (containerd, docs/hosts.md). */
 export interface ConfiguredHost {
@@ -70,11 +71,15 @@ const known = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', '
 const capabilities: readonly Capability[] = ['pull', 'resolve', 'push'];
 
 async function readHost(address: string, table: Table, folder: string, path: string): Promise<ConfiguredHost> {
-  const wrong = (key: string, expected: string): Error => failedPrecondition(`${path}: "${key}" of ${address} must be ${expected}`);
+  const shown = withoutPassword(address);
+  const wrong = (key: string, expected: string): Error => failedPrecondition(`${path}: "${key}" of ${shown} must be ${expected}`);
   const unknown = Object.keys(table).find(key => !known.includes(key));
-  if (unknown !== undefined) throw failedPrecondition(`${path}: unknown key "${unknown}" of ${address}; there are ${known.join(', ')}`);
+  if (unknown !== undefined) throw failedPrecondition(`${path}: unknown key "${unknown}" of ${shown}; there are ${known.join(', ')}`);
   const url = URL.canParse(address) && /^https?:\/\//.test(address) ? new URL(address) : undefined;
-  if (url === undefined) throw failedPrecondition(`${path}: "${address}" is no address such as https://mirror.example.com`);
+  if (url === undefined) throw failedPrecondition(`${path}: "${shown}" is no address such as https://mirror.example.com`);
+  if (url.username !== '' || url.password !== '') {
+    throw failedPrecondition(`${path}: the address of ${url.host} carries a user name or password: log in, or give it as "header"`);
+  }
   const wanted = table.capabilities ?? capabilities;
   if (!Array.isArray(wanted) || !wanted.every((one): one is Capability => capabilities.includes(one as Capability))) {
     throw wrong('capabilities', `a list of ${capabilities.join(', ')}`);

@@ -52,7 +52,7 @@ export async function errorOf(method: string, url: string, response: Response): 
   if (code !== undefined)
     return new RegistryError(kinds[code] ?? 'Internal', code, `${code.toLowerCase()}: ${defaultMessages[code] ?? ''}`, options);
   const what = /^\s*</.test(text) ? 'an HTML page instead of a registry answer' : text.trim().slice(0, 200);
-  const where = `${goMethod(method)} "${withoutQuery(url)}"`;
+  const where = `${goMethod(method)} "${withoutSecrets(url)}"`;
   const words = `${where}: unexpected status ${`${status} ${response.statusText}`.trim()}${what === '' ? '' : `: ${what}`}`;
   return new RegistryError(kindOfStatus(status), 'UNKNOWN', words, options);
 }
@@ -101,8 +101,8 @@ async function readStart(response: Response): Promise<string> {
 
 const goMethod = (method: string): string => method[0] + method.slice(1).toLowerCase();
 
-/** Queries may carry signatures: they stay out of messages. */
-export const withoutQuery = (url: string): string => url.replace(/\?.*$/, '');
+/** An address for messages: queries may carry signatures, and what stands before the host a password. */
+export const withoutSecrets = (url: string): string => url.replace(/\?.*$/, '').replace(/^([a-z]+:\/\/)[^/]*@/i, '$1');
 
 const tlsWords: Readonly<Record<string, string>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: 'x509: certificate signed by unknown authority',
@@ -133,7 +133,7 @@ export function connectionError(method: string, url: string, err: unknown): Conn
   const { host, hostname, port, protocol } = new URL(url);
   const address = port === '' ? `${host}:${protocol === 'https:' ? 443 : 80}` : host;
   const isLasting = !isErrno(err, ...passingCodes) && !(err instanceof Error && err.name === 'TimeoutError');
-  return new ConnectionError(`${goMethod(method)} "${withoutQuery(url)}": ${describeFailure(err, hostname, address)}`, isLasting, err);
+  return new ConnectionError(`${goMethod(method)} "${withoutSecrets(url)}": ${describeFailure(err, hostname, address)}`, isLasting, err);
 }
 
 function describeFailure(err: unknown, hostname: string, address: string): string {

@@ -2,7 +2,7 @@ import { dataLoss } from '#base/errors.ts';
 import { isInsecure, type LookUp } from './addresses.ts';
 import { readCertificates, type TlsOptions } from './certificates.ts';
 import { type ProxySettings, proxyFor } from './proxies.ts';
-import { connectionError, withoutQuery } from './registry-errors.ts';
+import { connectionError, withoutSecrets } from './registry-errors.ts';
 
 export interface TransportOptions {
   readonly userAgent: string;
@@ -49,9 +49,9 @@ export class Transport {
       const isRead = request.method === 'GET' || request.method === 'HEAD';
       if (!isRead || location === null || ![301, 302, 303, 307, 308].includes(response.status)) return response;
       await response.body?.cancel();
-      if (hop >= maxRedirects) throw dataLoss(`Get "${withoutQuery(request.url)}": stopped after ${maxRedirects} redirects`);
+      if (hop >= maxRedirects) throw dataLoss(`Get "${withoutSecrets(request.url)}": stopped after ${maxRedirects} redirects`);
       const next = resolveLocation(location, url);
-      if (!isSameHost(next, url)) headers = withoutCredentials(headers);
+      if (!isSameHost(next, url)) headers = forAnybody(headers);
       url = next;
     }
   }
@@ -105,16 +105,17 @@ export class Transport {
 
 /** Locations are used as they are given: absolute or relative, with their query. Rejects with DataLoss for what is no web address. */
 export function resolveLocation(location: string, base: string): string {
-  if (!URL.canParse(location, base)) throw dataLoss(`the registry at ${withoutQuery(base)} answered with an invalid location`);
+  if (!URL.canParse(location, base)) throw dataLoss(`the registry at ${withoutSecrets(base)} answered with an invalid location`);
   const url = new URL(location, base);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw dataLoss(`the registry at ${withoutQuery(base)} answered with a location of the unsupported kind ${url.protocol}`);
+    throw dataLoss(`the registry at ${withoutSecrets(base)} answered with a location of the unsupported kind ${url.protocol}`);
   }
   return url.href;
 }
 
 const isSameHost = (one: string, other: string): boolean => new URL(one).host === new URL(other).host;
 
-function withoutCredentials(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));
+/** Another host gets what the request is about, nothing of what the first one is told of us: credentials, and headers that the operator or a client added. */
+function forAnybody(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => /^(accept|range|if-range)$/i.test(name)));
 }

@@ -3,30 +3,86 @@ import { join } from 'node:path';
 import { type ProxySettings, proxyFor } from '#host/registry/proxies.ts';
 import { dataLoss, invalidArgument, isErrno, messageOf, unavailable } from '#base/errors.ts';
 
-/** Asks for a URL, through whatever proxy there is. Rejects with Unavailable when nobody answers. */
+/**
+ * Asks for a URL, through whatever proxy there is, and wherever it is sent on to. Rejects with InvalidArgument for what is no web address, Unavailable when
+ * nobody answers.
+ */
 export type FetchUrl = (url: string, signal: AbortSignal) => Promise<Response>;
+
+const maxRedirects = 10;
 
 export function createFetchUrl(proxies: ProxySettings): FetchUrl {
   return async (url, signal) => {
-    try {
-      const proxy = URL.canParse(url) ? proxyFor(new URL(url), proxies) : undefined;
-      return await fetch(url, { signal, ...(proxy !== undefined && { proxy }) });
-    } catch (err) {
-      signal.throwIfAborted();
-      throw unavailable(`cannot download ${withoutPassword(url)}: ${messageOf(err)}`, { cause: err });
+    let next = parseAddress(url);
+    let authorization = credentialsIn(next);
+    for (let hop = 0; ; hop += 1) {
+      const response = await request(next, authorization, proxies, signal);
+      const location = response.headers.get('location');
+      if (location === null || ![301, 302, 303, 307, 308].includes(response.status)) return response;
+      await response.body?.cancel();
+      if (hop >= maxRedirects) throw invalidArgument(`cannot download ${withoutPassword(url)}: stopped after ${maxRedirects} redirects`);
+      const target = parseAddress(URL.canParse(location, next.href) ? new URL(location, next).href : location);
+      authorization = credentialsIn(target) ?? (target.host === next.host ? authorization : undefined);
+      next = target;
     }
   };
 }
 
-/** The bytes behind a URL. Rejects with InvalidArgument for an answer that is no success. */
-export async function openUrl(fetchUrl: FetchUrl, url: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+/** Each host by the rules for it: one may be behind a proxy, the next not. */
+async function request(url: URL, authorization: string | undefined, proxies: ProxySettings, signal: AbortSignal): Promise<Response> {
+  const proxy = proxyFor(url, proxies);
+  const address = new URL(url);
+  address.username = address.password = '';
+  try {
+    return await fetch(address, {
+      signal,
+      redirect: 'manual',
+      ...(authorization !== undefined && { headers: { Authorization: authorization } }),
+      ...(proxy !== undefined && { proxy }),
+    });
+  } catch (err) {
+    signal.throwIfAborted();
+    throw unavailable(`cannot download ${withoutPassword(url.href)}: ${messageOf(err)}`, { cause: err });
+  }
+}
+
+function parseAddress(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined)
+    throw invalidArgument(`cannot download ${withoutPassword(text)}: it is no address such as https://example.com/file`);
+  if (url.protocol === 'http:' || url.protocol === 'https:') return url;
+  throw invalidArgument(`cannot download ${withoutPassword(text)}: unsupported protocol scheme "${url.protocol.slice(0, -1)}"`);
+}
+
+/** What stands before the host of an address lets somebody in there. */
+function credentialsIn({ username, password }: URL): string | undefined {
+  if (username === '' && password === '') return undefined;
+  return `Basic ${Buffer.from(`${decode(username)}:${decode(password)}`).toString('base64')}`;
+}
+
+/** What is behind a URL. */
+export interface RemoteFile {
+  /** The URL as it may be shown. */
+  readonly name: string;
+  /** Undefined when the server does not say. */
+  readonly sizeBytes: number | undefined;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+/** Rejects with InvalidArgument for an answer that is no success. */
+export async function openUrl(fetchUrl: FetchUrl, url: string, signal: AbortSignal): Promise<RemoteFile> {
   const response = await fetchUrl(url, signal);
   if (!response.ok) {
     throw invalidArgument(
       `cannot download ${withoutPassword(url)}: the server answered ${`${response.status} ${response.statusText}`.trim()}`,
     );
   }
-  return response.body ?? new ReadableStream({ start: out => out.close() });
+  const length = response.headers.get('content-encoding') === null ? response.headers.get('content-length') : null;
+  return {
+    name: withoutPassword(url),
+    sizeBytes: length === null ? undefined : Number(length),
+    bytes: response.body ?? new ReadableStream({ start: out => out.close() }),
+  };
 }
 
 /**
@@ -90,7 +146,7 @@ function decode(text: string): string {
 
 /** For messages: whatever lets somebody in is left out. */
 export function withoutPassword(url: string): string {
-  if (!URL.canParse(url)) return url;
+  if (!url.includes('://') || !URL.canParse(url)) return url.replace(/^([a-z][a-z0-9+.-]*:\/\/).*@/i, '$1').replace(/^[^/]*@/, '');
   const parsed = new URL(url);
   if (parsed.username === '' && parsed.password === '') return url;
   parsed.username = '';

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { Authority } from '#test/helpers/authority.ts';
+import { build, buildOk } from '#test/helpers/build.ts';
 import { startDaemon, type TestDaemon } from '#test/helpers/daemon.ts';
-import { type MadeImage, makeImage } from '#test/helpers/make-image.ts';
+import { type MadeImage, makeImage, makeTar } from '#test/helpers/make-image.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { type PrivateEtc, startPrivateEtc } from '#test/helpers/private-etc.ts';
 import { publishImage } from '#test/helpers/publish-image.ts';
@@ -45,7 +46,11 @@ describe('registries are reached', () => {
           ...['--insecure-registry', '198.51.100.0/24', '--insecure-registry', 'plain.test:5005'],
           ...['--registry-mirror', `quay.test=http://${near}:5006`, '--max-download-attempts', '1'],
         ],
-        env: { HTTPS_PROXY: `http://me:geheim@${proxyHost}:${String(proxyPort)}`, NO_PROXY: '.test,203.0.113.0/24,198.51.100.0/24' },
+        env: {
+          HTTP_PROXY: `http://me:geheim@${proxyHost}:${String(proxyPort)}`,
+          HTTPS_PROXY: `http://me:geheim@${proxyHost}:${String(proxyPort)}`,
+          NO_PROXY: '.test,203.0.113.0/24,198.51.100.0/24',
+        },
       }),
     );
   }, 60_000);
@@ -163,13 +168,57 @@ describe('registries are reached', () => {
     ]);
     expect(info.text + (await daemon.log())).not.toContain('geheim');
   });
+
+  test('and so are files for imports and builds, with the credentials of their addresses', async () => {
+    const tar = makeTar({ file: 'from afar' });
+    const wanted = `Basic ${btoa('ann:streng')}`;
+    const serveFiles = (port: number): SmallRegistry => {
+      const files = startSmallRegistry({ hostname: near, networkPath: etc.networkPath, port });
+      files.intercept = (request, path) => {
+        if (path === '/elsewhere.tar')
+          return new Response(null, { status: 302, headers: { Location: `http://plain.test:${String(port)}/root.tar` } });
+        return path === '/root.tar' && request.headers.get('authorization') === wanted
+          ? new Response(new Uint8Array(tar))
+          : new Response('who are you?', { status: 403 });
+      };
+      return files;
+    };
+    await using files = serveFiles(5010);
+    const said: string[] = [];
+    const importFrom = async (url: string): Promise<string> => {
+      const { text } = await daemon.api.call('POST', `/images/create?fromSrc=${encodeURIComponent(url)}&repo=afar`);
+      said.push(text);
+      return text;
+    };
+    proxied.length = 0;
+    const credentials = Buffer.from('me:geheim').toString('base64');
+    expect(await importFrom('http://ann:streng@behind.example:5010/root.tar')).toContain(
+      'Downloading from http://behind.example:5010/root.tar',
+    );
+    expect(proxied).toEqual([`behind.example:5010 ${credentials}`]);
+    const made = await daemon.api.get<{ Comment: string }>('/images/afar/json');
+    expect(made.json.Comment).toBe('Imported from http://behind.example:5010/root.tar');
+    // Sent on to a host that no proxy is for, which is told nothing of who asked.
+    expect(await importFrom('http://ann:streng@behind.example:5010/elsewhere.tar')).toContain('403');
+    expect([proxied.length, files.requests.at(-1)?.headers.get('authorization')]).toEqual([2, null]);
+    expect(await importFrom('http://ann:streng@behind.example:5011/root.tar')).toContain(
+      'cannot download http://behind.example:5011/root.tar',
+    );
+    const context = { Dockerfile: 'FROM scratch\nADD http://behind.example:5010/root.tar /a.tar\n' };
+    expect((await build(daemon.api, context)).error).toContain('403');
+    files.intercept = (_request, path) => (path === '/root.tar' ? new Response(new Uint8Array(tar)) : undefined);
+    await buildOk(daemon.api, context);
+    expect(proxied.filter(line => line === `behind.example:5010 ${credentials}`).length).toBe(4);
+    const seen = said.join('') + made.text + (await daemon.api.get('/images/afar/history')).text + (await daemon.log());
+    for (const secret of ['streng', 'geheim']) expect(seen).not.toContain(secret);
+  });
 });
 
-/** CONNECT to `near`, whatever the name. */
+/** A proxy to `near`, whatever the name: CONNECT for what is encrypted, whole addresses for the rest. */
 function startProxy(networkPath: string, asked: string[]): Bun.TCPSocketListener<undefined> {
   const upstreams = new Map<Bun.Socket<undefined>, Bun.Socket<undefined>>();
   const begin = async (client: Bun.Socket<undefined>, head: string): Promise<void> => {
-    const [, target = ''] = /^CONNECT (\S+) /.exec(head) ?? [];
+    const [, target = ''] = /^CONNECT (\S+) /.exec(head) ?? /^[A-Z]+ http:\/\/([^/\s]+)/.exec(head) ?? [];
     const [, credentials = ''] = /proxy-authorization: Basic (\S+)/i.exec(head) ?? [];
     asked.push(`${target} ${credentials}`);
     const opening = runInNamespace(networkPath, () =>
@@ -179,8 +228,12 @@ function startProxy(networkPath: string, asked: string[]): Bun.TCPSocketListener
         socket: { data: (_upstream, data) => void client.write(data), close: () => void client.end() },
       }),
     );
-    upstreams.set(client, await opening);
-    client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    const upstream = await opening.catch(() => undefined);
+    if (upstream === undefined) return void client.end('HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n');
+    upstreams.set(client, upstream);
+    if (head.startsWith('CONNECT ')) client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    // One request for each connection: the next may be for another host.
+    else upstream.write(head.replace(/\r\n\r\n/, '\r\nConnection: close\r\n\r\n').replace(/^(\S+) http:\/\/[^/\s]+/, '$1 '));
   };
   return runInNamespace(networkPath, () =>
     Bun.listen<undefined>({
