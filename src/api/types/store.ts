@@ -8,7 +8,7 @@ export interface VerifiedStore {
 }
 
 export interface StoreDamage {
-  Kind: 'config' | 'manifest' | 'layer blob' | 'layer';
+  Kind: 'config' | 'manifest' | 'layer blob' | 'index' | 'attestation' | 'layer';
   /** Digest of a blob, chain id of a layer. */
   Id: string;
   Found: string[];

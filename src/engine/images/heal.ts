@@ -4,7 +4,7 @@ import type { RegistryAuth, RegistryRepository } from '#core/registry.ts';
 import type { ChainId, LayerInput } from '#core/snapshots.ts';
 import { algorithmOf, chainOf, type Digest, sha256 } from '#oci/digest.ts';
 import { encodeManifest } from '#oci/manifest.ts';
-import { parseReference, repositoryOf } from '#oci/reference.ts';
+import { parseReference, type Reference, repositoryOf } from '#oci/reference.ts';
 import type { RegistryContext } from './context.ts';
 import type { ImageLayer, ImageRecord, Report } from './model.ts';
 import { progressMeter } from './progress.ts';
@@ -23,6 +23,8 @@ export interface Outcome {
 interface Healing {
   /** Images that need it. */
   readonly users: readonly ImageRecord[];
+  /** Names that have it beside their images: of an index, or in one. */
+  readonly names: readonly Reference[];
   authOf(domain: string): RegistryAuth | undefined;
   readonly report: Report;
   readonly signal: AbortSignal;
@@ -48,18 +50,20 @@ const lost = (note: string): Outcome => ({ healed: false, note, containers: [] }
 /** Fetches a blob again from where its images came, or does without it where that loses nothing. */
 export async function healBlob(context: RegistryContext, lease: Lease, blob: DamagedBlob): Promise<Outcome> {
   const { digest, kind, users, soundLayers } = blob;
-  if (users.length === 0) {
+  if (users.length === 0 && blob.names.length === 0) {
     await context.content.remove(digest);
     return healed('removed: nothing needs it');
   }
   const uses = users.flatMap(({ layers }) => layers.filter(layer => layer.digest === digest));
   const isSpare =
-    kind === 'layer blob' && uses.every(({ chainId }) => soundLayers.has(chainId) && context.snapshots.tarSize(chainId) !== undefined);
+    kind === 'layer blob' &&
+    blob.names.length === 0 &&
+    uses.every(({ chainId }) => soundLayers.has(chainId) && context.snapshots.tarSize(chainId) !== undefined);
   if (isSpare && uses.every(({ diffId }) => diffId === digest)) {
     await context.content.remove(digest);
     return healed('removed: the same bytes are in the unpacked layer');
   }
-  const fetched = await fetchAgain(context, lease, digest, kind === 'manifest', blob);
+  const fetched = await fetchAgain(context, lease, digest, formsOf(kind), blob);
   if (fetched.from !== undefined) return healed(`pulled again from ${fetched.from}`);
   if (isSpare) {
     await context.content.remove(digest);
@@ -67,6 +71,12 @@ export async function healBlob(context: RegistryContext, lease: Lease, blob: Dam
   }
   if (kind === 'manifest') return await remakeManifests(context, lease, digest, users, fetched.why);
   return lost(`${fetched.why}: remove the image, then pull, load or build it again`);
+}
+
+/** How registries give a blob of this kind. What is attested of an image consists of a manifest and blobs, and an index may stand in an index. */
+function formsOf(kind: BlobKind): readonly Form[] {
+  if (kind === 'manifest' || kind === 'index') return ['manifest'];
+  return kind === 'attestation' ? ['blob', 'manifest'] : ['blob'];
 }
 
 /** A manifest says nothing that the record of its image does not. */
@@ -114,7 +124,7 @@ export async function healLayer(context: RegistryContext, lease: Lease, damaged:
   const why: string[] = [];
   const known = layer && context.sources.find(layer.diffId);
   for (const digest of layer === undefined ? [] : new Set([layer.digest, ...(known === undefined ? [] : [known.digest])])) {
-    const fetched = await fetchAgain(context, lease, digest, false, damaged);
+    const fetched = await fetchAgain(context, lease, digest, ['blob'], damaged);
     if (fetched.from === undefined) why.push(fetched.why);
     else return await replace({ path: await content.path(digest) }, `pulled again from ${fetched.from}`);
   }
@@ -141,35 +151,47 @@ function twinOf(context: RegistryContext, layer: ImageLayer, sound: ReadonlySet<
   )?.chainId;
 }
 
+type Form = 'manifest' | 'blob';
+
 type Fetched = { readonly from: string; readonly why?: never } | { readonly from?: undefined; readonly why: string };
 
 /** Brings a blob here from the first repository that has it. The damaged one is there until then. */
-async function fetchAgain(context: RegistryContext, lease: Lease, digest: Digest, isManifest: boolean, healing: Healing): Promise<Fetched> {
-  const repositories = repositoriesOf(context, digest, healing.users);
+async function fetchAgain(
+  context: RegistryContext,
+  lease: Lease,
+  digest: Digest,
+  forms: readonly Form[],
+  healing: Healing,
+): Promise<Fetched> {
+  const repositories = repositoriesOf(context, digest, healing);
   if (repositories.length === 0) return { why: 'no registry is known to have it: it was built, loaded or imported here' };
   const failures: string[] = [];
   for (const name of repositories) {
     const reference = parseReference(name);
     const repository = context.registry.repository(reference, { actions: 'pull', auth: healing.authOf(reference.domain) });
-    try {
-      if (isManifest) await storeManifest(context, lease, repository, digest, healing.signal);
-      else await storeBlob(context, lease, repository, digest, healing);
-      return { from: name };
-    } catch (err) {
-      healing.signal.throwIfAborted();
-      failures.push(`${name} did not give it: ${messageOf(err)}`);
+    for (const form of forms) {
+      try {
+        if (form === 'manifest') await storeManifest(context, lease, repository, digest, healing.signal);
+        else await storeBlob(context, lease, repository, digest, healing);
+        return { from: name };
+      } catch (err) {
+        healing.signal.throwIfAborted();
+        failures.push(`${name} did not give it: ${messageOf(err)}`);
+      }
     }
   }
   return { why: failures.join('; ') };
 }
 
-function repositoriesOf(context: RegistryContext, digest: Digest, users: readonly ImageRecord[]): string[] {
+function repositoriesOf(context: RegistryContext, digest: Digest, { users, names }: Healing): string[] {
   const ofLayer = users
     .flatMap(({ layers }) => layers)
     .filter(layer => layer.digest === digest)
     .flatMap(layer => context.sources.find(layer.diffId)?.repositories ?? []);
-  const ofImages = users.flatMap(({ id }) => context.store.references(id).filter(ref => ref.digest !== undefined)).map(repositoryOf);
-  return [...new Set([...ofLayer, ...ofImages])];
+  const ofImages = users.flatMap(({ id }) => context.store.references(id));
+  // A repository is known to have what a digest of it names.
+  const published = [...ofImages, ...names].filter(ref => ref.digest !== undefined).map(repositoryOf);
+  return [...new Set([...ofLayer, ...published])];
 }
 
 async function storeManifest(

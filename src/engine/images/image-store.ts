@@ -98,9 +98,10 @@ export class ImageStore {
     return matches[0];
   }
 
-  /** Tags and digests of an image, in the order they were given. */
+  /** Tags and digests of an image, by their full names. */
   references(id: Digest): Reference[] {
-    return this.allReferences().flatMap(entry => (entry.image === id ? [entry.ref] : []));
+    const names = [...this.#names].flatMap(([name, image]) => (image === id ? [name] : []));
+    return names.toSorted().map(parseReference);
   }
 
   allReferences(): { readonly ref: Reference; readonly image: Digest }[] {
@@ -145,10 +146,20 @@ export class ImageStore {
     return index.entries.flatMap(({ digest }) => images.find(image => image.manifest === digest) ?? []);
   }
 
+  /** An index that lists the image, be it not the one that its names stand for. */
+  indexWith({ manifest }: ImageRecord): IndexRecord | undefined {
+    for (const index of this.#indexes.values()) if (index.entries.some(entry => entry.digest === manifest)) return index;
+    return undefined;
+  }
+
   /** Whether some name has the image as one of several platforms, be it not the one that the name stands for. */
-  isMember({ manifest }: ImageRecord): boolean {
-    for (const { entries } of this.#indexes.values()) if (entries.some(entry => entry.digest === manifest)) return true;
-    return false;
+  isMember(image: ImageRecord): boolean {
+    return this.indexWith(image) !== undefined;
+  }
+
+  /** The names that have an index, in the order they were given. */
+  referencesOfIndex({ digest }: IndexRecord): Reference[] {
+    return this.allReferences().flatMap(({ ref }) => (this.#indexOfName.get(canonicalString(ref)) === digest ? [ref] : []));
   }
 
   /** Indexes that no name has any more since this was asked last: nobody else will look after what they held. */

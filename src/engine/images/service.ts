@@ -10,6 +10,7 @@ import type { ChainId, Snapshotter } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { Platform } from '#oci/platform.ts';
 import type { Reference } from '#oci/reference.ts';
+import { type AttestationOptions, type AttestationStatement, imageAttestations } from './attestations.ts';
 import { BlobSources } from './blob-sources.ts';
 import { commitImage, type CommitRequest } from './commit.ts';
 import type { RegistryContext } from './context.ts';
@@ -88,6 +89,8 @@ export interface ImageService {
   list(options: ListOptions): Promise<ImageSummary[]>;
   inspect(nameOrId: string, options?: InspectOptions): Promise<ImageDetails>;
   history(nameOrId: string, platform?: Platform): Promise<HistoryEntry[]>;
+  /** What is attested of an image, as it was published with it. */
+  attestations(nameOrId: string, options: AttestationOptions): Promise<AttestationStatement[]>;
   /** An empty tag means the one in `repo`, or `latest`. */
   tag(source: string, repo: string, tag: string): Promise<void>;
   remove(nameOrId: string, options: RemoveOptions): Promise<RemovedItem[]>;
@@ -163,6 +166,7 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     list: list => listImages(context, list),
     inspect: (nameOrId, inspect) => inspectImage(context, nameOrId, inspect),
     history: (nameOrId, platform) => imageHistory(context, nameOrId, platform),
+    attestations: (nameOrId, attestations) => imageAttestations(context, nameOrId, attestations),
     tag: (source, repo, tag) => tagImage(context, source, repo, tag),
     remove: (nameOrId, remove) => removeImage(context, nameOrId, remove),
     prune: (filters, signal) => pruner.prune(filters, signal),

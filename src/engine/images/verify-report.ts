@@ -8,7 +8,8 @@ export interface VerifyOptions {
   authOf(domain: string): RegistryAuth | undefined;
 }
 
-export type BlobKind = 'config' | 'manifest' | 'layer blob';
+/** `index`: of an image for several platforms; `attestation`: a part of what is attested of one. */
+export type BlobKind = 'config' | 'manifest' | 'layer blob' | 'index' | 'attestation';
 
 /** Something in the store that is not what it was. */
 export interface StoreDamage {

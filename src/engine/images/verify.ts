@@ -5,7 +5,7 @@ import { chainOf } from '#oci/digest.ts';
 import { familiarString } from '#oci/reference.ts';
 import type { RegistryContext } from './context.ts';
 import { healBlob, healLayer, type Outcome } from './heal.ts';
-import type { ImageLayer, ImageRecord, Report } from './model.ts';
+import type { ImageLayer, ImageRecord, IndexRecord, Report } from './model.ts';
 import { progressMeter } from './progress.ts';
 import type { BlobKind, StoreDamage, VerifyOptions, VerifyReport } from './verify-report.ts';
 import type { Lease } from './retention.ts';
@@ -99,6 +99,7 @@ class Verification {
         parent,
         layer: this.#layerOf(chainId),
         users,
+        names: [],
         sound: { blobs: this.#sound, layers: this.#soundLayers },
         authOf: domain => this.#options.authOf(domain),
         signal: this.#signal,
@@ -140,6 +141,8 @@ class Verification {
       const kept = layers.filter(layer => snapshots.tarSize(layer.chainId) === undefined).map(layer => layer.digest);
       for (const digest of [id, manifest, ...kept]) if ((await content.info(digest)) === undefined) missing.add(digest);
     }
+    for (const { blobs } of store.indexes())
+      for (const digest of blobs) if ((await content.info(digest)) === undefined) missing.add(digest);
     return [...missing].map(digest => ({ digest, isThere: false }));
   }
 
@@ -148,8 +151,11 @@ class Verification {
     const asConfig = store.all().filter(image => image.id === digest);
     const asManifest = store.all().filter(image => image.manifest === digest);
     const asLayer = this.#imagesWith(layer => layer.digest === digest);
-    const kind: BlobKind = asConfig.length > 0 ? 'config' : asManifest.length > 0 ? 'manifest' : 'layer blob';
+    const indexes = [...store.indexes()].filter(({ blobs }) => blobs.includes(digest));
+    const names = indexes.flatMap(index => store.referencesOfIndex(index));
     const users = [...new Set([...asConfig, ...asManifest, ...asLayer])];
+    const kind = kindOfBlob(digest, { asConfig, asManifest, asLayer, indexes });
+    const images = new Set([...users.map(image => this.#nameOf(image)), ...names.filter(ref => ref.tag !== undefined).map(familiarString)]);
     const found = [isThere ? 'its bytes are not what its digest says' : 'is not there'];
     log.warn('a blob is damaged', { blob: digest, found });
     const outcome = await this.#attempt(() =>
@@ -157,13 +163,14 @@ class Verification {
         digest,
         kind,
         users,
+        names,
         soundLayers: this.#soundLayers,
         authOf: domain => this.#options.authOf(domain),
         signal: this.#signal,
         report: this.#report,
       }),
     );
-    this.#tell({ kind, id: digest, found, images: users.map(image => this.#nameOf(image)), ...outcome });
+    this.#tell({ kind, id: digest, found, images: [...images], ...outcome });
   }
 
   async #attempt(heal: () => Promise<Outcome>): Promise<Outcome> {
@@ -195,6 +202,20 @@ class Verification {
     const [ref] = this.#context.store.references(image.id);
     return ref === undefined ? image.id : familiarString(ref);
   }
+}
+
+interface UsersOfBlob {
+  readonly asConfig: readonly ImageRecord[];
+  readonly asManifest: readonly ImageRecord[];
+  readonly asLayer: readonly ImageRecord[];
+  readonly indexes: readonly IndexRecord[];
+}
+
+function kindOfBlob(digest: Digest, { asConfig, asManifest, asLayer, indexes }: UsersOfBlob): BlobKind {
+  if (asConfig.length > 0) return 'config';
+  if (asManifest.length > 0) return 'manifest';
+  if (asLayer.length > 0 || indexes.length === 0) return 'layer blob';
+  return indexes.some(index => index.digest === digest) ? 'index' : 'attestation';
 }
 
 const wordsOf = ({ path, what }: LayerDamage): string => (path === '' ? `its root ${what}` : `"${path}" ${what}`);

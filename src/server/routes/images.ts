@@ -14,6 +14,7 @@ import { route } from '../router.ts';
 import type { Route } from '../router.ts';
 import { imageInspectShims, imageSummaryShims, shim } from '../shims.ts';
 import {
+  formatAttestations,
   importReference,
   parsePlatformJson,
   pullReference,
@@ -74,6 +75,18 @@ export function imageRoutes({ images }: Services): Route[] {
     }),
     route('GET /images/{name:.*}/history', async request => {
       return json((await images.history(request.param('name'), platformSince(request, '1.48'))).map(toWireHistory));
+    }),
+    // Docker has it from API 1.55 on; nobody who asks for it earlier means anything else.
+    route('GET /images/{name:.*}/attestations', async request => {
+      const { query } = request;
+      const [platform, ...more] = query.list('platform');
+      if (more.length > 0) throw invalidArgument('only one platform value is currently supported');
+      const found = await images.attestations(request.param('name'), {
+        platform: parsePlatformJson(platform === '' ? undefined : platform),
+        types: query.list('type').flatMap(type => type.trim() || []),
+        withStatements: query.bool('statement'),
+      });
+      return { kind: 'text', status: 200, contentType: 'application/json', text: formatAttestations(found) };
     }),
     route('POST /images/{name:.*}/tag', async request => {
       await images.tag(request.param('name'), request.query.text('repo'), request.query.text('tag'));

@@ -22,7 +22,6 @@ const notInSwarm = (...routes: readonly string[]): Route[] =>
 
 /** Routes of the Engine API that exist elsewhere but not here: they say so, so that nobody takes them for a spelling mistake. */
 export const unservedRoutes = (): Route[] => [
-  ...unserved('attestations are not read', 'GET /images/{name:.*}/attestations'),
   ...unserved('cluster volumes cannot be changed', 'PUT /volumes/{name:.*}'),
   ...unserved('this daemon does not form clusters', 'POST /swarm/init', 'POST /swarm/join'),
   ...notInSwarm(

@@ -14,6 +14,7 @@ import type {
   ImageSummary as WireSummary,
 } from '#api/types/image.ts';
 import type { FoundRepository, RegistryAuth } from '#core/registry.ts';
+import type { AttestationStatement } from '#engine/images/attestations.ts';
 import type { HistoryEntry, ImageDetails } from '#engine/images/inspect.ts';
 import type { ImageSummary } from '#engine/images/list.ts';
 import type { RemovedItem } from '#engine/images/delete-image.ts';
@@ -138,10 +139,18 @@ export const toWireHistory = (entry: HistoryEntry): ImageHistoryItem => ({
   Comment: entry.comment,
 });
 
+/** Statements stand in the answer as they were published: read and written anew, their numbers would not always be the same. */
+export function formatAttestations(found: readonly AttestationStatement[]): string {
+  const items = found.map(({ descriptor, predicateType, statement }) => {
+    const known = JSON.stringify({ Descriptor: toWireDescriptor(descriptor), PredicateType: predicateType });
+    return statement === undefined ? known : `${known.slice(0, -1)},"Statement":${statement.trim()}}`;
+  });
+  return `[${items.join(',')}]\n`;
+}
+
 export const toWireRemoved = (item: RemovedItem): ImageDeleteItem =>
   'untagged' in item ? { Untagged: item.untagged } : { Deleted: item.deleted };
 
-/** The credentials of a request's header, if it has any that can be read. */
 export const toWireFound = ({ name, description, stars, isOfficial, isAutomated }: FoundRepository): ImageSearchItem => ({
   name,
   description,
@@ -150,6 +159,7 @@ export const toWireFound = ({ name, description, stars, isOfficial, isAutomated 
   is_automated: isAutomated,
 });
 
+/** The credentials of a request's header, if it has any that can be read. */
 export function registryAuthOf(header: string | undefined): RegistryAuth | undefined {
   const config = parseAuthHeader(header);
   return config === undefined ? undefined : fromAuthConfig(config);
@@ -189,11 +199,13 @@ export function parsePlatformJson(text: string | undefined): Platform | undefine
     });
   }
   const { os, architecture, variant } = (parsed ?? {}) as Readonly<Record<string, unknown>>;
-  if (typeof os !== 'string' || typeof architecture !== 'string' || (variant !== undefined && typeof variant !== 'string')) {
-    throw invalidArgument(`invalid platform ${JSON.stringify(text)}: os and architecture must be texts`);
+  if (!isText(os) || !isText(architecture) || (variant !== undefined && typeof variant !== 'string')) {
+    throw invalidArgument(`invalid platform ${JSON.stringify(text)}: both OS and Architecture must be provided, as texts`);
   }
   return normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) });
 }
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
 /** What `fromImage` and `tag` name together. Without any tag, or with a colon at the end of the name, all tags are meant. */
 export function pullReference(name: string, tag: string): { readonly reference: Reference; readonly allTags: boolean } {

@@ -3,23 +3,10 @@ import { type Digest, sha256 } from '#oci/digest.ts';
 import { sharedDaemon } from '#test/helpers/containers.ts';
 import { makeImage } from '#test/helpers/make-image.ts';
 import { needs } from '#test/helpers/needs.ts';
-import { publishImage } from '#test/helpers/publish-image.ts';
+import { publishIndex } from '#test/helpers/publish-image.ts';
 import { type SmallRegistry, startSmallRegistry } from '#test/helpers/small-registry.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft');
-
-/** An index of images for these architectures, under `app:1`. Returns its digest. */
-function publishIndex(registry: SmallRegistry, architectures: readonly string[]): Digest {
-  const mediaType = 'application/vnd.oci.image.index.v1+json';
-  const manifests = architectures.map(architecture => {
-    const digest = publishImage(registry, 'app', architecture, makeImage([architecture], { compress: true, architecture }));
-    const size = registry.manifests.get(`app@${digest}`)?.bytes.length ?? 0;
-    return { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest, size, platform: { os: 'linux', architecture } };
-  });
-  const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
-  for (const key of ['app:1', `app@${sha256(bytes)}`]) registry.manifests.set(key, { bytes, mediaType });
-  return sha256(bytes);
-}
 
 describe('an image for several platforms on the command line', () => {
   const daemon = sharedDaemon({ busybox: false });
@@ -28,7 +15,8 @@ describe('an image for several platforms on the command line', () => {
   let name: string;
   beforeAll(() => {
     registry = startSmallRegistry();
-    index = publishIndex(registry, ['amd64', 'arm64', 's390x']);
+    const made = (architecture: string) => [architecture, { image: makeImage([architecture], { compress: true, architecture }) }] as const;
+    index = publishIndex(registry, 'app', '1', Object.fromEntries(['amd64', 'arm64', 's390x'].map(made))).index;
     name = `${registry.address}/app:1`;
   });
   afterAll(() => registry[Symbol.asyncDispose]());
@@ -75,6 +63,19 @@ describe('an image for several platforms on the command line', () => {
     await berth('tag', name, `${registry.address}/app:copy`);
     await berth('push', '-q', `${registry.address}/app:copy`);
     expect(sha256(registry.manifests.get('app:copy')?.bytes ?? new Uint8Array())).toBe(index);
+  });
+
+  test('is told of by its registry, without a pull', async () => {
+    const { Descriptor, Platforms } = await daemon().api.expect<{ Descriptor: object; Platforms: object[] }>(
+      'GET',
+      `/distribution/${name}/json`,
+    );
+    expect(Descriptor).toMatchObject({ mediaType: 'application/vnd.oci.image.index.v1+json', digest: index });
+    expect(Platforms).toEqual(['amd64', 'arm64', 's390x'].map(architecture => ({ architecture, os: 'linux' })));
+    const [one, unknown] = [`${registry.address}/app:arm64`, `${registry.address}/app:none`];
+    const single = await daemon().api.expect<{ Platforms: object[] }>('GET', `/distribution/${one}/json`);
+    expect(single.Platforms).toEqual([{ architecture: 'arm64', os: 'linux' }]);
+    expect((await daemon().api.get(`/distribution/${unknown}/json`)).status).toBe(404);
   });
 
   test('tells clients of API 1.47 of its manifests, and older ones nothing', async () => {
