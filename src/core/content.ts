@@ -30,12 +30,12 @@ export interface ContentStore {
   remove(digest: Digest): Promise<boolean>;
   list(): AsyncIterable<ContentInfo>;
   /**
-   * Removes what interrupted ingests (of these blobs; undefined: of all) left that nobody went on with for this long, and that nobody writes now.
-   * Returns the bytes that became free.
+   * Removes what interrupted ingests (of the blobs that are meant; undefined: of all) left that nobody went on with for this long, and that nobody writes
+   * now. Returns the bytes that became free.
    */
-  removeUnfinished(olderThanMs: number, only?: ReadonlySet<Digest>): Promise<number>;
-  /** Bytes that interrupted ingests, and those that can be, take on the disk, as du counts them. */
-  unfinishedUsage(): Promise<number>;
+  removeUnfinished(olderThanMs: number, isMeant?: (digest: Digest) => boolean): Promise<number>;
+  /** Bytes that interrupted ingests, and those that can be (of the blobs that are meant; undefined: of all), take on the disk, as du counts them. */
+  unfinishedUsage(isMeant?: (digest: Digest) => boolean): Promise<number>;
 }
 
 /** Disposing it without `commit` removes the file; after `commit` that does nothing. */

@@ -249,7 +249,7 @@ export const settings: readonly Setting[] = [
     flag: 'disk-budget',
     key: 'disk-budget',
     type: 'bytes',
-    help: 'What images and build cache may take, such as 50GB or 60%; beyond it goes what is unused for longest',
+    help: 'What images and build cache may take, such as 50GB or 60%; beyond it goes what is unused for longest, and what does not fit then is refused',
   },
   {
     flag: 'disk-budget-images',

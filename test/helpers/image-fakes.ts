@@ -87,9 +87,15 @@ export async function fakeContent(): Promise<
         [Symbol.asyncDispose]: close,
       });
     },
-    unfinishedUsage: () => Promise.resolve([...partial.values()].flat().reduce((bytes, part) => bytes + part.length, 0)),
-    removeUnfinished(olderThanMs, only) {
-      const gone = olderThanMs > 0 ? [] : [...partial.keys()].filter(digest => only?.has(digest) ?? true);
+    unfinishedUsage: isMeant =>
+      Promise.resolve(
+        [...partial]
+          .filter(([digest]) => isMeant?.(digest) ?? true)
+          .flatMap(([, parts]) => parts)
+          .reduce((bytes, part) => bytes + part.length, 0),
+      ),
+    removeUnfinished(olderThanMs, isMeant) {
+      const gone = olderThanMs > 0 ? [] : [...partial.keys()].filter(digest => isMeant?.(digest) ?? true);
       const freed = gone.flatMap(digest => partial.get(digest) ?? []).reduce((bytes, part) => bytes + part.length, 0);
       for (const digest of gone) partial.delete(digest);
       return Promise.resolve(freed);

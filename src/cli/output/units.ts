@@ -1,34 +1,8 @@
-const decimalUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB', 'ZB', 'YB'];
+import { scale, significant } from '#base/size.ts';
+
+export { formatBytes as humanSize, significant } from '#base/size.ts';
+
 const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB', 'ZiB', 'YiB'];
-
-function scale(size: number, base: number, units: readonly string[]): [number, string] {
-  let unit = 0;
-  let value = size;
-  while (value >= base && unit < units.length - 1) {
-    value /= base;
-    unit += 1;
-  }
-  return [value, units[unit] ?? 'B'];
-}
-
-/** A number with this many significant digits and no useless zeros, as C's `%.Ng`. */
-export function significant(value: number, digits: number): string {
-  if (value === 0) return '0';
-  const exponent = Number(value.toExponential(digits - 1).split('e')[1]);
-  if (exponent < -4 || exponent >= digits) {
-    const [mantissa = '', power = '0'] = value.toExponential(digits - 1).split('e');
-    const shown = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
-    return `${shown}e${Number(power) < 0 ? '-' : '+'}${String(Math.abs(Number(power))).padStart(2, '0')}`;
-  }
-  const fixed = value.toFixed(Math.max(0, digits - 1 - exponent));
-  return fixed.includes('.') ? fixed.replace(/\.?0+$/, '') : fixed;
-}
-
-/** `1.24MB`: powers of 1000. */
-export function humanSize(sizeBytes: number, digits = 4): string {
-  const [value, unit] = scale(sizeBytes, 1000, decimalUnits);
-  return `${significant(value, digits)}${unit}`;
-}
 
 /** `1.5GiB`: powers of 1024. */
 export function binarySize(sizeBytes: number): string {

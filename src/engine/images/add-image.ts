@@ -64,18 +64,19 @@ export async function addImage(
   const layers: ImageLayer[] = [];
   for (const [index, descriptor] of image.layers.entries()) {
     const [diffId, chainId] = [diffIds[index] as Digest, chain[index] as Digest];
+    layers.push({ diffId, chainId, digest: descriptor.digest, sizeBytes: descriptor.size, mediaType: descriptor.mediaType });
     if (await lease.keepLayer(chainId)) {
       await source.stored?.(index);
     } else {
       await using pending = await source.layer(index);
       checkDiffId(index, diffId, pending.unpacked.diffId);
       await lease.commitLayer(pending, chainId, chain[index - 1]);
+      await context.room.placed(lease, layers);
     }
     signal.throwIfAborted();
     failpoint('image.add.layer');
     source.onPlaced?.(index);
     sizeBytes += context.snapshots.layerSize(chainId) ?? 0;
-    layers.push({ diffId, chainId, digest: descriptor.digest, sizeBytes: descriptor.size, mediaType: descriptor.mediaType });
   }
   const { digest: id, sizeBytes: configSize } = await lease.put(image.configBytes);
   const manifestBytes = image.manifestBytes ?? encodeManifest({ digest: id, size: configSize }, image.layers);

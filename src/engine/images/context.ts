@@ -13,6 +13,7 @@ import type { BlobSources } from './blob-sources.ts';
 import type { LayerFlights } from './layer-flights.ts';
 import type { ApplyChanges, ContentUser, ImageUsers } from './ports.ts';
 import type { Retention } from './retention.ts';
+import type { Room } from './room.ts';
 
 /** What every use case of images works with. */
 export interface ImageContext {
@@ -26,6 +27,7 @@ export interface ImageContext {
   /** Who else needs layers. */
   readonly contentUsers: readonly ContentUser[];
   readonly uses: ImageUses;
+  readonly room: Room;
   /** What this machine runs. */
   readonly platform: Platform;
   readonly decompress: Decompress;

@@ -1,12 +1,15 @@
+import { KeyedLock } from '#base/keyed-lock.ts';
 import { messageOf } from '#base/errors.ts';
+import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
+import { refuse } from './budget-refusal.ts';
+import { collectables, spareBlobs, stayingLayers } from './collectables.ts';
 import type { RegistryContext } from './context.ts';
-import { labelsOf } from './image-events.ts';
-import type { ImageRecord } from './model.ts';
-import type { Reclaimable } from './ports.ts';
 import { unfinishedLifetimeMs } from './fetch-layer.ts';
-import { settleIndexes } from './settle-indexes.ts';
-import { deleteImage } from './delete-image.ts';
+import type { ImageLayer } from './model.ts';
+import type { Reclaimable } from './ports.ts';
+import type { Lease } from './retention.ts';
+import { boundlessRoom, type Room } from './room.ts';
 
 export interface DiskBudgetOptions {
   /** What images, their blobs and the build cache may take together; undefined: what there is. */
@@ -20,29 +23,21 @@ export interface DiskBudgetOptions {
   readonly blobsUnusedForMs: number | undefined;
 }
 
-/** Whoever has just fetched an image is about to use it. */
-export const graceMs = 60_000;
 const ageCheckMs = 3_600_000;
 
-/** Something that may go, or rather what it would take to let it. */
-export interface Candidate {
-  /** What goes first, whatever its age: blobs that can be spared are the cheapest to lose, tagged images the dearest. */
-  readonly rank: 0 | 1 | 2;
-  readonly lastUsedMs: number;
-  readonly what: string;
-  remove(): Promise<void>;
-}
-
-/** Lower ranks first, and of each what was not used for longest. */
-export const inOrder = (candidates: readonly Candidate[]): Candidate[] =>
-  candidates.toSorted((a, b) => a.rank - b.rank || a.lastUsedMs - b.lastUsedMs);
-
-/** Keeps what is stored within the operator's limits. Nobody waits for it. */
-export class DiskBudget implements Disposable {
+/**
+ * Keeps what is stored within the operator's limits: lets go of what may go when it is too much, and refuses what would be too much without it. Of the
+ * latter it looks at what is there only when what was found to be left may be used up.
+ */
+export class DiskBudget implements Disposable, Room {
   readonly #context: RegistryContext;
   readonly #options: () => DiskBudgetOptions;
   readonly #caches: () => readonly Reclaimable[];
   readonly #timer: NodeJS.Timeout;
+  readonly #turns = new KeyedLock();
+  /** Blobs that are about to come, with their sizes, by who fetches them. */
+  readonly #coming = new Set<Map<Digest, number>>();
+  #left: { readonly budgetBytes: number; bytes: number } | undefined;
   #running: Promise<void> | undefined;
   #isWanted = false;
 
@@ -54,10 +49,69 @@ export class DiskBudget implements Disposable {
     this.#timer.unref();
   }
 
-  /** Something was added: looks whether it is too much. */
+  /** Something was added: looks, some time later, whether it is too much. */
   check(): void {
     this.#isWanted = true;
     this.#running ??= this.#run();
+  }
+
+  async keep(blobs: readonly { readonly digest: Digest; readonly size: number }[]): Promise<Disposable> {
+    const budgetBytes = this.#options().totalBytes;
+    if (budgetBytes === undefined) return await boundlessRoom.keep(blobs);
+    if (blobs.length === 0) return await boundlessRoom.keep(blobs);
+    const coming = new Map(blobs.map(({ digest, size }) => [digest, size]));
+    this.#coming.add(coming);
+    const kept = { [Symbol.dispose]: () => void this.#coming.delete(coming) };
+    try {
+      await this.#turns.run('room', () => this.#makeRoom(budgetBytes, new Set()));
+      return kept;
+    } catch (err) {
+      kept[Symbol.dispose]();
+      throw err;
+    }
+  }
+
+  async placed(lease: Lease, layers: readonly ImageLayer[]): Promise<void> {
+    const budgetBytes = this.#options().totalBytes;
+    const last = layers.at(-1);
+    if (budgetBytes === undefined || last === undefined) return;
+    if (this.#left?.budgetBytes === budgetBytes) {
+      this.#left.bytes -= last.sizeBytes + (this.#context.snapshots.layerSize(last.chainId) ?? 0);
+      if (this.#left.bytes > 0) return;
+    }
+    await this.#turns.run('room', async () => {
+      if ((await this.#neededBytes()) <= budgetBytes) return await this.#makeRoom(budgetBytes, lease.chains);
+      // What came compressed is kept to spare work later on: rather that than the image.
+      for (const layer of layers) await this.#letGo(lease, layer);
+      await this.#makeRoom(budgetBytes, lease.chains);
+    });
+  }
+
+  /** Lets go of what may go until all fits, nothing when that would not be enough. Rejects with ResourceExhausted then. */
+  async #makeRoom(budgetBytes: number, held: ReadonlySet<ChainId>): Promise<void> {
+    const leastBytes = await this.#leastBytes(held);
+    const neededBytes = leastBytes > budgetBytes ? leastBytes : await this.#shrinkTo(budgetBytes);
+    if (neededBytes <= budgetBytes) return;
+    throw await refuse(this.#context, { budgetBytes, neededBytes, usedBytes: await this.#usedBytes() });
+  }
+
+  /** What would be there without all that may go, with what is about to come: at least so much, as layers may be needed by others too. */
+  async #leastBytes(held: ReadonlySet<ChainId>): Promise<number> {
+    const { snapshots } = this.#context;
+    let bytes = await this.#comingBytes();
+    for (const chainId of stayingLayers(this.#context, this.#options().images).union(held))
+      bytes += (await snapshots.diskUsage(chainId)) ?? 0;
+    return bytes;
+  }
+
+  async #letGo(lease: Lease, { digest, chainId }: ImageLayer): Promise<void> {
+    const { snapshots, retention, blobLocks } = this.#context;
+    if (snapshots.tarSize(chainId) === undefined) return;
+    // The same layer at another place of the image may be unpacked from it just now.
+    using _only = await blobLocks.acquire(digest);
+    lease.blobs.delete(digest);
+    for (const blobs of this.#coming) blobs.delete(digest);
+    await retention.dropBlob(digest);
   }
 
   /** Resolves when nothing is being looked at. */
@@ -77,7 +131,7 @@ export class DiskBudget implements Disposable {
       try {
         await this.#context.content.removeUnfinished(unfinishedLifetimeMs);
         await this.#dropOldBlobs();
-        await this.#collect();
+        await this.#turns.run('room', () => this.#collect());
       } catch (err) {
         this.#context.log.warn('the disk could not be kept within its budget', { error: err });
       }
@@ -88,54 +142,68 @@ export class DiskBudget implements Disposable {
   async #dropOldBlobs(): Promise<void> {
     const { blobsUnusedForMs } = this.#options();
     if (blobsUnusedForMs === undefined) return;
-    const old = this.#spareBlobs().filter(({ lastMovedMs }) => Date.now() - lastMovedMs >= blobsUnusedForMs);
+    const old = spareBlobs(this.#context).filter(({ lastMovedMs }) => Date.now() - lastMovedMs >= blobsUnusedForMs);
     let bytes = 0;
     for (const { digest } of old) bytes += await this.#context.retention.dropBlob(digest);
     if (bytes > 0) this.#tell(bytes, { cause: 'unused-blobs', blobs: String(old.length) });
   }
 
-  /** Blobs that nothing would be lost without, by the last move of an image that has them. */
-  #spareBlobs(): { readonly digest: Digest; readonly lastMovedMs: number }[] {
-    const { store, snapshots, uses } = this.#context;
-    const moved = new Map<Digest, number>();
-    const kept = new Set<Digest>();
-    for (const image of store.all()) {
-      for (const { digest, chainId } of image.layers) {
-        if (snapshots.tarSize(chainId) === undefined) kept.add(digest);
-        moved.set(digest, Math.max(moved.get(digest) ?? 0, uses.movedAt(image)));
-      }
-    }
-    return [...moved].filter(([digest]) => !kept.has(digest)).map(([digest, lastMovedMs]) => ({ digest, lastMovedMs }));
+  async #collect(): Promise<void> {
+    const budgetBytes = this.#options().totalBytes;
+    if (budgetBytes === undefined) return;
+    const usedBytes = await this.#shrinkTo(budgetBytes);
+    if (usedBytes > budgetBytes) this.#context.log.warn('more is in use than the disk budget allows', { usedBytes, budgetBytes });
   }
 
-  async #collect(): Promise<void> {
-    const { totalBytes } = this.#options();
-    if (totalBytes === undefined) return;
-    const before = await this.#usedBytes();
-    if (before <= totalBytes) return;
-    // Nobody has anything yet of what was interrupted.
-    await this.#context.content.removeUnfinished(0);
-    let now = await this.#usedBytes();
+  /** Lets go of what may go until it fits. Returns what is used then, with what is about to come. */
+  async #shrinkTo(budgetBytes: number): Promise<number> {
+    const before = await this.#neededBytes();
+    let now = before;
     const removed: string[] = [];
-    for (const candidate of inOrder([...this.#blobCandidates(), ...(await this.#cacheCandidates()), ...this.#imageCandidates()])) {
-      if (now <= totalBytes) break;
-      try {
-        await candidate.remove();
-      } catch (err) {
-        this.#context.log.debug('could not collect', { what: candidate.what, why: messageOf(err) });
-        continue;
+    if (now > budgetBytes) {
+      // Nobody has anything yet of what was interrupted, and is not gone on with.
+      await this.#context.content.removeUnfinished(0, digest => !this.#isComing(digest));
+      now = await this.#neededBytes();
+      for (const candidate of now > budgetBytes ? await collectables(this.#context, this.#options().images, this.#caches()) : []) {
+        if (now <= budgetBytes) break;
+        try {
+          await candidate.remove();
+        } catch (err) {
+          this.#context.log.debug('could not collect', { what: candidate.what, why: messageOf(err) });
+          continue;
+        }
+        const after = await this.#neededBytes();
+        if (after < now) removed.push(candidate.what);
+        now = after;
       }
-      const after = await this.#usedBytes();
-      if (after < now) removed.push(candidate.what);
-      now = after;
     }
     if (removed.length > 0) this.#tell(before - now, { cause: 'disk-budget', removed: String(removed.length) });
-    if (now > totalBytes) this.#context.log.warn('more is in use than the disk budget allows', { usedBytes: now, budgetBytes: totalBytes });
+    this.#left = { budgetBytes, bytes: budgetBytes - now };
+    return now;
   }
 
   #tell(bytes: number, attributes: Readonly<Record<string, string>>): void {
     this.#context.log.info('collected what was not used for longest', { bytes, ...attributes });
     this.#context.events.publish({ type: 'image', action: 'prune', actorId: '', attributes: { reclaimed: String(bytes), ...attributes } });
+  }
+
+  #isComing(digest: Digest): boolean {
+    return [...this.#coming].some(blobs => blobs.has(digest));
+  }
+
+  /** What is there, and what is about to come. */
+  async #neededBytes(): Promise<number> {
+    const { content } = this.#context;
+    const bytes = (await this.#usedBytes()) + (await this.#comingBytes());
+    return this.#coming.size === 0 ? bytes : bytes - (await content.unfinishedUsage(digest => this.#isComing(digest)));
+  }
+
+  /** Of blobs that are not here yet, also where a part of them is. */
+  async #comingBytes(): Promise<number> {
+    const coming = new Map([...this.#coming].flatMap(blobs => [...blobs]));
+    let bytes = 0;
+    for (const [digest, sizeBytes] of coming) if ((await this.#context.content.info(digest)) === undefined) bytes += sizeBytes;
+    return bytes;
   }
 
   async #usedBytes(): Promise<number> {
@@ -145,50 +213,5 @@ export class DiskBudget implements Disposable {
     for (const { chainId } of snapshots.chains()) bytes += (await snapshots.diskUsage(chainId)) ?? 0;
     for (const cache of this.#caches()) bytes += await cache.ownBytes();
     return bytes;
-  }
-
-  #blobCandidates(): Candidate[] {
-    return this.#spareBlobs().map(({ digest, lastMovedMs }) => ({
-      rank: 0,
-      lastUsedMs: lastMovedMs,
-      what: `blob ${digest}`,
-      remove: async () => void (await this.#context.retention.dropBlob(digest)),
-    }));
-  }
-
-  async #cacheCandidates(): Promise<Candidate[]> {
-    const candidates = await Promise.all(this.#caches().map(cache => cache.candidates()));
-    return candidates.flat().map(each => ({ ...each, rank: 1 }));
-  }
-
-  #imageCandidates(): Candidate[] {
-    const { store, uses } = this.#context;
-    const newest = Date.now() - graceMs;
-    return store.all().flatMap(image => {
-      const rank = this.#rankOf(image);
-      const lastUsedMs = uses.usedAt(image);
-      if (rank === undefined || lastUsedMs > newest) return [];
-      return [{ rank, lastUsedMs, what: `image ${image.id}`, remove: () => this.#removeImage(image) }];
-    });
-  }
-
-  /** Undefined: it stays. */
-  #rankOf(image: ImageRecord): 1 | 2 | undefined {
-    const { store, users, sources } = this.#context;
-    if (users.usedBy(image.id).length > 0) return undefined;
-    if (store.references(image.id).every(ref => ref.tag === undefined) && !store.isMember(image)) return 1;
-    const { images } = this.#options();
-    if (images === 'unused') return 2;
-    return images === 'pulled' && image.layers.every(layer => sources.find(layer.diffId) !== undefined) ? 2 : undefined;
-  }
-
-  async #removeImage({ id }: ImageRecord): Promise<void> {
-    const { store, uses } = this.#context;
-    const labels = await labelsOf(this.#context, id);
-    // From here on nothing waits until the image is forgotten: nobody can begin to use it in between.
-    const image = store.get(id);
-    if (image === undefined || this.#rankOf(image) === undefined || Date.now() - uses.usedAt(image) < graceMs) return;
-    await deleteImage(this.#context, image, labels, { force: true, pruneParents: false, quiet: true }, []);
-    await settleIndexes(this.#context);
   }
 }

@@ -8,6 +8,8 @@ export interface ImageDiskUsage {
   readonly totalBytes: number;
   /** Of one image; `sharedBytes` are those that other images have as well. */
   of(image: ImageRecord): { readonly totalBytes: number; readonly sharedBytes: number };
+  /** Of several, each thing once. */
+  together(images: readonly ImageRecord[]): number;
 }
 
 export async function imageDiskUsage(context: ImageContext): Promise<ImageDiskUsage> {
@@ -32,6 +34,7 @@ export async function imageDiskUsage(context: ImageContext): Promise<ImageDiskUs
       const own = parts.get(image.id) ?? new Set<string>();
       return { totalBytes: sum(own), sharedBytes: sum([...own].filter(part => (users.get(part) ?? 0) > 1)) };
     },
+    together: images => sum(new Set(images.flatMap(image => [...(parts.get(image.id) ?? [])]))),
   };
 }
 

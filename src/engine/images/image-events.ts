@@ -1,7 +1,7 @@
 import type { ImageContext } from './context.ts';
 import type { Digest } from '#oci/digest.ts';
 
-export type ImageAction = 'delete' | 'import' | 'load' | 'pull' | 'push' | 'save' | 'tag' | 'untag';
+export type ImageAction = 'create' | 'delete' | 'import' | 'load' | 'pull' | 'push' | 'save' | 'tag' | 'untag';
 
 const movesBlobs: ReadonlySet<ImageAction> = new Set(['load', 'pull', 'push', 'save']);
 

@@ -1,7 +1,7 @@
 import { dataLoss } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { PendingLayer } from '#core/snapshots.ts';
-import { type Digest, sha256 } from '#oci/digest.ts';
+import { chainIds, type Digest, sha256 } from '#oci/digest.ts';
 import type { Platform } from '#oci/platform.ts';
 import { familiarString, type Reference } from '#oci/reference.ts';
 import { addImage, checkDiffId, diffIdsOf } from './add-image.ts';
@@ -9,7 +9,8 @@ import { readImageArchive } from './archive.ts';
 import { type ArchiveImage, listArchiveImages } from './archive-images.ts';
 import type { ImageContext } from './context.ts';
 import { publishImageEvent } from './image-events.ts';
-import type { ImageRecord, Report } from './model.ts';
+import { layerInput } from './layer-tar.ts';
+import type { ImageLayer, ImageRecord, Report } from './model.ts';
 import { settleIndexes } from './settle-indexes.ts';
 import { progressMeter } from './progress.ts';
 import type { Lease } from './retention.ts';
@@ -97,6 +98,8 @@ class UnpackedLayers implements AsyncDisposable {
   readonly #context: ImageContext;
   readonly #signal: AbortSignal;
   readonly #ready = new Map<Digest, PendingLayer>();
+  /** Where a layer went first. */
+  readonly #placed = new Map<Digest, ImageLayer>();
 
   constructor(context: ImageContext, signal: AbortSignal) {
     this.#context = context;
@@ -118,10 +121,18 @@ class UnpackedLayers implements AsyncDisposable {
   }
 
   async take(image: ArchiveImage, index: number): Promise<PendingLayer> {
-    const digest = image.layers[index]?.layer.blob.digest as Digest;
+    const { descriptor, layer } = image.layers[index] as ArchiveImage['layers'][number];
+    const { digest } = layer.blob;
     const pending = this.#ready.get(digest);
     this.#ready.delete(digest);
-    return pending ?? (await this.#context.snapshots.unpack({ path: await this.#context.content.path(digest) }, { signal: this.#signal }));
+    const diffIds = diffIdsOf(image.config, image.layers.length);
+    const place = { digest, chainId: chainIds(diffIds)[index] as Digest, diffId: diffIds[index] as Digest };
+    const known = this.#placed.get(digest);
+    this.#placed.set(digest, { ...place, sizeBytes: descriptor.size, mediaType: descriptor.mediaType });
+    if (pending !== undefined) return pending;
+    const input =
+      known === undefined ? { path: await this.#context.content.path(digest) } : await layerInput(this.#context, known, this.#signal);
+    return await this.#context.snapshots.unpack(input, { signal: this.#signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -76,7 +76,7 @@ async function pullOne(
 
 async function dropUnfinished(context: RegistryContext, manifest: ImageManifest): Promise<void> {
   const blobs = new Set(manifest.layers.map(layer => layer.digest));
-  await cleanUp('unfinished downloads', context.log, () => context.content.removeUnfinished(0, blobs));
+  await cleanUp('unfinished downloads', context.log, () => context.content.removeUnfinished(0, digest => blobs.has(digest)));
 }
 
 /** What registries have called the configuration of an image; the wrong ones are old mistakes of registries. */
@@ -182,8 +182,6 @@ async function startLayers(
   const onAbort = (): void => failure.reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   undo.defer(() => signal.removeEventListener('abort', onAbort));
-  signal.throwIfAborted();
-  const tickets: (LayerTicket | undefined)[] = [];
   const isHere: boolean[] = [];
   for (const [index, blob] of blobs.entries()) {
     const chainId = chain[index] as Digest;
@@ -191,6 +189,9 @@ async function startLayers(
     isHere.push(context.snapshots.has(chainId) && hasBytes);
     report({ id: shortId(blob.digest), status: isHere[index] === true ? 'Already exists' : 'Pulling fs layer' });
   }
+  undo.use(await context.room.keep(blobs.filter((_blob, index) => isHere[index] === false)));
+  signal.throwIfAborted();
+  const tickets: (LayerTicket | undefined)[] = [];
   for (const [index, blob] of blobs.entries()) {
     const fetch: FetchLayer = (tell, stop) => fetchLayer(context, lease, repository, blob, tell, stop);
     const ticket = isHere[index] === true ? undefined : undo.use(context.flights.join(chain[index] as Digest, blob.digest, fetch, report));

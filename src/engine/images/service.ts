@@ -35,6 +35,7 @@ import type { RemovedItem } from './delete-image.ts';
 import { type RemoveOptions, removeImage } from './remove.ts';
 import { type ResolvedImage, resolveImage } from './resolve.ts';
 import { Retention } from './retention.ts';
+import { boundlessRoom, type Room } from './room.ts';
 import { saveImages } from './save.ts';
 import { type ImageWorkspace, openWorkspace } from './workspace.ts';
 import { type SearchOptions, searchRegistry } from './search.ts';
@@ -139,6 +140,9 @@ export function createImageService(options: ImageServiceOptions): ImageService {
     uploads: new Semaphore(maxUploads),
     flights: new LayerFlights(),
     blobLocks: new KeyedLock(),
+    get room(): Room {
+      return budget ?? boundlessRoom;
+    },
   };
   const pruner = new ImagePruner(context);
   const verifier = new StoreVerifier(context);

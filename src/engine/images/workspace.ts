@@ -96,7 +96,9 @@ export function openWorkspace(context: RegistryContext): ImageWorkspace {
       const chainId = chainOf(digest, parent);
       await lease.commitWritable(writableKey, chainId, { sizeBytes, tarBytes });
       failpoint('build.layer.committed');
-      return { diffId: digest, chainId, digest, sizeBytes: tarBytes, mediaType: mediaTypes.dockerLayer };
+      const layer = { diffId: digest, chainId, digest, sizeBytes: tarBytes, mediaType: mediaTypes.dockerLayer };
+      await context.room.placed(lease, [layer]);
+      return layer;
     },
     async stack(file, blob, parent, signal) {
       const { digest, sizeBytes } = await lease.commitFile(file, blob);
@@ -166,6 +168,7 @@ async function unpack(
   await using pending = await context.snapshots.unpack(await layerInput(context, layer, signal), { signal });
   checkDiffId(0, layer.diffId, pending.unpacked.diffId);
   await lease.commitLayer(pending, layer.chainId, parent);
+  await context.room.placed(lease, [layer]);
   return layer;
 }
 
@@ -183,6 +186,7 @@ async function restack(
   await using pending = await context.snapshots.unpack(await layerInput(context, layer, signal), { signal });
   checkDiffId(0, layer.diffId, pending.unpacked.diffId);
   await lease.commitLayer(pending, moved.chainId, parent);
+  await context.room.placed(lease, [moved]);
   return moved;
 }
 
@@ -209,6 +213,7 @@ async function add(context: RegistryContext, lease: Lease, image: BuiltImage, si
     layersOfBuild,
     signal,
   );
+  await publishImageEvent(context, 'create', record.id);
   for (const name of image.names) await publishImageEvent(context, 'tag', record.id, { name: familiarString(name) });
   return record;
 }

@@ -123,16 +123,20 @@ export async function openContentStore(options: { readonly dir: string; readonly
         }
       }
     },
-    async unfinishedUsage() {
+    async unfinishedUsage(isMeant) {
       let bytes = 0;
-      for (const name of await readdir(partial)) bytes += ((await statOrUndefined(join(partial, name)))?.blocks ?? 0) * 512;
+      for (const name of await readdir(partial)) {
+        const digest = tryParseDigest(name.replace('-', ':'));
+        if (isMeant !== undefined && (digest === undefined || !isMeant(digest))) continue;
+        bytes += ((await statOrUndefined(join(partial, name)))?.blocks ?? 0) * 512;
+      }
       return bytes;
     },
-    async removeUnfinished(olderThanMs, only) {
+    async removeUnfinished(olderThanMs, isMeant) {
       let freed = 0;
       for (const name of await readdir(partial)) {
         const digest = tryParseDigest(name.replace('-', ':'));
-        if (only !== undefined && (digest === undefined || !only.has(digest))) continue;
+        if (isMeant !== undefined && (digest === undefined || !isMeant(digest))) continue;
         const path = join(partial, name);
         const found = await statOrUndefined(path);
         // Nothing waits between the look and the deed: nobody goes on with it meanwhile.

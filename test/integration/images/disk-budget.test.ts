@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { sha256 } from '#oci/digest.ts';
-import { buildOk } from '#test/helpers/build.ts';
+import { build, buildOk } from '#test/helpers/build.ts';
 import { sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
-import { imageTraces } from '#test/helpers/image-traces.ts';
+import { expectTraces, imageTraces } from '#test/helpers/image-traces.ts';
 import { type MadeImage, makeTar, oldArchive } from '#test/helpers/make-image.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { publishImage } from '#test/helpers/publish-image.ts';
@@ -136,6 +136,44 @@ describe('the disk budget', () => {
     const events = await daemon().api.call('GET', `/events?since=0&until=${until}`);
     expect(events.text).toContain('"cause":"disk-budget"');
     expect(events.text).toMatch(new RegExp(`"Action":"delete"[^\\n]*${ids.old}|${ids.old}[^\\n]*"Action":"delete"`));
+  });
+
+  test('room is made for a pull by what may go, its own compressed layers among it', async () => {
+    await restartAged({ [ids.used]: 30, [ids.young]: 20, [ids.loaded]: 300 }, { 'disk-budget': '3900kB', 'disk-budget-images': 'pulled' });
+    await daemon().api.expect('POST', `/images/create?fromImage=${registry.address}/old&tag=1`);
+    expect(await tags()).toEqual([nameOf('old'), nameOf('used'), 'loaded:1'].toSorted());
+    expect(existsSync(blobOf(old))).toBe(false);
+  });
+
+  test('what would be too much without all that may go is refused, by whatever door it comes, and leaves nothing', async () => {
+    await restartAged({ [ids.old]: 40, [ids.used]: 30, [ids.loaded]: 300 }, { 'disk-budget': '3500kB' });
+    const [before, kept] = [imageTraces(daemon()), await tags()];
+    const rootTar = new Uint8Array(Bun.gunzipSync(new Uint8Array(young.layers[0] as Uint8Array)));
+    const archive = new Uint8Array(oldArchive([{ image: { ...young, layers: [rootTar] }, tags: ['more:1'] }]));
+    registry.requests.length = 0;
+    const refusals = {
+      pull: (await daemon().api.call('POST', `/images/create?fromImage=${registry.address}/young&tag=1`)).text,
+      load: (await daemon().api.call('POST', '/images/load', { raw: archive })).text,
+      import: (await daemon().api.call('POST', '/images/create?fromSrc=-&repo=more', { raw: rootTar })).text,
+      build: (
+        await build(daemon().api, { Dockerfile: `FROM ${nameOf('used')}\nCOPY data /data\n`, data: 'x'.repeat(megabyte) }, { t: 'more:1' })
+      ).error,
+    };
+    for (const [door, words] of Object.entries(refusals)) {
+      expect([door, words]).toEqual([
+        door,
+        expect.stringMatching(/no room in the disk budget of 3\.584MB: with this it would be [4-9]\S*MB/),
+      ]);
+      expect([door, words]).toEqual([door, expect.stringContaining('MB in images that containers use')]);
+    }
+    expect(registry.requests.some(({ line }) => line.includes('/blobs/') && line.includes(sha256(young.layers[0] as Uint8Array)))).toBe(
+      false,
+    );
+    await expectTraces(daemon(), before);
+    expect(await tags()).toEqual(kept);
+    await daemon().api.expect('DELETE', `/images/${nameOf('old')}`);
+    await daemon().api.expect('POST', `/images/create?fromImage=${registry.address}/young&tag=1`);
+    expect(await tags()).toEqual([nameOf('used'), nameOf('young'), 'loaded:1'].toSorted());
   });
 
   test('what containers use, and what only the operator may give up, stays whatever the budget is', async () => {
