@@ -20,18 +20,22 @@ export interface RemoteRepository {
   putManifest(tagOrDigest: string, mediaType: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
 }
 
+export interface RemoteAuth {
+  readonly username?: string;
+  readonly password?: string;
+  readonly serverAddress?: string;
+  readonly identityToken?: string;
+  readonly registryToken?: string;
+}
+
 export interface RemoteAccess {
   readonly actions: 'pull' | 'push';
-  readonly auth: {
-    readonly username?: string;
-    readonly password?: string;
-    readonly serverAddress?: string;
-    readonly identityToken?: string;
-    readonly registryToken?: string;
-  };
+  readonly auth: RemoteAuth;
 }
 
 /** Opens registries; `insecure` names hosts that need no valid certificate. */
 export type OpenRegistries = (options: { readonly insecure: readonly string[] }) => {
   repository(name: Reference, access: RemoteAccess): RemoteRepository;
+  /** Checks credentials. The identity token is empty when the registry has none to give. */
+  login(auth: RemoteAuth, signal: AbortSignal): Promise<{ readonly identityToken: string }>;
 };

@@ -1,3 +1,4 @@
+import type { AuthConfig } from '#api/types/auth.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import { type Digest, sha256 } from '#oci/digest.ts';
 import { type Descriptor, type ImageManifest, parseManifest } from '#oci/manifest.ts';
@@ -8,7 +9,16 @@ import type { Cli } from '../cli.ts';
 import { getCredentials } from '../config/credentials.ts';
 import { registryOf } from '../config/registry-auth.ts';
 import { ExitError } from '../errors.ts';
-import type { RemoteContent, RemoteRepository } from './registry-port.ts';
+import type { RemoteAuth, RemoteContent, RemoteRepository } from './registry-port.ts';
+
+/** Credentials as registries are opened with. */
+export const toRemoteAuth = ({ username, password, serveraddress, identitytoken, registrytoken }: AuthConfig): RemoteAuth => ({
+  ...(username !== undefined && { username }),
+  ...(password !== undefined && { password }),
+  ...(serveraddress !== undefined && { serverAddress: serveraddress }),
+  ...(identitytoken !== undefined && { identityToken: identitytoken }),
+  ...(registrytoken !== undefined && { registryToken: registrytoken }),
+});
 
 /** Registries as this user knows them: with the credentials of config.json, each repository opened once. */
 export class RemoteImages {
@@ -31,15 +41,7 @@ export class RemoteImages {
 
   async #open(name: Reference, actions: 'pull' | 'push'): Promise<RemoteRepository> {
     const [open, stored] = await Promise.all([this.#cli.openRegistries(), getCredentials(this.#cli, registryOf(familiarName(name)))]);
-    const { username, password, serveraddress, identitytoken, registrytoken } = stored;
-    const auth = {
-      ...(username !== undefined && { username }),
-      ...(password !== undefined && { password }),
-      ...(serveraddress !== undefined && { serverAddress: serveraddress }),
-      ...(identitytoken !== undefined && { identityToken: identitytoken }),
-      ...(registrytoken !== undefined && { registryToken: registrytoken }),
-    };
-    return open({ insecure: this.#isInsecure ? [name.domain] : [] }).repository(name, { actions, auth });
+    return open({ insecure: this.#isInsecure ? [name.domain] : [] }).repository(name, { actions, auth: toRemoteAuth(stored) });
   }
 
   async content(name: Reference): Promise<RemoteContent> {

@@ -108,6 +108,19 @@ describe('credentials', () => {
     expect(bearer.requests.some(({ line }) => line === 'POST /token')).toBe(true);
   });
 
+  test('are kept without a daemon as well', async () => {
+    const nobody = { DOCKER_HOST: `unix://${folder.path}/none.sock`, DOCKER_CONFIG: join(folder.path, 'alone') };
+    const alone = async (password: string): Promise<number> => {
+      const words = ['--debug', 'login', '-u', 'ann', '--password-stdin', basic.address];
+      const { exitCode, stdout, stderr } = await daemon().berth(words, { env: nobody, stdin: password });
+      said.push(stdout, stderr);
+      return exitCode;
+    };
+    expect([await alone(secrets.wrong), existsSync(configPath('alone'))]).toEqual([1, false]);
+    expect(await alone(secrets.password)).toBe(0);
+    expect(Buffer.from(configOf('alone').auths?.[basic.address]?.auth ?? '', 'base64').toString()).toBe(`ann:${secrets.password}`);
+  });
+
   test('are with a helper where there is one, for all registries or for one', async () => {
     for (const [name, settings] of [
       ['store', { credsStore: 'test' }],
@@ -155,6 +168,12 @@ describe('credentials', () => {
         ? new Response(null, { status: 307, headers: { Location: `http://${bearer.address}/gone?sig=${secrets.signature}` } })
         : undefined;
     await daemon().api.expect('DELETE', `/images/${image.id}?force=1`);
+    await ask('POST', `/images/create?fromImage=${basic.address}/app&tag=1`, right);
+    // And one that is sent on to with a password in the address.
+    basic.intercept = (_request, path) =>
+      path.includes('/blobs/')
+        ? new Response(null, { status: 307, headers: { Location: `http://ann:${secrets.signature}@${bearer.address}/gone` } })
+        : undefined;
     await ask('POST', `/images/create?fromImage=${basic.address}/app&tag=1`, right);
     basic.intercept = undefined;
     expect(said.join('')).toContain('unexpected status 410 Gone');

@@ -27,7 +27,7 @@ export const command = defineCommand({
     const client = await cli.client();
     const format = given.format !== '' || given.quiet ? given.format : ((await cli.config()).values.imagesFormat ?? '');
     const [reference] = args;
-    const filters = reference === undefined ? given.filter : { ...given.filter, reference: [reference] };
+    const filters = reference === undefined ? given.filter : { ...given.filter, reference: [...(given.filter.reference ?? []), reference] };
     if (given.tree) {
       const unable = (['quiet', 'no-trunc', 'digests', 'format'] as const).find(name => given[name] !== false && given[name] !== '');
       if (unable !== undefined) throw new ExitError(1, `--${unable} is not yet supported with --tree`);

@@ -1,10 +1,12 @@
-import type { AuthConfig } from '#api/types/auth.ts';
+import type { AuthConfig, AuthResponse } from '#api/types/auth.ts';
+import { ConnectionError } from '#client/errors.ts';
 import type { Cli } from '../../cli.ts';
 import { defineCommand, maxArgs } from '../../command.ts';
 import { getCredentials, storeCredentials } from '../../config/credentials.ts';
 import { hubKey } from '../../config/registry-auth.ts';
 import { ExitError } from '../../errors.ts';
 import { bool, text } from '../../flags/flag.ts';
+import { toRemoteAuth } from '../../remote/remote-images.ts';
 import { isInputTerminal } from '../../streams/session.ts';
 import { readLine } from '../../streams/read-line.ts';
 
@@ -31,8 +33,7 @@ export const command = defineCommand({
       password = (await new Response(Bun.stdin.stream()).text()).replace(/[\r\n]+$/, '');
     }
     const auth = await credentials(cli, server, flags.username, password);
-    const { system } = await cli.client();
-    const answer = await system.authenticate(auth);
+    const answer = await authenticate(cli, auth);
     const token = answer?.IdentityToken ?? '';
     const kept = token === '' ? auth : { ...auth, password: '', identitytoken: token };
     if (await storeCredentials(cli, server, kept)) {
@@ -43,6 +44,19 @@ export const command = defineCommand({
     cli.out.line(answer?.Status ?? 'Login Succeeded');
   },
 });
+
+/** Has the daemon ask the registry, which knows its certificates and proxies. Whoever logs in need not have one that runs. */
+async function authenticate(cli: Cli, auth: AuthConfig): Promise<AuthResponse | undefined> {
+  try {
+    const { system } = await cli.client();
+    return await system.authenticate(auth);
+  } catch (err) {
+    if (!(err instanceof ConnectionError)) throw err;
+    const registries = (await cli.openRegistries())({ insecure: [] });
+    const { identityToken } = await registries.login(toRemoteAuth(auth), new AbortController().signal);
+    return { Status: 'Login Succeeded', IdentityToken: identityToken };
+  }
+}
 
 /** Credentials are kept by host, those of Docker Hub by the address they have always had. */
 export function registryKey(server: string | undefined): string {
