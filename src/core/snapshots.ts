@@ -12,7 +12,7 @@ export type LayerCompression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
 export interface UnpackedLayer {
   /** Digest of the uncompressed tar. */
   readonly diffId: Digest;
-  /** Bytes of the files in the layer. */
+  /** Bytes of the files in the layer, and of the texts of symbolic links: what Docker calls a layer's size. */
   readonly sizeBytes: number;
 }
 

@@ -18,19 +18,20 @@ export interface DeleteOptions {
   readonly quiet: boolean;
 }
 
-/** Takes these names away. */
+/** Takes these names away. Quiet: without events. */
 export function untag(
   context: ImageContext,
   image: ImageRecord,
   labels: Labels,
   names: readonly Reference[],
   removed: RemovedItem[],
+  options: Pick<DeleteOptions, 'quiet'> = { quiet: false },
 ): void {
   for (const name of names) {
     context.store.removeName(name);
     failpoint('image.remove.untagged');
     removed.push({ untagged: familiarString(name) });
-    publishLabelled(context, 'untag', image.id, labels);
+    if (!options.quiet) publishLabelled(context, 'untag', image.id, labels);
   }
 }
 

@@ -45,9 +45,9 @@ export async function listImages(context: ImageContext, options: ListOptions): P
   const { filters } = options;
   checkFilters(filters, filterNames);
   const dangling = onlyValue(filters, 'dangling', parseBoolean);
-  const before = await boundary(context, filters, 'before');
-  const since = await boundary(context, filters, 'since');
-  const until = onlyValue(filters, 'until', value => new Date(parseTimestamp(value, Date.now())));
+  const before = await datesOf(context, filters.before);
+  const since = await datesOf(context, filters.since);
+  const until = (filters.until ?? []).map(value => new Date(parseTimestamp(value, Date.now())));
   const parents = new Set(context.store.all().map(image => image.parent));
   const users = options.sharedSize ? countLayerUsers(context.store.all()) : undefined;
   const disk = options.onDisk === true ? await imageDiskUsage(context) : undefined;
@@ -58,9 +58,7 @@ export async function listImages(context: ImageContext, options: ListOptions): P
     const refs = context.store.references(image.id);
     const isMember = refs.length === 0 && context.store.isMember(image);
     const isDangling = !isMember && refs.every(ref => ref.tag === undefined);
-    if (before !== undefined && created >= before) continue;
-    if (since !== undefined && created <= since) continue;
-    if (until !== undefined && created >= until) continue;
+    if ([...before, ...until].some(date => created >= date) || since.some(date => created <= date)) continue;
     if (dangling !== undefined && dangling !== (isDangling && !parents.has(image.id))) continue;
     if (!options.all && refs.length === 0 && (isMember || parents.has(image.id))) continue;
     if (!matchesLabels(filters, config.config?.Labels ?? {})) continue;
@@ -95,9 +93,10 @@ function onlyValue<T>(filters: Filters, name: string, parse: (value: string) => 
   return values[0] === undefined ? undefined : parse(values[0]);
 }
 
-async function boundary(context: ImageContext, filters: Filters, name: 'before' | 'since'): Promise<Date | undefined> {
-  const image = onlyValue(filters, name, value => context.store.find(value));
-  return image === undefined ? undefined : createdAt(await context.store.config(image.id));
+/** When these images were made. Rejects with NotFound. */
+async function datesOf(context: ImageContext, names: readonly string[] = []): Promise<Date[]> {
+  const images = names.map(name => context.store.find(name));
+  return await Promise.all(images.map(async ({ id }) => createdAt(await context.store.config(id))));
 }
 
 function countLayerUsers(images: readonly ImageRecord[]): Map<Digest, number> {

@@ -380,6 +380,6 @@ describe('push', () => {
 
   test('of a name that is not here is refused', async () => {
     const attempt = images.push({ reference: parseReference('nope:1'), auth: undefined }, () => undefined, signal);
-    expect(await attempt.catch(messageOf)).toBe('tag does not exist: nope:1');
+    expect(await attempt.catch(messageOf)).toBe('An image does not exist locally with the tag: nope');
   });
 });

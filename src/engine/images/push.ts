@@ -23,8 +23,12 @@ export async function pushImages(context: RegistryContext, options: PushOptions,
   const { reference, auth, headers } = options;
   const tagged = namedBy(context, reference);
   if (tagged.length === 0) {
-    const what = reference.tag === undefined ? familiarName(reference) : familiarString(reference);
-    throw notFound(reference.tag === undefined ? `An image does not exist locally with the tag: ${what}` : `tag does not exist: ${what}`);
+    const isKnown = namedBy(context, { domain: reference.domain, path: reference.path }).length > 0;
+    throw notFound(
+      isKnown
+        ? `tag does not exist: ${familiarString(reference)}`
+        : `An image does not exist locally with the tag: ${familiarName(reference)}`,
+    );
   }
   report({ status: `The push refers to repository [${repositoryOf(reference)}]` });
   const repository = context.registry.repository(reference, { actions: 'push', auth, headers });

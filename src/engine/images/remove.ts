@@ -39,7 +39,9 @@ export async function removeImage(context: ImageContext, nameOrId: string, optio
         `conflict: unable to remove repository reference "${nameOrId}" (must force) - container ${shortId(user.containerId)} is using its referenced image ${shortId(image.id)}`,
       );
     }
-    untag(context, image, labels, namesToRemove(parseReference(nameOrId), refs), removed);
+    const { name, digests } = namesToRemove(parseReference(nameOrId), refs);
+    untag(context, image, labels, [name], removed);
+    untag(context, image, labels, digests, removed, { quiet: true });
     if (context.store.references(image.id).length > 0) return removed;
     isUntagged = true;
   } else if (isSingleName(refs)) {
@@ -89,10 +91,10 @@ function isSingleName(refs: readonly Reference[]): boolean {
 }
 
 /** With a repository's last tag go its digests. */
-function namesToRemove(asked: Reference, refs: readonly Reference[]): Reference[] {
+function namesToRemove(asked: Reference, refs: readonly Reference[]): { readonly name: Reference; readonly digests: readonly Reference[] } {
   const name = asked.digest === undefined ? withDefaultTag(asked) : withDigest(asked, asked.digest);
   const sameRepository = refs.filter(ref => repositoryOf(ref) === repositoryOf(name));
   const others = sameRepository.filter(ref => ref.digest === undefined && ref.tag !== name.tag);
-  if (name.digest !== undefined || others.length > 0) return [name];
-  return [name, ...sameRepository.filter(ref => ref.digest !== undefined)];
+  if (name.digest !== undefined || others.length > 0) return { name, digests: [] };
+  return { name, digests: sameRepository.filter(ref => ref.digest !== undefined) };
 }

@@ -1,5 +1,5 @@
 import { failpoint } from '#base/failpoint.ts';
-import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from '#oci/reference.ts';
+import { familiarName, familiarString, parseReference, type Reference, withDefaultTag, withTag } from '#oci/reference.ts';
 import { invalidArgument } from '#base/errors.ts';
 import type { ImageContext } from './context.ts';
 import { settleIndexes } from './settle-indexes.ts';
@@ -9,6 +9,7 @@ import { publishImageEvent } from './image-events.ts';
 export function parseTarget(repo: string, tag: string): Reference {
   const ref = parseReference(repo);
   if (ref.digest !== undefined) throw invalidArgument('refusing to create a tag with a digest reference');
+  if (familiarName(ref) === 'sha256') throw invalidArgument('refusing to create an ambiguous tag using digest algorithm as name');
   return tag === '' ? withDefaultTag(ref) : withTag(ref, tag);
 }
 

@@ -30,7 +30,9 @@ import {
 export function imageRoutes({ images }: Services): Route[] {
   return [
     route('GET /images/json', async ({ query, version }) => {
-      const filters = Object.fromEntries(parseFilters(query.text('filters'), filterKeys.images));
+      const given = Object.fromEntries(parseFilters(query.text('filters'), filterKeys.images));
+      const [oldFilter] = isBefore(version, '1.25') && given.reference === undefined ? query.list('filter').filter(Boolean) : [];
+      const filters = oldFilter === undefined ? given : { ...given, reference: [oldFilter] };
       const sharedSize = !isBefore(version, '1.42') && query.bool('shared-size');
       const manifests = !isBefore(version, '1.47') && query.bool('manifests');
       const found = await images.list({ all: query.bool('all'), filters, sharedSize, manifests });

@@ -1,4 +1,4 @@
-import { invalidArgument } from '#base/errors.ts';
+import { invalidArgument, permissionDenied } from '#base/errors.ts';
 import { parseAuthHeader } from '#api/requests/auth.ts';
 import type { AuthConfig } from '#api/types/auth.ts';
 import type { ContainerConfig } from '#api/types/container.ts';
@@ -21,7 +21,7 @@ import type { RemovedItem } from '#engine/images/delete-image.ts';
 import type { ImageExecConfig } from '#oci/image-config.ts';
 import { normalizePlatform } from '#oci/platform.ts';
 import type { Platform } from '#oci/platform.ts';
-import { parseReference, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
+import { familiarName, parseReference, withDefaultTag, withDigest, withTag } from '#oci/reference.ts';
 import type { Reference } from '#oci/reference.ts';
 import { tryParseDigest } from '#oci/digest.ts';
 
@@ -210,6 +210,7 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 /** What `fromImage` and `tag` name together. Without any tag, or with a colon at the end of the name, all tags are meant. */
 export function pullReference(name: string, tag: string): { readonly reference: Reference; readonly allTags: boolean } {
   const named = parseReference(name.replace(/:$/, ''));
+  if (familiarName(named) === 'scratch') throw permissionDenied("'scratch' is a reserved name");
   const reference = tag === '' ? named : qualify(named, tag);
   return { reference, allTags: reference.tag === undefined && reference.digest === undefined };
 }

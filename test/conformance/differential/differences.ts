@@ -49,7 +49,25 @@ export const differences: Readonly<Record<string, readonly Difference[]>> = {
     { where: /%r\/resize\?h=1&w=1$/, theirs: /^status 200$/, ours: /^status 400$|application\/json|no terminal/ },
   ],
   'attaching to neither the stream nor the logs': [{ where: /%s\/attach\?stdout=1$/, theirs: /^status 200$/, ours: /^status 400$/ }],
+  'labels in `delete` events of images': [
+    { where: /^events of images: /, theirs: /^delete name=sha256:<id>$/, ours: /^delete .*name=sha256:<id>/ },
+    { where: /^events of images: (?:import|prune|removal)/, byChance: true },
+  ],
+  'a push of what is not here': [
+    {
+      where: /^1 push %g|^2 push %g/,
+      theirs: /^The push refers to|^stderr: (?:tag|An image) does not exist/,
+      ours: /^stderr: Error response.*(?:tag|An image) does not exist/,
+    },
+  ],
   'words about values that cannot be read': [
+    { where: /reference=\[/, theirs: /syntax error in pattern/, ours: /invalid reference pattern/ },
+    { where: /platform nonsense/, theirs: /cannot parse platform specifier/, ours: /invalid platform/ },
+    { where: /(?:import|load -i) %f\/env$/, theirs: /Error processing tar file/, ours: /truncated tar archive/ },
+    { where: /tag=-$/, theirs: /invalid tag format"$/, ours: /invalid tag format: / },
+    { where: /images\/create$/, theirs: /no Host in request URL|^status 500$/, ours: /nothing to create an image from|^status 400$/ },
+    { where: /fromSrc=ftp/, theirs: /Get \\"ftp|^status 500$/, ours: /cannot download ftp|^status 400$/ },
+    { where: /images\/search$/, theirs: /index\.docker\.io|^status 500$/, ours: /it is empty|^status 400$/ },
     { where: /kill -s 99/, theirs: /does not support signal 99/, ours: /invalid signal: 99/ },
     { where: /exited=x/, theirs: /strconv/, ours: /it must be an exit code/ },
     { where: /until.*nonsense/, theirs: /failed to parse value as time or duration/, ours: /invalid time/ },
@@ -69,7 +87,25 @@ export const changedSince: readonly Difference[] = [
   { theirs: /Container <id> is not running/, ours: /container <id> is not running/ },
   { theirs: /You cannot remove a (?:running|paused) container/, ours: /cannot remove container .*: container is (?:running|paused)/ },
   { theirs: /: failed to create shim task: /, ours: /: failed to create task for container: failed to create shim task: / },
-  { theirs: /run is not a valid change command/, ours: /RUN is not a valid change command/ },
+  { theirs: /(?:run|nosuch) is not a valid change command/, ours: /(?:RUN|NOSUCH) is not a valid change command/ },
+  { theirs: /invalid reference format: repository name must be lowercase/, ours: /repository name \(library\/UPPER\) must be lowercase/ },
+  { theirs: /Limit \d+ is outside the range/, ours: /limit \d+ is outside the range/ },
+  { theirs: /no such image: nosuch: No such image: nosuch:latest/, ours: /"No such image: nosuch:latest"/ },
+  { where: /save|\/get/, theirs: /No such image: nosuch"?$/, ours: /No such image: nosuch:latest"?$/ },
+  { where: /^12 inspect .* %n:arm/, theirs: /linux\/amd64/, ours: /linux\/arm64/ },
+  { where: /term=https/, theirs: /Invalid repository name/, ours: /should not have a scheme/ },
+  {
+    where: /\/images\/nosuch\/push/,
+    theirs: /X-Registry-Auth|^status 400$/,
+    ours: /does not exist locally with the tag: nosuch|^status 404$/,
+  },
+  { where: /images\/(?:search\?term|busybox\/tag)/, theirs: /^status 500$/, ours: /^status 400$/ },
+  { where: /^POST \/auth$/, theirs: /^status 500$/, ours: /^status 503$/ },
+  // Each tag is told of by itself.
+  { where: /^events of images: push and pull/, theirs: /^(?:push|pull) name=%g/, ours: /^(?:push|pull) name=%g/, byChance: true },
+  { where: /^events of images: push and pull/, byChance: true },
+  // What the configuration of an image does not have comes from its present one: Compose 1 cannot do without.
+  { where: /images\/busybox\/json/, theirs: /^\.ContainerConfig\./, ours: /^\.ContainerConfig\./ },
   { theirs: /Invalid filter '/, ours: /invalid filter '/ },
   { theirs: /no such container nosuch/, ours: /No such container: nosuch/ },
   // A program that is not there, or is a directory.

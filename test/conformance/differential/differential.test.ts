@@ -3,17 +3,20 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { startDaemon, tempFolder, type TestDaemon } from '#test/helpers/daemon.ts';
 import { dockerCommand } from '#test/helpers/docker-cli.ts';
+import { type BerthRegistry, startBerthRegistry } from '#test/helpers/berth-registry.ts';
 import { type Dockerd, startDockerd } from '#test/helpers/dockerd.ts';
 import { ApiClient } from '#test/helpers/http.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { projectRoot } from '#test/helpers/paths.ts';
 import { run } from '#test/helpers/run.ts';
 import { changedSince, type Difference, differences } from './differences.ts';
+import { imageStories } from './image-stories.ts';
 import { type Request, requests } from './requests.ts';
 import { steadyLines, steadyValue } from './steady.ts';
-import { stories } from './stories.ts';
+import { stories as others } from './stories.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'dockerd');
+const stories: Readonly<Record<string, readonly string[]>> = { ...others, ...imageStories };
 /** What both speak. */
 const apiVersion = '1.41';
 
@@ -21,11 +24,14 @@ const apiVersion = '1.41';
 interface Side {
   readonly host: string;
   readonly api: ApiClient;
+  /** The address of a registry of its own. */
+  readonly registry: string;
 }
 
 describe('the stock command line, and raw requests, before dockerd and before Berth', () => {
   let dockerd: Dockerd;
   let daemon: TestDaemon;
+  let registries: readonly BerthRegistry[] = [];
   let folder: Awaited<ReturnType<typeof tempFolder>>;
   let theirs: Side;
   let ours: Side;
@@ -33,11 +39,15 @@ describe('the stock command line, and raw requests, before dockerd and before Be
   beforeAll(async () => {
     [dockerd, daemon] = await Promise.all([startDockerd(), startDaemon({ comparesMachine: false })]);
     folder = await tempFolder();
-    const side = ({ host, socketPath }: Dockerd | TestDaemon): Side => ({ host, api: new ApiClient(socketPath, `v${apiVersion}`) });
-    [theirs, ours] = [side(dockerd), side(daemon)];
+    registries = [await startBerthRegistry({ beside: dockerd.pid }), await startBerthRegistry()];
+    const side = ({ host, socketPath }: Dockerd | TestDaemon, { address }: BerthRegistry): Side => ({
+      ...{ host, api: new ApiClient(socketPath, `v${apiVersion}`), registry: address },
+    });
+    [theirs, ours] = [side(dockerd, registries[0] as BerthRegistry), side(daemon, registries[1] as BerthRegistry)];
   }, 120_000);
   afterAll(async () => {
     await folder?.[Symbol.asyncDispose]();
+    for (const registry of registries) await registry[Symbol.asyncDispose]();
     await daemon?.[Symbol.asyncDispose]();
     await dockerd?.[Symbol.asyncDispose]();
   }, 120_000);
@@ -123,19 +133,22 @@ async function tell(side: Side, story: string, index: number, folder: string): P
   const told = new Map<string, string[]>();
   for (const [step, line] of (stories[story] ?? []).entries()) {
     const [text = '', input] = line.split(' <');
-    const filled = text.replaceAll('%n', name).replaceAll('%f', place);
-    const command = filled.startsWith('!') ? filled.slice(1) : `${dockerCommand().join(' ')} ${filled}`;
+    const docker = dockerCommand().join(' ');
+    const filled = text.replaceAll('%n', name).replaceAll('%f', place).replaceAll('%g', side.registry).replaceAll('%d', docker);
+    const command = filled.startsWith('!') ? filled.slice(1) : `${docker} ${filled}`;
     const { exitCode, stdout, stderr } = await run(['sh', '-c', command], { env, ...(input === undefined ? {} : { stdin: `${input}\n` }) });
     const isTable = line.startsWith('top');
     const steady = (output: string): string[] =>
-      steadyLines(output.replaceAll(place, '%f')).map(each => (isTable ? withoutPids(each) : each));
+      steadyLines(output.replaceAll(place, '%f').replaceAll(side.registry, '%g')).map(each => (isTable ? withoutPids(each) : each));
     told.set(`${String(step)} ${line}`, [`exit ${String(exitCode)}`, ...steady(stdout), ...steady(stderr).map(each => `stderr: ${each}`)]);
   }
-  const query = `since=${String(since / 1000)}&until=${String(Date.now() / 1000)}&filters=${encodeURIComponent('{"type":["container"]}')}`;
+  const query = `since=${String(since / 1000)}&until=${String(Date.now() / 1000)}&filters=${encodeURIComponent(JSON.stringify({ type: [story in imageStories ? 'image' : 'container'] }))}`;
   const events = (await side.api.get(`/events?${query}`)).text.trim().split('\n').filter(Boolean);
   told.set(
     `events of ${story}`,
-    events.map(line => JSON.parse(line) as { Action: string; Actor: { Attributes: Record<string, string> } }).map(formatEvent),
+    events
+      .map(line => JSON.parse(line.replaceAll(side.registry, '%g')) as { Action: string; Actor: { Attributes: Record<string, string> } })
+      .map(formatEvent),
   );
   return told;
 }

@@ -49,6 +49,7 @@ export function* layerTar(
     }
     const header = headerOf(entry, links, options, owners);
     yield tarHeader(header);
+    if (header.type === 'symlink') totals.sizeBytes += Number(entry.stats.size);
     if (header.type !== 'file') continue;
     const sizeBytes = Number(entry.stats.size);
     totals.sizeBytes += sizeBytes;

@@ -150,6 +150,7 @@ export class Extractor implements TarSink {
         return this.#makeLink(entry, place);
       case 'symlink':
         this.#replacing(place, () => makeSymlink(entry.linkName, parent, base));
+        this.#sizeBytes += encodeName(entry.linkName).length;
         break;
       case 'char':
       case 'block':
