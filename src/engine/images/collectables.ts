@@ -2,11 +2,16 @@ import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import type { RegistryContext } from './context.ts';
 import { deleteImage } from './delete-image.ts';
-import type { DiskBudgetOptions } from './disk-budget.ts';
 import { labelsOf } from './image-events.ts';
 import type { ImageRecord } from './model.ts';
 import type { Reclaimable } from './ports.ts';
 import { settleIndexes } from './settle-indexes.ts';
+
+/**
+ * Which images may go when they are unused: those without a tag, or tagged ones too whose layers a registry is known to have, or all. Those with
+ * containers never go, running or not.
+ */
+export type CollectableImages = 'untagged' | 'pulled' | 'unused';
 
 /** Whoever has just fetched an image is about to use it. */
 export const graceMs = 60_000;
@@ -27,7 +32,7 @@ export const inOrder = (candidates: readonly Candidate[]): Candidate[] =>
 /** What of all that is stored may go at the moment, in the order in which it goes. */
 export async function collectables(
   context: RegistryContext,
-  images: DiskBudgetOptions['images'],
+  images: CollectableImages,
   caches: readonly Reclaimable[],
 ): Promise<Candidate[]> {
   const cached = await Promise.all(caches.map(cache => cache.candidates()));
@@ -46,7 +51,7 @@ export async function collectables(
 }
 
 /** Layers that stay whatever has to go: those of images that may not. */
-export function stayingLayers(context: RegistryContext, images: DiskBudgetOptions['images']): Set<ChainId> {
+export function stayingLayers(context: RegistryContext, images: CollectableImages): Set<ChainId> {
   const newest = Date.now() - graceMs;
   const staying = context.store.all().filter(image => rankOf(context, images, image) === undefined || context.uses.usedAt(image) > newest);
   return new Set(staying.flatMap(image => image.layers.map(layer => layer.chainId)));
@@ -65,7 +70,7 @@ export function spareBlobs({ store, snapshots, uses }: RegistryContext): { reado
   return [...moved].filter(([digest]) => !kept.has(digest)).map(([digest, lastMovedMs]) => ({ digest, lastMovedMs }));
 }
 
-function imageCandidates(context: RegistryContext, images: DiskBudgetOptions['images']): Candidate[] {
+function imageCandidates(context: RegistryContext, images: CollectableImages): Candidate[] {
   const newest = Date.now() - graceMs;
   return context.store.all().flatMap((image): Candidate[] => {
     const rank = rankOf(context, images, image);
@@ -76,14 +81,14 @@ function imageCandidates(context: RegistryContext, images: DiskBudgetOptions['im
 }
 
 /** Undefined: it stays. */
-function rankOf({ store, users, sources }: RegistryContext, images: DiskBudgetOptions['images'], image: ImageRecord): 1 | 2 | undefined {
+function rankOf({ store, users, sources }: RegistryContext, images: CollectableImages, image: ImageRecord): 1 | 2 | undefined {
   if (users.usedBy(image.id).length > 0) return undefined;
   if (store.references(image.id).every(ref => ref.tag === undefined) && !store.isMember(image)) return 1;
   if (images === 'unused') return 2;
   return images === 'pulled' && image.layers.every(layer => sources.find(layer.diffId) !== undefined) ? 2 : undefined;
 }
 
-async function removeImage(context: RegistryContext, images: DiskBudgetOptions['images'], { id }: ImageRecord): Promise<void> {
+async function removeImage(context: RegistryContext, images: CollectableImages, { id }: ImageRecord): Promise<void> {
   const { store, uses } = context;
   const labels = await labelsOf(context, id);
   // From here on nothing waits until the image is forgotten: nobody can begin to use it in between.

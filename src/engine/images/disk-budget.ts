@@ -3,7 +3,7 @@ import { messageOf } from '#base/errors.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import { refuse } from './budget-refusal.ts';
-import { collectables, spareBlobs, stayingLayers } from './collectables.ts';
+import { type CollectableImages, collectables, spareBlobs, stayingLayers } from './collectables.ts';
 import type { RegistryContext } from './context.ts';
 import { unfinishedLifetimeMs } from './fetch-layer.ts';
 import type { ImageLayer } from './model.ts';
@@ -14,11 +14,7 @@ import { boundlessRoom, type Room } from './room.ts';
 export interface DiskBudgetOptions {
   /** What images, their blobs and the build cache may take together; undefined: what there is. */
   readonly totalBytes: number | undefined;
-  /**
-   * Which images may go when they are unused: those without a tag, or tagged ones too whose layers a registry is known to have, or all. Those with
-   * containers never go, running or not.
-   */
-  readonly images: 'untagged' | 'pulled' | 'unused';
+  readonly images: CollectableImages;
   /** Compressed blobs go when their images were not moved for this long, and their layers' tars can be made without them; undefined: never. */
   readonly blobsUnusedForMs: number | undefined;
 }
