@@ -14,6 +14,8 @@ export interface BuildRequest {
   readonly dockerfile: { readonly name: string; readonly text: string };
   /** The directory with the build context; undefined: there is none. */
   readonly contextDir: string | undefined;
+  /** Digests of what is in it, from builds that found the same files there. */
+  readonly contextDigests?: KnownDigests | undefined;
   /** Names that stand for something else than an image or a stage (`--build-context`). */
   readonly namedContexts: ReadonlyMap<string, NamedContext>;
   /** A stage's name; empty: the last one. */
@@ -45,8 +47,11 @@ export interface BuildRequest {
 
 export type Entitlement = 'network.host' | 'security.insecure' | 'device';
 
+/** Digests of selections of a directory's files, by what was selected. */
+export type KnownDigests = Pick<Map<string, string>, 'get' | 'set'>;
+
 export type NamedContext =
-  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'directory'; readonly path: string; readonly digests?: KnownDigests | undefined }
   | { readonly kind: 'image'; readonly reference: string }
   /** An image that is brought here in another way than from a registry. */
   | { readonly kind: 'foreign'; readonly load: (workspace: BuildWorkspace, platform: Platform) => Promise<BaseImage> }

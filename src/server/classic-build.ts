@@ -110,5 +110,6 @@ const inRed = (text: string): string => `\u001B[91m${text}\u001B[0m`;
 /** How a failed build is told; a failed process with its exit code, which clients exit with. */
 export function buildErrorMessage(err: unknown): JsonMessage {
   if (!(err instanceof StepFailed)) return errorMessage(messageOf(err));
-  return errorMessage(`The command '${err.args.join(' ')}' returned a non-zero code: ${String(err.exitCode)}`, err.exitCode);
+  const words = `The command '${err.args.join(' ')}' returned a non-zero code: ${String(err.exitCode)}`;
+  return errorMessage(err.hint === '' ? words : `${words}: ${err.hint}`, err.exitCode);
 }

@@ -19,6 +19,8 @@ export interface KeptContext extends AsyncDisposable {
   readonly path: string;
   /** What `keep` was given last: what is true of the files in it. Undefined: nothing is, and the directory is empty. */
   readonly note: unknown;
+  /** Digests of what is in it, known until it changes or the daemon ends. */
+  readonly digests: Map<string, string>;
   /** From now on the note is not true, also for a daemon that starts after this one was killed. */
   spoil(): void;
   keep(note: unknown): Promise<void>;
@@ -29,6 +31,7 @@ export class KeptContexts {
   readonly #dir: string;
   readonly #table: RecordTable<KeptContextRecord>;
   readonly #inUse = new Set<string>();
+  readonly #digests = new Map<string, Map<string, string>>();
 
   constructor(dir: string, records: RecordStore) {
     this.#dir = dir;
@@ -56,11 +59,17 @@ export class KeptContexts {
     const note = await readNote(notePath);
     // Somebody was killed while the files changed: nobody knows what they are.
     if (note === undefined) await rm(base, { recursive: true, force: true });
+    const digests = (note === undefined ? undefined : this.#digests.get(name)) ?? new Map<string, string>();
+    this.#digests.set(name, digests);
     await mkdir(path, { recursive: true, mode: 0o755 });
     return {
       path,
       note,
-      spoil: () => rmSync(notePath, { force: true }),
+      digests,
+      spoil() {
+        digests.clear();
+        rmSync(notePath, { force: true });
+      },
       async keep(next) {
         await Bun.write(`${notePath}.new`, JSON.stringify({ boot: bootId(), note: next }));
         failpoint('build.context.received');
@@ -87,6 +96,7 @@ export class KeptContexts {
   async remove(name: string): Promise<boolean> {
     if (this.#inUse.has(name)) return false;
     this.#table.delete(name);
+    this.#digests.delete(name);
     // Nobody may take it before it is gone.
     this.#inUse.add(name);
     try {

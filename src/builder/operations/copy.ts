@@ -1,10 +1,11 @@
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invalidArgument } from '#base/errors.ts';
-import type { FileSource } from '#core/build-files.ts';
+import type { BuildFiles, FileSource } from '#core/build-files.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import { isHttpSource, parseGitReference } from '../dockerfile/git-reference.ts';
 import type { AddOperation, CopyOperation } from '../dockerfile/operations.ts';
+import type { KnownDigests } from '../request.ts';
 import type { PreparedWork } from '../solver/perform.ts';
 import type { BuildSession } from '../solver/session.ts';
 
@@ -13,6 +14,8 @@ export interface SourceTree {
   readonly root: string;
   /** The chain of layers that it shows; undefined: it is a directory of the host. */
   readonly chain?: ChainId | undefined;
+  /** Digests of what is in it that are known. */
+  readonly digests?: KnownDigests | undefined;
   /** Files of the context belong to root, those of stages and images to whom they belonged there. */
   readonly keepOwners: boolean;
 }
@@ -27,7 +30,7 @@ export async function prepareCopy(
   const { files, steps } = session.context;
   const { destination, chown, chmod, link } = operation;
   const sources = await collectSources(session, operation, tree);
-  const content = await files.digest(sources, session.signal);
+  const content = await digestOf(files, sources, tree, session.signal);
   // Names mean what the root says that the files go into; a linked layer knows none, so that they are looked up before.
   const namedOwner = chown !== undefined && !/^\d+(:\d+)?$/.test(chown);
   const ownerNow = link && chown !== undefined && namedOwner ? steps.owner(await session.view(parent), chown) : undefined;
@@ -48,6 +51,20 @@ export async function prepareCopy(
       await files.copy(sources, { root: rootPath, path: destination, owner, mode: chmod }, signal);
     },
   };
+}
+
+/** The digest of what sources mean, known already if the files are those of an earlier build. */
+export async function digestOf(
+  files: Pick<BuildFiles, 'digest'>,
+  sources: readonly FileSource[],
+  tree: Pick<SourceTree, 'root' | 'digests'> | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  const digests = tree !== undefined && sources.every(({ root }) => root === tree.root) ? tree.digests : undefined;
+  const selection = JSON.stringify(sources.map(({ root: _root, ...rest }) => rest));
+  const digest = digests?.get(selection) ?? (await files.digest(sources, signal));
+  digests?.set(selection, digest);
+  return digest;
 }
 
 async function collectSources(

@@ -9,14 +9,21 @@ import type { RunOperation } from '../dockerfile/operations.ts';
 import { proxyEnvironment } from '../dockerfile/platform-args.ts';
 import { StepFailed } from '../errors.ts';
 import type { BuildStepMount } from '#core/build-steps.ts';
+import { formatPlatform, type Platform } from '#oci/platform.ts';
 import { type BuildSession, passableMode } from '../solver/session.ts';
 import type { PreparedWork } from '../solver/perform.ts';
-import type { SourceTree } from './copy.ts';
+import { digestOf, type SourceTree } from './copy.ts';
 
 /** The trees that `from=` of a step's mounts means; undefined without `from`: the build context. */
 export type TreeOf = (from: string | undefined) => Promise<SourceTree | undefined>;
 
-export async function prepareRun(session: BuildSession, operation: RunOperation, treeOf: TreeOf): Promise<PreparedWork> {
+/** `platform`: what the stage's image is for. */
+export async function prepareRun(
+  session: BuildSession,
+  operation: RunOperation,
+  treeOf: TreeOf,
+  platform: Platform,
+): Promise<PreparedWork> {
   const { request } = session;
   checkEntitlements(session, operation);
   const network = operation.network === 'default' ? request.network : operation.network;
@@ -44,11 +51,24 @@ export async function prepareRun(session: BuildSession, operation: RunOperation,
         mounts: prepared.mounts,
         limits: request.limits,
       };
-      // Chunks may be of a buffer that is used again.
-      const exit = await session.context.steps.run(step, (stream, chunk) => tell({ kind: 'output', stream, chunk: chunk.slice() }), signal);
-      if (exit.exitCode !== 0) throw new StepFailed(args, exit.exitCode);
+      let isForeign = false;
+      const onOutput = (stream: 'stdout' | 'stderr', chunk: Uint8Array): void => {
+        isForeign ||= stream === 'stderr' && /exec format error/i.test(decoder.decode(chunk));
+        // Chunks may be of a buffer that is used again.
+        tell({ kind: 'output', stream, chunk: chunk.slice() });
+      };
+      const exit = await session.context.steps.run(step, onOutput, signal);
+      if (exit.exitCode !== 0) throw new StepFailed(args, exit.exitCode, isForeign ? foreignHint(platform, session.context.platform) : '');
     },
   };
+}
+
+const decoder = new TextDecoder();
+
+/** What to do when the kernel knows no way to run a program. Empty where the program is for this machine, and damaged. */
+function foreignHint(wanted: Platform, machine: Platform): string {
+  if (wanted.architecture === machine.architecture) return '';
+  return `this machine runs programs for ${formatPlatform(machine)}, and the image is for ${formatPlatform(wanted)}: install an emulator that the kernel knows (package qemu-user-static, with binfmt_misc mounted), or build on such a machine`;
 }
 
 function checkEntitlements({ request }: BuildSession, { network, security, devices }: RunOperation): void {
@@ -65,12 +85,8 @@ function checkEntitlements({ request }: BuildSession, { network, security, devic
 /** What of a mount the result of a step depends on. Secrets and caches are not known by what they hold. */
 async function identityOf(session: BuildSession, mount: Mount, treeOf: TreeOf): Promise<unknown> {
   if (mount.type !== 'bind') return mount.type === 'cache' ? { ...mount, from: mount.from ?? null } : mount;
-  const source = await bindSource(mount, treeOf);
-  return { ...mount, from: null, content: await session.context.files.digest([source], session.signal) };
-}
-
-async function bindSource(mount: BindMount | CacheMount, treeOf: TreeOf): Promise<FileSource> {
-  return sourceIn(await existing(mount, treeOf), mount);
+  const tree = await existing(mount, treeOf);
+  return { ...mount, from: null, content: await digestOf(session.context.files, [sourceIn(tree, mount)], tree, session.signal) };
 }
 
 async function existing(mount: BindMount | CacheMount, treeOf: TreeOf): Promise<SourceTree> {

@@ -253,7 +253,7 @@ export class Build {
   ): Promise<DoneOperation> {
     const { request } = this.#session;
     const parent = before.layers.at(-1)?.chainId;
-    const work = await this.#prepare(planned, instruction, operation, parent);
+    const work = await this.#prepare(planned, instruction, operation, before);
     const ignoresCache = request.noCache === 'all' || request.noCache.has(planned.label);
     let processId: string | undefined;
     const result = await performOrReuse(this.#session, parent, work, {
@@ -266,16 +266,12 @@ export class Build {
     return { ...result, processId };
   }
 
-  async #prepare(
-    planned: PlannedStage,
-    instruction: Instruction,
-    operation: Operation,
-    parent: Layer['chainId'] | undefined,
-  ): Promise<PreparedWork> {
+  async #prepare(planned: PlannedStage, instruction: Instruction, operation: Operation, before: StageResult): Promise<PreparedWork> {
+    const parent = before.layers.at(-1)?.chainId;
     const treeOf = (from: string | undefined): Promise<SourceTree | undefined> => this.#tree(planned, instruction, from);
     switch (operation.kind) {
       case 'run':
-        return await prepareRun(this.#session, operation, treeOf);
+        return await prepareRun(this.#session, operation, treeOf, normalizePlatform(before.state.image));
       case 'copy':
         return await prepareCopy(this.#session, operation, parent, await treeOf(operation.from));
       case 'add':
@@ -288,7 +284,10 @@ export class Build {
   /** The files that an instruction's `from` means. */
   async #tree(planned: PlannedStage, { range }: Instruction, from: string | undefined): Promise<SourceTree | undefined> {
     const { request } = this.#session;
-    if (from === undefined) return request.contextDir === undefined ? undefined : { root: request.contextDir, keepOwners: false };
+    if (from === undefined)
+      return request.contextDir === undefined
+        ? undefined
+        : { root: request.contextDir, digests: request.contextDigests, keepOwners: false };
     const source = resolveSource(this.#plan, from, { stage: planned.stage.index, range, namedContexts: this.#contextNames });
     if (source.kind === 'scratch') return { root: await this.#session.view(undefined), keepOwners: true };
     if (source.kind === 'stage') {
@@ -296,7 +295,7 @@ export class Build {
       return await this.#treeOf(layers);
     }
     const context = source.kind === 'context' ? request.namedContexts.get(source.name) : undefined;
-    if (context?.kind === 'directory') return { root: context.path, keepOwners: false };
+    if (context?.kind === 'directory') return { root: context.path, digests: context.digests, keepOwners: false };
     const [step] = this.#steps.get(planned.stage.index) ?? [];
     if (step === undefined) throw invalidArgument(`stage ${planned.label} is not part of the build`);
     const image =

@@ -31,8 +31,8 @@ export function showDockerfileError(err: Output, error: DockerfileError): void {
 }
 
 function reasonOf(message: string): string {
-  const [, command = '', code = ''] = /^The command '([^]*)' returned a non-zero code: (\d+)$/.exec(message) ?? [];
-  return code === '' ? message : `process ${JSON.stringify(command)} did not complete successfully: exit code: ${code}`;
+  const [, command = '', code = '', hint = ''] = /^The command '([^]*?)' returned a non-zero code: (\d+)(: [^]*)?$/.exec(message) ?? [];
+  return code === '' ? message : `process ${JSON.stringify(command)} did not complete successfully: exit code: ${code}${hint}`;
 }
 
 /** Daemons name a step by its instruction, with one space where there are several. */

@@ -11,7 +11,7 @@ import { imagesOfCaches } from './caches.ts';
 import type { BuildFlags } from './flags.ts';
 import type { Outputs } from './outputs.ts';
 
-/** The values of `ARG`s, null for one that is only named and has no value here; with the proxies of the settings. */
+/** The values of `ARG`s, null for one that is only named and has no value here; with the proxies of the settings, and SOURCE_DATE_EPOCH. */
 export async function buildArguments(cli: Cli, given: readonly string[], daemonHost: string): Promise<Record<string, string | null>> {
   const args: Record<string, string | null> = {};
   for (const entry of given) {
@@ -19,6 +19,9 @@ export async function buildArguments(cli: Cli, given: readonly string[], daemonH
     if (name === '') throw new ExitError(1, `invalid build argument ${JSON.stringify(entry)}: write name=value`);
     args[name] = value;
   }
+  // Times of a result that is to be the same on another day.
+  const epoch = process.env.SOURCE_DATE_EPOCH ?? '';
+  if (epoch !== '' && !Object.hasOwn(args, 'SOURCE_DATE_EPOCH')) args.SOURCE_DATE_EPOCH = epoch;
   for (const entry of proxyEnvironment(await cli.config(), daemonHost, [])) {
     const [name, value = ''] = cut(entry);
     if (!Object.hasOwn(args, name)) args[name] = value;

@@ -73,7 +73,8 @@ async function solve(context: ControlContext, request: ControlSolveRequest, sign
   const exporters =
     Exporters.length === 0 && ExporterDeprecated !== '' ? [{ Type: ExporterDeprecated, Attrs: ExporterAttrsDeprecated }] : Exporters;
   const cache = { imports: request.Cache?.Imports ?? [], exports: request.Cache?.Exports ?? [] };
-  const job = new Job({ ref: Ref, sessionId: Session, entitlements: Entitlements }, context.results, signal);
+  const sourceDateEpoch = exporters.map(({ Attrs }) => Attrs['source-date-epoch']).find(epoch => epoch !== undefined && epoch !== '');
+  const job = new Job({ ref: Ref, sessionId: Session, entitlements: Entitlements, sourceDateEpoch }, context.results, signal);
   context.jobs.begin(job);
   try {
     return await runToEnd(context, job, {

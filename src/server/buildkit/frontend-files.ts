@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { invalidArgument, kindOf, notImplemented } from '#base/errors.ts';
 import type { Attributes, Definition } from '#api/buildkit/messages.ts';
 import { ownIgnoreFile, parseIgnoreFile } from '#builder/dockerfile/ignore.ts';
+import type { KnownDigests } from '#builder/request.ts';
 import type { BuildService } from '#builder/service.ts';
 import { fetchContext } from '../remote-context.ts';
 import { pullUpload } from './client-services.ts';
@@ -18,12 +19,18 @@ export interface FrontendParts {
   readonly inputs: Readonly<Record<string, Definition>>;
 }
 
+export interface ReceivedContext {
+  readonly path: string;
+  /** Digests of what is in it that are known. */
+  readonly digests?: KnownDigests;
+}
+
 export interface FilesOfBuild {
   readonly dockerfile: { readonly name: string; readonly text: string };
   /** Patterns of what is left out of the context. */
   readonly ignored: readonly string[];
   /** Brings what of the context is at or below these paths here; undefined: all. Returns its directory. */
-  context(paths: ReadonlySet<string> | undefined): Promise<string>;
+  context(paths: ReadonlySet<string> | undefined): Promise<ReceivedContext>;
 }
 
 /** Finds the Dockerfile, and where the context is. Rejects with InvalidArgument when there is no Dockerfile. */
@@ -51,7 +58,7 @@ export async function openFiles(parts: FrontendParts): Promise<FilesOfBuild> {
     if (text.trim() === '') throw invalidArgument(`the Dockerfile (${name}) is empty`);
     return { text, directory };
   });
-  if (root !== undefined) return { dockerfile: { name, text: found.text }, ignored: [], context: () => Promise.resolve(root) };
+  if (root !== undefined) return { dockerfile: { name, text: found.text }, ignored: [], context: () => Promise.resolve({ path: root }) };
   const ignore = parts.job.progress.vertex('ignore', '[internal] load .dockerignore');
   const key = options.contextkey || 'context';
   const ignored = await ignore.run(async () => {
@@ -65,7 +72,7 @@ export async function openFiles(parts: FrontendParts): Promise<FilesOfBuild> {
     ignored,
     async context(paths) {
       const follow = paths && followed(paths);
-      if (follow?.length === 0) return await emptyDirectory(parts);
+      if (follow?.length === 0) return { path: await emptyDirectory(parts) };
       const vertex = parts.job.progress.vertex('context', '[internal] load build context');
       return await vertex.run(() => receiveChanges(parts, key, { follow, exclude: ignored }, vertex));
     },
@@ -87,7 +94,7 @@ function followed(paths: ReadonlySet<string>): string[] | undefined {
 }
 
 /** A directory of the client's, by the name it is offered under. */
-export async function receiveNamed(parts: FrontendParts, name: string): Promise<string> {
+export async function receiveNamed(parts: FrontendParts, name: string): Promise<ReceivedContext> {
   const vertex = parts.job.progress.vertex(`context ${name}`, `[context ${name}] load from client`);
   return await vertex.run(async () => {
     const found = await receive(parts, name, { follow: ['.dockerignore'] }, vertex);
@@ -107,10 +114,15 @@ async function receive(parts: FrontendParts, name: string, wanted: Omit<WantedFi
 }
 
 /** The same into a directory that an earlier build may have filled: only what has changed since comes. */
-async function receiveChanges(parts: FrontendParts, name: string, wanted: Omit<WantedFiles, 'directory'>, meter: Meter): Promise<string> {
+async function receiveChanges(
+  parts: FrontendParts,
+  name: string,
+  wanted: Omit<WantedFiles, 'directory'>,
+  meter: Meter,
+): Promise<ReceivedContext> {
   const session = await sessionFor(parts, name);
   // A client that does not say who it is cannot be known again.
-  if (session.sharedKey === '') return await receive(parts, name, wanted, meter);
+  if (session.sharedKey === '') return { path: await receive(parts, name, wanted, meter) };
   const kept = parts.job.use(await parts.builds.keptContext(JSON.stringify([session.sharedKey, name]), name));
   const known = new Map((kept.note ?? []) as readonly (readonly [path: string, file: string])[]);
   let hasChanged = kept.note === undefined;
@@ -124,7 +136,7 @@ async function receiveChanges(parts: FrontendParts, name: string, wanted: Omit<W
     // What has come before a transfer broke off does not have to come again.
     if (hasChanged) await kept.keep([...known]);
   }
-  return kept.path;
+  return { path: kept.path, digests: kept.digests };
 }
 
 async function sessionFor({ sessions, job, options }: FrontendParts, name: string): Promise<ClientSession> {

@@ -35,9 +35,10 @@ export interface FrontendRun {
 export async function runFrontend(
   context: FrontendContext,
   job: Job,
-  { options, inputs = {}, imports = [] }: FrontendRun,
+  { options: given, inputs = {}, imports = [] }: FrontendRun,
 ): Promise<Result> {
   const { services, sessions } = context;
+  const options = withEpoch(given, job.sourceDateEpoch);
   const parts: FrontendParts = { builds: services.builds, sessions, job, options, inputs };
   const wanted = frontendOptions(options, job.entitlements);
   const attest = attestOptions(options);
@@ -48,6 +49,11 @@ export async function runFrontend(
   const solved = await Promise.all(requests.map(request => solveOne(context, job, request, { wanted, attest, options })));
   return wanted.isMultiPlatform ? indexResult(solved) : singleResult(solved);
 }
+
+const epochName = 'build-arg:SOURCE_DATE_EPOCH';
+
+const withEpoch = (options: Attributes, epoch: string | undefined): Attributes =>
+  epoch === undefined || options[epochName] !== undefined ? options : { ...options, [epochName]: epoch };
 
 interface Solved {
   readonly id: string;
@@ -104,13 +110,14 @@ async function requestsOf(
   const { job } = parts;
   const platforms: readonly (Platform | undefined)[] = wanted.platforms.length === 0 ? [undefined] : wanted.platforms;
   const named = await namedContexts(parts);
-  const contextDir = await files.context(await pathsNeeded(wanted, files, named, findImage));
+  const received = await files.context(await pathsNeeded(wanted, files, named, findImage));
   const session = await context.sessions.get(job.sessionId, job.signal).catch(() => undefined);
   const { platforms: _platforms, isMultiPlatform: _isMultiPlatform, ...common } = wanted;
   return platforms.map(platform => ({
     ...common,
     dockerfile: files.dockerfile,
-    contextDir,
+    contextDir: received.path,
+    contextDigests: received.digests,
     namedContexts: contextsFor(named, platform),
     platform,
     openCaches: workspace => openCaches(imports, { job, session, workspace, platform: platform ?? hostPlatform() }),
@@ -170,7 +177,7 @@ async function namedContexts(parts: FrontendParts): Promise<ReadonlyMap<string, 
 async function namedContext(parts: FrontendParts, name: string, value: string): Promise<NamedContext> {
   const [, scheme = '', rest = ''] = /^([a-z-]+):(?:\/\/)?(.*)$/.exec(value) ?? [];
   if (scheme === 'docker-image') return { kind: 'image', reference: rest };
-  if (scheme === 'local') return { kind: 'directory', path: await receiveNamed(parts, rest) };
+  if (scheme === 'local') return { kind: 'directory', ...(await receiveNamed(parts, rest)) };
   if (scheme === 'input') return { kind: 'built', build: inputBuild(parts, name, rest) };
   if (scheme === 'oci-layout') {
     const { job } = parts;

@@ -24,6 +24,8 @@ export class Job implements AsyncDisposable {
   readonly ref: string;
   readonly sessionId: string;
   readonly entitlements: readonly string[];
+  /** What an exporter wants for SOURCE_DATE_EPOCH where the build does not say. */
+  readonly sourceDateEpoch: string | undefined;
   readonly progress: Progress;
   readonly startedMs = Date.now();
   /** Aborts when the client gives the build up and when the build has ended. */
@@ -37,13 +39,19 @@ export class Job implements AsyncDisposable {
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(
-    { ref, sessionId, entitlements }: { ref: string; sessionId: string; entitlements: readonly string[] },
+    {
+      ref,
+      sessionId,
+      entitlements,
+      sourceDateEpoch,
+    }: Pick<Job, 'ref' | 'sessionId' | 'entitlements'> & { sourceDateEpoch?: string | undefined },
     results: Results,
     signal: AbortSignal,
   ) {
     this.ref = ref;
     this.sessionId = sessionId;
     this.entitlements = entitlements;
+    this.sourceDateEpoch = sourceDateEpoch;
     this.#results = results;
     this.progress = new Progress(`${ref} ${newId()}`);
     this.signal = AbortSignal.any([signal, this.#stop.signal]);

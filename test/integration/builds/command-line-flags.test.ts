@@ -307,6 +307,23 @@ describe('every flag of build', () => {
     expect(sent(await build(context))).not.toBe('');
   });
 
+  test('times: none is later than SOURCE_DATE_EPOCH, however that is given', async () => {
+    const context = directory({ Dockerfile: lines('FROM scratch', 'COPY f /d/'), f: 'x' });
+    const digests: string[] = [];
+    for (const [flags, env] of [
+      [[], { SOURCE_DATE_EPOCH: '1234567890' }],
+      [['--build-arg', 'SOURCE_DATE_EPOCH=1234567890'], {}],
+      [['-o', 'type=image,source-date-epoch=1234567890,rewrite-timestamp=true'], {}],
+    ] as const) {
+      utimesSync(join(context, 'f'), Date.now() / 1000, Date.now() / 1000);
+      await ok(['build', '-q', '-t', 'dated:1', ...flags, context], { env });
+      const { json } = await daemon().api.get<{ Id: string; Created: string }>('/images/dated:1/json');
+      expect(Date.parse(json.Created)).toBe(1_234_567_890_000);
+      digests.push(json.Id);
+    }
+    expect(new Set(digests).size).toBe(1);
+  });
+
   test('one layer for all that is new (--squash)', async () => {
     const context = directory({
       Dockerfile: lines(
