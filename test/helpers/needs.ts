@@ -40,6 +40,9 @@ const checks = {
   buildx: () => unpacked('buildx/usr/libexec/docker/cli-plugins/docker-buildx'),
   'docker-registry': () => unpacked('docker/usr/bin/docker-registry'),
   rsyslog: () => unpacked('rsyslog/usr/sbin/rsyslogd'),
+  ufw: () => unpacked('firewalls/usr/sbin/ufw') ?? tool('iptables') ?? tool('python3'),
+  firewalld: () => unpacked('firewalls/usr/sbin/firewalld') ?? tool('python3'),
+  'file-servers': () => unpacked('file-servers/usr/sbin/exportfs'),
   'vm-kernel': () =>
     existsSync(cached('kernel/boot')) && readdirSync(cached('kernel/boot')).some(name => name.startsWith('vmlinuz'))
       ? undefined
