@@ -12,6 +12,8 @@ export interface Upstreams {
   readonly servers: readonly string[];
   /** Ask from inside the container (servers given by the user) or from the host. */
   readonly from: 'host' | 'container';
+  /** Names without a dot are no one's else: the container's own search list makes longer ones of them. */
+  readonly keepsSingleLabels: boolean;
 }
 
 /** The resolver that containers on user-defined networks reach at 127.0.0.11. */

@@ -11,6 +11,8 @@ export interface BridgeLink {
   readonly routesNeighbours: boolean;
   /** Addresses that somebody else gave it stay. */
   readonly keepsAddresses: boolean;
+  /** Somebody else's: its size of packets stays as well. Default: ours. */
+  readonly isAdopted?: boolean;
 }
 
 /** An interface of the host that interfaces of containers share. */
@@ -34,6 +36,17 @@ export interface TunnelLink {
   readonly mtu: number;
   /** This host's address among its peers; undefined: the kernel's choice for each peer. */
   readonly local: string | undefined;
+}
+
+/** What makes a tunnel's packets unreadable between hosts. */
+export interface TunnelEncryption {
+  readonly vni: number;
+  /** UDP; nothing else on this host may use it. */
+  readonly port: number;
+  readonly local: string | undefined;
+  readonly hosts: readonly string[];
+  /** Each of 32 bytes at least, known to all hosts. The first is for sending, all are for receiving. None: nothing is sent or received. */
+  readonly keys: readonly Uint8Array[];
 }
 
 /** Where frames for other hosts go. */
@@ -92,6 +105,19 @@ export interface IpvlanInterface extends InterfaceInside {
 /** One interface of a container. */
 export type ContainerInterface = BridgedInterface | MacvlanInterface | IpvlanInterface;
 
+/** An interface of the host, made by somebody else, that becomes a container's. */
+export interface TakenInterface {
+  /** Its name on the host. */
+  readonly hostName: string;
+  readonly name: string;
+  /** Empty: it keeps its own. */
+  readonly mac: string;
+  readonly addresses: readonly string[];
+  readonly settings: Readonly<Record<string, string>>;
+  /** Beside the one that its addresses make. `nextHop` undefined: on the link itself. */
+  readonly routes: readonly { readonly destination: string; readonly nextHop: string | undefined }[];
+}
+
 export interface DefaultRoute {
   readonly family: 4 | 6;
   /** Name inside the container. */
@@ -111,8 +137,18 @@ export interface NetworkDriver {
   putParent(parent: ParentLink): boolean;
   /** Makes the tunnel, or changes what differs. Rejects with Conflict when another tunnel has its number. True when it made one. */
   putTunnel(tunnel: TunnelLink): boolean;
+  /** Rejects with NotImplemented when the kernel cannot encrypt tunnels. */
+  checkEncryption(): void;
+  /** Makes the encryption of a tunnel exactly this; what is right stays. To be called before there is a tunnel. True when something was missing. */
+  putEncryption(encryption: TunnelEncryption): boolean;
+  /** To be called when the tunnel has gone. None there is fine. */
+  removeEncryption(tunnel: Pick<TunnelEncryption, 'vni' | 'port'>): void;
   /** Makes the peers of a tunnel exactly these; what the kernel has learnt by itself stays. */
   putTunnelPeers(name: string, peers: TunnelPeers): void;
+  /** Addresses of a bridge with prefix length, without link-local ones. Undefined when there is no bridge of that name. */
+  bridgeAddresses(name: string): readonly string[] | undefined;
+  /** Takes these addresses from it and leaves it to whoever made it. Not there is fine. */
+  releaseBridge(name: string, addresses: readonly string[]): void;
   /** False when there was none. Like every removal of a link it takes the kernel tens of milliseconds, in which this thread goes on. */
   removeBridge(name: string): Promise<boolean>;
   /** Names of what is connected to a bridge; empty when there is none. */
@@ -140,6 +176,10 @@ export interface NetworkDriver {
   addInterface(key: string, added: ContainerInterface): void;
   /** Not there is fine. By its end on the host; else by its name inside. */
   removeInterface(key: string, link: { readonly hostName: string | undefined; readonly name: string }): Promise<void>;
+  /** Takes an interface of the host into a sandbox and up; returns its link address. Rejects with NotFound when the host has none of that name. */
+  takeIn(key: string, taken: TakenInterface): { readonly mac: string };
+  /** Puts it back on the host under the name that it had there. Not in the sandbox is fine. */
+  giveBack(key: string, link: { readonly name: string; readonly hostName: string }): void;
   /** By the end on the host. Not there is fine. */
   removeLink(name: string): Promise<void>;
   /** Makes the interface again when it is gone, and a port of its bridge again when it is not. True when there was something to do. */
@@ -152,6 +192,8 @@ export interface NetworkDriver {
   routedNetworks(exceptLinks: ReadonlySet<string | undefined>): string[];
   /** The link that the host's default route leads out by, and its largest packet; the narrower one of two. Undefined without a default route. */
   egress(): { readonly name: string; readonly mtu: number } | undefined;
+  /** This host's address for what leaves by the default route; IPv4 if there is one. Undefined without a default route. */
+  egressAddress(): string | undefined;
   /** Lets the host pass packets between its interfaces. Returns the kernel settings that it changed for that, as `name=value`. */
   enableForwarding(family: 4 | 6): string[];
   /** The host's own addresses that others can use to reach it. */

@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { invalidArgument } from '#base/errors.ts';
 import { parseDuration } from '#base/duration.ts';
-import { formatIp, parseIp } from '#base/ip.ts';
+import { formatIp, formatPrefix, parseCidr, parseIp } from '#base/ip.ts';
 import { logLevels, type LogLevel } from '#base/log.ts';
 import type { RuntimeBinary } from '#core/runtime.ts';
 import { parseMirror } from '#host/registry/endpoints.ts';
@@ -346,7 +346,12 @@ function defaultNetworkOptions(value: Value | undefined): DaemonOptions['default
 function parsePool(text: string): { base: string; size: number } {
   const match = /^base=([^,]+),size=(\d+)$/.exec(text);
   if (match?.[1] === undefined) throw invalidArgument(`invalid --default-address-pool "${text}": expected base=CIDR,size=N`);
-  return { base: match[1], size: Number(match[2]) };
+  const [base, size] = [parseCidr(match[1])?.prefix, Number(match[2])];
+  if (base === undefined) throw invalidArgument(`invalid --default-address-pool "${text}": the base is no subnet such as 10.1.0.0/16`);
+  const largest = base.family === 4 ? 32 : 128;
+  if (size < base.length || size > largest)
+    throw invalidArgument(`invalid --default-address-pool "${text}": the size has to be from ${String(base.length)} to ${String(largest)}`);
+  return { base: formatPrefix(base), size };
 }
 
 function checkMirror(mirror: string): string {

@@ -9,6 +9,7 @@ import { readSeccompSetting } from './seccomp-profile.ts';
 export function networkOptions(options: DaemonOptions, engineId: string, bridgeName: string): NetworkOptions {
   return {
     bridgeName: bridgeName === 'none' ? undefined : bridgeName,
+    bridgeIsGiven: options.bridge !== undefined,
     bip: options.bip,
     fixedCidr: options.fixedCidr,
     bip6: options.bip6,

@@ -32,7 +32,9 @@ import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { createNetworkWatch } from '#host/netlink/network-watch.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
+import { createNetworkPlugins } from '#host/network-plugins/network-plugins.ts';
 import { pluginPlaces } from '#host/plugins/discovery.ts';
+import { createKeyFiles } from '#host/overlay-keys/key-files.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { createRegistryClient } from '#host/registry/client.ts';
 import { defaultRetry } from '#host/registry/retry.ts';
@@ -119,12 +121,15 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
     hostDecides: options().hostFirewall,
     log,
   });
+  const networkPlugins = createNetworkPlugins(pluginPlaces(execRoot), { hostAddress: driver.egressAddress, log });
   const networks = createNetworkService({
     records,
     driver,
     firewall,
     hostPorts: createHostPorts({ execRoot, log }),
     watch: createNetworkWatch(log),
+    plugins: networkPlugins,
+    keyFiles: createKeyFiles(),
     createNameServer: lookup => createNameServer({ lookup, log }),
     hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
     events,
@@ -243,6 +248,7 @@ export async function openEngine(options: () => DaemonOptions, idMap: IdMap | un
         proxies,
         storageDriver: snapshots.name,
         volumeDrivers: volumeDrivers.names(),
+        networkPlugins: networkPlugins.names().networks,
       }),
     components: async () => await componentVersions(runtimes(), findInit(options().initPath)),
     containers,

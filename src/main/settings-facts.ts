@@ -36,6 +36,7 @@ export function describeSettings(
     readonly proxies: ProxySettings;
     readonly storageDriver: string;
     readonly volumeDrivers: readonly string[];
+    readonly networkPlugins: readonly string[];
   },
 ): DaemonSettings {
   return {
@@ -61,7 +62,7 @@ export function describeSettings(
     addressPools: options.defaultAddressPools,
     proxies: { http: withoutPassword(facts.proxies.http), https: withoutPassword(facts.proxies.https), none: facts.proxies.none },
     volumeDrivers: facts.volumeDrivers,
-    networkDrivers: ['bridge', 'host', 'null'],
+    networkDrivers: ['bridge', 'host', 'ipvlan', 'macvlan', 'null', 'overlay', ...facts.networkPlugins],
     logDrivers: driverNames,
     cdiSpecDirs: facts.devices?.dirs ?? [],
     discoveredDevices: facts.devices?.names() ?? [],

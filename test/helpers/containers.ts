@@ -148,6 +148,8 @@ export interface Inspected {
         {
           readonly IPAddress: string;
           readonly Gateway: string;
+          readonly GlobalIPv6Address: string;
+          readonly IPv6Gateway: string;
           readonly NetworkID: string;
           readonly EndpointID: string;
           readonly Aliases: readonly string[] | null;

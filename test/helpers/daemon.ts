@@ -23,6 +23,8 @@ export interface DaemonOptions {
   readonly remappedRoot?: string;
   /** Keep what belongs to this boot below /run, as a daemon does unless told otherwise: for measurements, in mount namespaces with a /run of their own. */
   readonly execRootInRun?: boolean;
+  /** False: the daemon's own settings say which addresses its default bridge has. Default: some that no other test has. */
+  readonly choosesBip?: boolean;
   /** Folder of the data root; default: in the daemon's own temporary folder. */
   readonly dataRoot?: string;
 }
@@ -116,7 +118,8 @@ export class TestDaemon implements AsyncDisposable {
       ...(beside === undefined ? [] : ['nsenter', `--target=${String(beside)}`, '--net', '--mount', `--wd=${projectRoot}`]),
       ...[...berthCommand(), 'daemon'],
       ...['-H', this.host, '--data-root', this.dataRoot, '--exec-root', this.execRoot, '--pidfile', join(this.folder, 'berth.pid')],
-      ...['--bip', this.#bip, '-D', ...(this.#options.args ?? [])],
+      ...(this.#options.choosesBip === false ? [] : ['--bip', this.#bip]),
+      ...['-D', ...(this.#options.args ?? [])],
     ];
     const config = this.#options.args?.includes('--config-file') === true ? [] : ['--config-file', join(this.folder, 'daemon.json')];
     if (config.length > 0 && !existsSync(join(this.folder, 'daemon.json'))) void Bun.write(join(this.folder, 'daemon.json'), '{}');

@@ -51,6 +51,7 @@ const checks = {
   macvlan: () => linkKind('macvlan', 'type veth peer name probe3'),
   vxlan: () => linkKind('vxlan id 7 dstport 4789', 'type veth peer name probe3'),
   vlan: () => linkKind('vlan id 7', 'type veth peer name probe3'),
+  esp: () => esp(),
   dummy: () => linkKind('dummy', 'type veth peer name probe3'),
   'x86-64': () => (process.arch === 'x64' ? undefined : `the processor is ${process.arch}`),
 } as const satisfies Record<string, () => string | undefined>;
@@ -85,6 +86,15 @@ function linkKind(kind: string, parent: string): string | undefined {
   const script = `ip link add probe1 ${parent} && ip link add probe2 link probe1 type ${kind}`;
   const { exitCode } = Bun.spawnSync(['unshare', '--net', 'sh', '-c', script], { stdout: 'ignore', stderr: 'ignore' });
   return exitCode === 0 ? undefined : `the kernel has no ${String(kind.split(' ')[0])} links`;
+}
+
+/** Gives a namespace that goes with the shell keys as an encrypted network has them. */
+function esp(): string | undefined {
+  const [cipher, authentication] = ['0'.repeat(64), '0'.repeat(64)];
+  const keys = `enc 'cbc(aes)' 0x${cipher} auth-trunc 'hmac(sha256)' 0x${authentication} 128`;
+  const script = `ip xfrm state add src 127.0.0.1 dst 127.0.0.1 proto esp spi 4096 mode transport ${keys}`;
+  const { exitCode } = Bun.spawnSync(['unshare', '--net', 'sh', '-c', script], { stdout: 'ignore', stderr: 'ignore' });
+  return exitCode === 0 ? undefined : 'the kernel has no ESP';
 }
 
 /** It may be there and not know this kernel. */

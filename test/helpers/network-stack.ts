@@ -15,6 +15,8 @@ import { createFlowForgetter } from '#host/netlink/conntrack.ts';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { createNetworkWatch } from '#host/netlink/network-watch.ts';
 import { createFirewall } from '#host/nftables/firewall.ts';
+import { createKeyFiles } from '#host/overlay-keys/key-files.ts';
+import { createNetworkPlugins } from '#host/network-plugins/network-plugins.ts';
 import { createHostPorts } from '#host/ports/host-ports.ts';
 import { openSqliteRecords } from '#host/state/sqlite-records.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
@@ -50,6 +52,7 @@ export class NetworkStack {
     const driver = createNetworkDriver({ namespaceDir: join(dir, 'netns'), userNamespaceDir: join(dir, 'userns') });
     this.driver = driver;
     this.#outside = createNetworkDriver({ namespaceDir: join(dir, 'outside'), userNamespaceDir: join(dir, 'outside-userns') });
+    const watch = createNetworkWatch(silentLogger);
     this.service = createNetworkService({
       records: this.#records,
       driver,
@@ -61,13 +64,22 @@ export class NetworkStack {
         log: silentLogger,
       }),
       hostPorts: createHostPorts({ execRoot: this.dir, log: silentLogger }),
-      watch: { watch: changed => this.#watching.use(createNetworkWatch(silentLogger).watch(changed)) },
+      watch: {
+        watch: changed => this.#watching.use(watch.watch(changed)),
+        watchEncryption: changed => this.#watching.use(watch.watchEncryption(changed)),
+      },
+      plugins: createNetworkPlugins(
+        { sockets: [join(dir, 'plugins')], descriptions: [] },
+        { hostAddress: driver.egressAddress, log: silentLogger, times: { workMs: 3000, undoMs: 1500 } },
+      ),
+      keyFiles: createKeyFiles(),
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
       hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
       events: { publish: event => void this.events.push(event) },
       log: silentLogger,
       options: {
         bridgeName: this.bridge as string | undefined,
+        bridgeIsGiven: false,
         bip: undefined,
         fixedCidr: undefined,
         bip6: undefined,

@@ -5,7 +5,7 @@ import { needs } from '#test/helpers/needs.ts';
 import { fetchTcp, type Member, NetworkStack, refusal } from '#test/helpers/network-stack.ts';
 import { inOwnNetwork } from '#test/helpers/own-network.ts';
 import { OtherMachine } from '#test/helpers/other-machine.ts';
-import { run } from '#test/helpers/run.ts';
+import { run, runOk } from '#test/helpers/run.ts';
 
 const { describe } = needs('root', 'nft');
 const pool = (subnet: string, gateway = '', ipRange = '') => ({ subnet, gateway, ipRange, auxiliaryAddresses: {} });
@@ -133,6 +133,28 @@ if (inOwnNetwork(import.meta.path)) {
       expect(stack.driver.linkNames()).not.toContain(`${link}.7`);
     });
 
+    needs('root', 'ipvlan', 'vlan').test(
+      'ipvlan: a VLAN of the link is made for the network and goes with it; one that was there stays',
+      async () => {
+        await runOk(['ip', 'link', 'add', `${link}.9`, 'link', link, 'type', 'vlan', 'id', '9']);
+        for (const [number, isOurs] of [
+          ['8', true],
+          ['9', false],
+        ] as const) {
+          await other.ip('link', 'add', `lan0.${number}`, 'link', 'lan0', 'type', 'vlan', 'id', number);
+          await other.ip('address', 'add', '10.222.0.254/24', 'dev', `lan0.${number}`);
+          await other.ip('link', 'set', `lan0.${number}`, 'up');
+          await create('tagged', 'ipvlan', { parent: `${link}.${number}` }, 222);
+          const a = await start('a', { tagged: {} });
+          expect(await fetchTcp(other.path, a.address, 80, 3000)).toBe('a 10.222.0.254');
+          await end();
+          expect(stack.driver.linkNames().includes(`${link}.${number}`)).toBe(!isOurs);
+          await other.ip('link', 'delete', `lan0.${number}`);
+        }
+        await runOk(['ip', 'link', 'delete', `${link}.9`]);
+      },
+    );
+
     needs('root', 'macvlan', 'dummy').test('macvlan: without a parent, and internal, containers have each other only', async () => {
       await create('alone', 'macvlan', {}, 217);
       const [a, b] = [await start('a', { alone: {} }), await start('b', { alone: {} })];
@@ -152,8 +174,12 @@ if (inOwnNetwork(import.meta.path)) {
       expect(await refusal(stack.start('c', { endpoints: { ipv: { macAddress: '02:00:00:00:00:01' } } }))).toMatch(/custom mac address/);
     });
 
-    ipvlan.test('ipvlan l3 and l3s: the host routes, containers have no gateway', async () => {
-      await other.ip('route', 'replace', '10.218.0.0/24', 'dev', 'lan0');
+    ipvlan.test('ipvlan l3 and l3s: the host routes, containers have no gateway, and a router reaches them by the host', async () => {
+      await runOk(['ip', 'address', 'add', '10.216.0.9/24', 'dev', link]);
+      await runOk(['ip', 'route', 'add', '10.215.0.0/24', 'via', '10.216.0.254']);
+      // Behind the router there is somebody who does not know the link.
+      await other.ip('address', 'add', '10.215.0.1/32', 'dev', 'lo');
+      await other.ip('route', 'replace', '10.218.0.0/24', 'via', '10.216.0.9');
       for (const mode of ['l3', 'l3s']) {
         await create('ipv', 'ipvlan', { parent: link, ipvlan_mode: mode }, 218);
         const [a, b] = [await start('a', { ipv: {} }), await start('b', { ipv: {} })];
@@ -162,8 +188,26 @@ if (inOwnNetwork(import.meta.path)) {
         expect(Bun.spawnSync(['nsenter', `--net=${a.path}`, 'ip', 'route', 'show', 'default']).stdout.toString()).toContain(
           'default dev eth0',
         );
+        expect(await fetchTcp(other.path, a.address, 80, 3000)).toBe('a 10.216.0.254');
+        expect(await fetchTcp(a.path, '10.215.0.1', 80, 3000)).toBe(`other ${a.address}`);
+        // The host has no address on the network; in mode l3s it sees the packets that it routes.
+        expect(Bun.spawnSync(['ip', 'neigh', 'show', a.address]).stdout.toString()).toBe('');
         await end();
       }
+      await runOk(['ip', 'address', 'delete', '10.216.0.9/24', 'dev', link]);
+    });
+
+    needs('root', 'macvlan').test('macvlan vepa: containers reach each other through a switch that sends back what it got', async () => {
+      await other.ip('address', 'flush', 'dev', 'lan0');
+      await other.ip('link', 'add', 'switch', 'type', 'bridge');
+      await other.ip('link', 'set', 'lan0', 'master', 'switch');
+      await other.ip('link', 'set', 'lan0', 'type', 'bridge_slave', 'hairpin', 'on');
+      await other.ip('link', 'set', 'switch', 'up');
+      await create('mac', 'macvlan', { parent: link, macvlan_mode: 'vepa' });
+      const [a, b] = [await start('a', { mac: {} }), await start('b', { mac: {} })];
+      expect(await fetchTcp(a.path, b.address, 80, 5000)).toBe(`b ${a.address}`);
+      await other.ip('link', 'delete', 'switch');
+      for (const address of ['10.216.0.254/24', 'fd13:216::ff/64']) await other.ip('address', 'add', address, 'dev', 'lan0', 'nodad');
     });
 
     ipvlan.test('ipvlan: private containers do not reach each other', async () => {

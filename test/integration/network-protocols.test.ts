@@ -95,6 +95,75 @@ if (inOwnNetwork(import.meta.path)) {
       await stack.service.remove('names');
     });
 
+    test('a name without a dot is asked of other servers, unless somebody has asked for search lists to be tried first', async () => {
+      await stack.createNetwork('names');
+      const server = await start('server', { endpoints: { names: {} } });
+      const seen = await serveNames(server);
+      const plain = await start('plain', { endpoints: { names: {} }, dns: [server.address] });
+      expect((await resolve(plain.path, 'nobody', 'A')).rcode).toBe('NXDOMAIN');
+      expect(seen).toEqual(['nobody udp']);
+      const searching = await start('searching', {
+        endpoints: { names: {} },
+        dns: [server.address],
+        dnsOptions: ['ndots:2'],
+        dnsSearch: ['example'],
+      });
+      for (const type of ['A', 'AAAA'] as const)
+        expect(await resolve(searching.path, 'nobody', type)).toMatchObject({ rcode: 'NOERROR', answers: [] });
+      expect((await resolve(searching.path, 'server', 'A')).answers).toEqual([server.address]);
+      expect((await resolve(searching.path, 'far.example', 'A')).answers).toEqual(['192.0.2.7']);
+      expect(seen).toEqual(['nobody udp', 'far.example udp']);
+      expect(searching.sandbox.resolvConf).toMatch(/^nameserver 127\.0\.0\.11\nsearch example\noptions ndots:2$/m);
+      await end(plain, searching, server);
+      await stack.service.remove('names');
+    });
+
+    test('a server that does not know a name is not the last word, but for one that is responsible for it', async () => {
+      await stack.createNetwork('names');
+      const [first, second] = [await start('first', { endpoints: { names: {} } }), await start('second', { endpoints: { names: {} } })];
+      const asked = await serveNames(first, { knows: [] });
+      await serveNames(second);
+      const client = await start('client', { endpoints: { names: {} }, dns: [first.address, second.address] });
+      expect((await resolve(client.path, 'far.example', 'A')).answers).toEqual(['192.0.2.7']);
+      expect(asked).toEqual(['far.example udp']);
+      expect((await resolve(client.path, 'missing.example', 'A')).rcode).toBe('NXDOMAIN');
+      await end(client, first);
+      const responsible = await start('responsible', { endpoints: { names: {} } });
+      await serveNames(responsible, { knows: [], isResponsible: true });
+      const other = await start('other', { endpoints: { names: {} }, dns: [responsible.address, second.address] });
+      expect((await resolve(other.path, 'far.example', 'A')).rcode).toBe('NXDOMAIN');
+      await end(other, responsible, second);
+      await stack.service.remove('names');
+    });
+
+    test('links, aliases, short ids, reverse lookups, several of one name, and nothing of other networks', async () => {
+      await stack.createNetwork('names');
+      await stack.createNetwork('apart');
+      const a = await start('a', { endpoints: { names: { aliases: ['both', 'only-a'] } } });
+      const b = await start('b', { endpoints: { names: { aliases: ['both'] } }, hostname: 'host-of-b' });
+      const c = await start('c', { endpoints: { apart: {} } });
+      const client = await start('client', { endpoints: { names: { links: ['a:db'] } } });
+      const addresses = async (name: string) => (await resolve(client.path, name, 'A')).answers;
+      for (const name of ['a', 'only-a', 'a.names', 'A', 'db', a.request.containerId.slice(0, 12)])
+        expect(await addresses(name)).toEqual([a.address]);
+      expect(await addresses('host-of-b')).toEqual([b.address]);
+      expect((await addresses('both')).toSorted()).toEqual([a.address, b.address].toSorted());
+      const firsts = new Set<unknown>();
+      await eventually('either comes first', async () => firsts.add((await addresses('both'))[0]).size === 2);
+      const reversed = `${a.address.split('.').toReversed().join('.')}.in-addr.arpa`;
+      expect((await resolve(client.path, reversed, 'PTR')).answers).toEqual(['a.names']);
+      // Of another network nothing is known: it would be asked of others, of whom there are none here or who do not know it.
+      for (const [name, type] of [
+        ['c', 'A'],
+        [`${c.address.split('.').toReversed().join('.')}.in-addr.arpa`, 'PTR'],
+      ] as const) {
+        expect((await resolve(client.path, name, type)).answers).toEqual([]);
+      }
+      expect((await resolve(b.path, 'db', 'A')).answers).toEqual([]);
+      await end(a, b, c, client);
+      for (const name of ['names', 'apart']) await stack.service.remove(name);
+    });
+
     test('a client that goes on sending UDP reaches the next container that publishes the port', async () => {
       const binding = { portBindings: { '53/udp': [{ hostIp: '', hostPort: '28153' }] } };
       const answers: string[] = [];
@@ -209,7 +278,7 @@ if (inOwnNetwork(import.meta.path)) {
 }
 
 /** Asks the resolver of a container as a program in it would. */
-async function resolve(path: string, name: string, type: 'A' | 'AAAA' | 'TXT', transport: 'udp' | 'tcp' = 'udp') {
+async function resolve(path: string, name: string, type: 'A' | 'AAAA' | 'TXT' | 'PTR', transport: 'udp' | 'tcp' = 'udp') {
   const query = dns.encode({ type: 'query', id: 7, flags: dns.RECURSION_DESIRED, questions: [{ name, type }] });
   const { promise, resolve: done } = Promise.withResolvers<Uint8Array>();
   const reader = new MessageReader();
@@ -233,20 +302,30 @@ async function resolve(path: string, name: string, type: 'A' | 'AAAA' | 'TXT', t
 }
 
 /** A name server on port 53 of a container. Returns the names it is asked for, as they come. */
-async function serveNames(member: Member): Promise<string[]> {
+async function serveNames(
+  member: Member,
+  {
+    knows = ['far.example', 'large.example'],
+    isResponsible = false,
+  }: { readonly knows?: readonly string[]; readonly isResponsible?: boolean } = {},
+): Promise<string[]> {
   const seen: string[] = [];
   const answer = (query: Uint8Array, transport: 'udp' | 'tcp'): Uint8Array => {
     const { id = 0, questions = [] } = dns.decode(Buffer.from(query));
     const [{ name, type } = { name: '', type: 'A' as const }] = questions;
     if (type === 'A') seen.push(`${name} ${transport}`);
-    const isKnown = name === 'far.example' || name === 'large.example';
+    const isKnown = knows.includes(name);
     const isTooLarge = name === 'large.example' && transport === 'udp';
     const record: dns.Answer = type === 'TXT' ? { name, type, data: 'x'.repeat(200) } : { name, type: 'A', data: '192.0.2.7' };
     return dns.encode({
       type: 'response',
       id,
       questions,
-      flags: dns.RECURSION_DESIRED | (isTooLarge ? dns.TRUNCATED_RESPONSE : 0) | (isKnown ? 0 : 3),
+      flags:
+        dns.RECURSION_DESIRED |
+        (isResponsible ? dns.AUTHORITATIVE_ANSWER : 0) |
+        (isTooLarge ? dns.TRUNCATED_RESPONSE : 0) |
+        (isKnown ? 0 : 3),
       answers: isKnown && !isTooLarge ? [record] : [],
     });
   };

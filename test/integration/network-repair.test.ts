@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect } from 'bun:test';
 import { eventually } from '#test/helpers/eventually.ts';
+import { processesNaming } from '#test/helpers/machine.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { fetchTcp, type Member, NetworkStack } from '#test/helpers/network-stack.ts';
 import { inOwnNetwork } from '#test/helpers/own-network.ts';
@@ -70,6 +71,22 @@ if (inOwnNetwork(import.meta.path)) {
       await runOk(['nft', 'flush', 'ruleset']);
       await everything();
       expect((await run(['nft', 'list', 'table', 'inet', `${stack.table}_user`])).exitCode).toBe(0);
+    });
+
+    test('an interface that is removed inside a container, and the process that holds published ports, are replaced', async () => {
+      await open(new NetworkStack());
+      const a = await start('a', published);
+      await answers('the way out', a.path, '10.240.0.2', 82, 'other 10.240.0.1');
+      await runOk(['nsenter', `--net=${a.path}`, 'ip', 'link', 'delete', 'eth0']);
+      await answers('the way out', a.path, '10.240.0.2', 82, 'other 10.240.0.1');
+      await answers('the way in', other.path, '10.240.0.1', 28_380, 'a 10.240.0.2');
+      const pidsOf = (): number[] => processesNaming(`${stack.dir}/port-proxy.sock`).map(line => Number(line.split(' ')[0]));
+      const before = await eventually('a process holds the port', () => (pidsOf().length > 0 ? pidsOf() : undefined));
+      for (const pid of before) process.kill(pid, 'SIGKILL');
+      // From outside nobody notices: packet rules carry what they can. [::1] is the process's part.
+      expect(await fetchTcp(other.path, '10.240.0.1', 28_380)).toBe('a 10.240.0.2');
+      await answers('what only the process carries', undefined, '::1', 28_380, 'a ');
+      expect(pidsOf().some(pid => before.includes(pid))).toBe(false);
     });
 
     test('chains of others that drop what they do not know let our bridges pass, and know nothing of them afterwards', async () => {

@@ -56,6 +56,9 @@ export class AddressPool {
   }
 }
 
+/** Of a network whose addresses nobody here knows of (`--ipam-driver null`). */
+export const noPool: IpamPool = { subnet: '0.0.0.0/0', ipRange: '', gateway: '', auxiliaryAddresses: {} };
+
 /** The first usable address of a subnet. */
 export const firstAddress = (subnet: Prefix): IpAddress => addressAt(subnet, prefixSize(subnet) > 2n ? 1n : 0n);
 

@@ -1,24 +1,25 @@
 import { conflict, failedPrecondition, invalidArgument, permissionDenied } from '#base/errors.ts';
 import { newId, shortId } from '#base/id.ts';
-import { formatIp, type IpAddress, parseIp } from '#base/ip.ts';
+import { parseIp } from '#base/ip.ts';
 import type { ContainerInterface, DefaultRoute } from '#core/network-driver.ts';
 import type { EndpointConfig, EndpointState, SandboxRequest } from '#core/network.ts';
 import type { Context } from './context.ts';
 import { endpointSettings } from './endpoint-settings.ts';
+import { ipamOf, releaseAddress, retakeAddress, takeAddress } from './ipam.ts';
 import { hasInterfaces, interfaceMac, leadsOut } from './kernel-state.ts';
-import type { AttachedAddress, AttachedLink, Attachment, Network } from './model.ts';
+import type { AttachedLink, Attachment, Network } from './model.ts';
 import { interfaceName, optionName } from './option-values.ts';
 
 /**
  * Takes addresses on a network for a container that has these attachments already. Undone by `releaseAttachment`. Rejects with InvalidArgument,
- * Conflict, ResourceExhausted.
+ * Conflict, ResourceExhausted, PluginFailure.
  */
-export function attach(
+export async function attach(
   ctx: Context,
   { network, config, implied = false }: Wanted,
   request: SandboxRequest,
   others: readonly Attachment[],
-): Attachment {
+): Promise<Attachment> {
   const attachment: Attachment = {
     networkId: network.id,
     endpointId: newId(),
@@ -30,21 +31,26 @@ export function attach(
   if (!hasInterfaces(network)) return attachment;
   checkStatic(network, config);
   checkPassthru(ctx, network);
-  const name = insideName(network, config, others);
-  const ipv4 = network.enableIpv4 ? takeAddress(ctx, network, 4, config.ipv4Address) : undefined;
+  const ipam = await ipamOf(ctx, network);
+  const sharesMac = network.parent?.kind === 'ipvlan';
+  const known = macOf(config) ?? (ipam?.needsMac === true && !sharesMac ? interfaceMac(network.id, attachment.endpointId) : undefined);
+  const macForIpam = ipam?.needsMac === true ? known : undefined;
+  const ipv4 = network.enableIpv4 ? await takeAddress(ctx, network, 4, config.ipv4Address, ipam, macForIpam) : undefined;
   try {
-    const ipv6 = network.enableIpv6 ? takeAddress(ctx, network, 6, config.ipv6Address) : undefined;
-    const sharesMac = network.parent?.kind === 'ipvlan';
+    const ipv6 = network.enableIpv6 ? await takeAddress(ctx, network, 6, config.ipv6Address, ipam, macForIpam) : undefined;
+    // A plugin makes the interface, and names it when the container joins.
+    const derived = (): string =>
+      network.plugin === undefined ? interfaceMac(network.id, (ipv4 ?? ipv6)?.address ?? attachment.endpointId) : '';
     const link: AttachedLink = {
       hostName: network.bridge === undefined ? undefined : `veth${newId().slice(0, 7)}`,
-      name,
-      mac: sharesMac ? '' : (macOf(config) ?? interfaceMac(network.id, (ipv4 ?? ipv6)?.address ?? attachment.endpointId)),
+      name: network.plugin === undefined ? insideName(network.options[optionName.interfacePrefix], config, others) : '',
+      mac: sharesMac ? '' : (known ?? derived()),
       ipv4,
       ipv6,
     };
     return { ...attachment, link };
   } catch (err) {
-    if (ipv4 !== undefined) releaseAddress(ctx, network, ipv4);
+    if (ipv4 !== undefined) await releaseAddress(ctx, network, ipv4);
     throw err;
   }
 }
@@ -66,34 +72,32 @@ export interface Wanted {
 }
 
 /** The name asked for, or the first that is free: `eth0`, or with the network's own beginning. */
-function insideName(network: Network, config: EndpointConfig, others: readonly Attachment[]): string {
+export function insideName(prefix: string | undefined, config: EndpointConfig, others: readonly Attachment[]): string {
   const used = new Set(others.map(({ link }) => link?.name));
   const asked = config.driverOpts?.[optionName.interfaceName];
   if (asked !== undefined) {
     if (used.has(asked)) throw conflict(`invalid ${optionName.interfaceName} "${asked}": the container has an interface of that name`);
     return interfaceName(optionName.interfaceName, asked);
   }
-  const prefix = network.options[optionName.interfacePrefix] ?? 'eth';
+  const beginning = prefix ?? 'eth';
   let index = 0;
-  while (used.has(`${prefix}${String(index)}`)) index++;
-  return `${prefix}${String(index)}`;
+  while (used.has(`${beginning}${String(index)}`)) index++;
+  return `${beginning}${String(index)}`;
 }
 
 /** Gives the addresses back. Already back is fine. */
-export function releaseAttachment(ctx: Context, attachment: Attachment): void {
+export async function releaseAttachment(ctx: Context, attachment: Attachment): Promise<void> {
   const network = ctx.networks.byId(attachment.networkId);
   if (network === undefined) return;
-  for (const address of [attachment.link?.ipv4, attachment.link?.ipv6]) if (address !== undefined) releaseAddress(ctx, network, address);
+  for (const address of [attachment.link?.ipv4, attachment.link?.ipv6])
+    if (address !== undefined) await releaseAddress(ctx, network, address);
 }
 
 /** Marks addresses as taken that a record says are. */
 export function retakeAttachment(ctx: Context, attachment: Attachment): void {
   const network = ctx.networks.byId(attachment.networkId);
   if (network === undefined) return;
-  for (const taken of [attachment.link?.ipv4, attachment.link?.ipv6]) {
-    const address = taken === undefined ? undefined : parseIp(taken.address);
-    if (address !== undefined) poolFor(ctx, network, address)?.takeThis(address);
-  }
+  for (const taken of [attachment.link?.ipv4, attachment.link?.ipv6]) if (taken !== undefined) retakeAddress(ctx, network, taken);
 }
 
 /** What the kernel makes of an attachment; undefined on drivers without interfaces. */
@@ -121,10 +125,15 @@ export function interfaceOf(network: Network, { config, link }: Attachment, publ
 
 /** The first network of each family that leads out. With a parent that routes by itself there is nobody to send things to but the link. */
 export function defaultRoutesOf(ctx: Context, attachments: readonly Attachment[]): DefaultRoute[] {
-  const routeOf = ({ networkId, link }: Attachment, family: 4 | 6): DefaultRoute | undefined => {
+  const routeOf = ({ networkId, link, joined }: Attachment, family: 4 | 6): DefaultRoute | undefined => {
     const network = ctx.networks.byId(networkId);
     const address = family === 4 ? link?.ipv4 : link?.ipv6;
-    if (network === undefined || link === undefined || address === undefined || !leadsOut(network)) return undefined;
+    if (network === undefined || link === undefined || !leadsOut(network)) return undefined;
+    if (network.plugin !== undefined) {
+      const gateway = joined?.gateways[family] ?? '';
+      return gateway === '' || link.name === '' ? undefined : { family, link: link.name, gateway };
+    }
+    if (address === undefined) return undefined;
     if (network.parent?.kind === 'ipvlan' && network.parent.mode !== 'l2') return { family, link: link.name, gateway: undefined };
     return address.gateway === '' ? undefined : { family, link: link.name, gateway: address.gateway };
   };
@@ -147,22 +156,37 @@ export function byPriority(ctx: Context, attachments: readonly Attachment[]): At
   return attachments.toSorted((a, b) => (b.config.gwPriority ?? 0) - (a.config.gwPriority ?? 0) || (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
-/** The attachment that published ports lead to: the first that leads out by a bridge. On the others every port is reached at the container's address. */
+/**
+ * The attachment that published ports lead to: the first that leads out by a bridge. On the others every port is reached at the container's address. A
+ * plugin that gives the default route sees to the ports itself.
+ */
 export function publishingAttachment(ctx: Context, attachments: readonly Attachment[]): Attachment | undefined {
-  return attachments.find(({ networkId, link }) => {
+  const first = firstWayOut(ctx, attachments);
+  return first?.joined === undefined ? first : undefined;
+}
+
+/** The endpoint of a plugin that published ports are the business of. */
+export function remotePublishing(ctx: Context, attachments: readonly Attachment[]): Attachment | undefined {
+  const first = firstWayOut(ctx, attachments);
+  return first?.joined === undefined ? undefined : first;
+}
+
+function firstWayOut(ctx: Context, attachments: readonly Attachment[]): Attachment | undefined {
+  return attachments.find(({ networkId, link, joined }) => {
     const network = ctx.networks.byId(networkId);
-    return link !== undefined && network?.bridge !== undefined && leadsOut(network);
+    if (link === undefined || network === undefined || !leadsOut(network)) return false;
+    return network.bridge !== undefined || (joined !== undefined && (joined.gateways[4] !== '' || joined.gateways[6] !== ''));
   });
 }
 
-export function endpointStateOf({ networkId, endpointId, dnsNames, link }: Attachment): EndpointState {
+export function endpointStateOf({ networkId, endpointId, dnsNames, link, joined }: Attachment): EndpointState {
   return {
     networkId,
     endpointId,
-    gateway: link?.ipv4?.gateway ?? '',
+    gateway: joined?.gateways[4] ?? link?.ipv4?.gateway ?? '',
     ipAddress: link?.ipv4?.address ?? '',
     ipPrefixLength: link?.ipv4?.prefixLength ?? 0,
-    ipv6Gateway: link?.ipv6?.gateway ?? '',
+    ipv6Gateway: joined?.gateways[6] ?? link?.ipv6?.gateway ?? '',
     globalIpv6Address: link?.ipv6?.address ?? '',
     globalIpv6PrefixLength: link?.ipv6?.prefixLength ?? 0,
     macAddress: link?.mac ?? '',
@@ -210,32 +234,4 @@ function macOf({ macAddress }: EndpointConfig): string | undefined {
   const parts = macAddress.toLowerCase().split(/[:-]/);
   if (parts.length !== 6 || !parts.every(part => /^[0-9a-f]{2}$/.test(part))) throw invalidArgument(`invalid MAC address: ${macAddress}`);
   return parts.join(':');
-}
-
-function takeAddress(ctx: Context, network: Network, family: 4 | 6, wanted: string | undefined): AttachedAddress | undefined {
-  const pools = ctx.networks.pools(network).filter(pool => pool.subnet.family === family);
-  const asked = wanted === undefined || wanted === '' ? undefined : parseIp(wanted);
-  const [first] = pools;
-  if (first === undefined) {
-    if (asked !== undefined) throw invalidArgument(`no configured subnet or ip-range contain the IP address ${formatIp(asked)}`);
-    return undefined;
-  }
-  const pool = asked === undefined ? first : (poolFor(ctx, network, asked) ?? first);
-  if (asked !== undefined) pool.takeThis(asked);
-  const address = asked ?? pool.takeNext();
-  const own = pool.gateway === undefined || network.bridge?.gatewayModes[family] === 'isolated' ? '' : formatIp(pool.gateway);
-  const gateway = network.predefined ? (ctx.options.defaultGateways[family] ?? own) : own;
-  return { address: formatIp(address), prefixLength: pool.subnet.length, gateway };
-}
-
-function releaseAddress(ctx: Context, network: Network, { address: text }: AttachedAddress): void {
-  const address = parseIp(text);
-  if (address !== undefined) poolFor(ctx, network, address)?.release(address);
-}
-
-function poolFor(ctx: Context, network: Network, address: IpAddress) {
-  return ctx.networks.pools(network).find(({ subnet }) => {
-    const hostBits = BigInt((subnet.family === 4 ? 32 : 128) - subnet.length);
-    return subnet.family === address.family && subnet.value >> hostBits === address.value >> hostBits;
-  });
 }

@@ -17,6 +17,7 @@ import { applyLinks } from './links.ts';
 import type { Attachment, Network, SandboxRecord } from './model.ts';
 import { movePorts, planPortMove, type PortMove, reverseMove } from './move-ports.ts';
 import { networkError } from './network-error.ts';
+import { joinPlugins, leave, moveRemotePorts } from './plugin-endpoints.ts';
 import { sandboxOf } from './setup.ts';
 
 /** Joins a container that runs to one more network. Rejects with NotFound, PermissionDenied, Conflict. */
@@ -28,13 +29,22 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   const config = request.endpoints[ref] ?? request.endpoints[network.name] ?? request.endpoints[network.id] ?? {};
   checkStatic(network, config);
   await using undo = new AsyncDisposableStack();
-  const attachment = attach(ctx, { network, config }, request, before.attachments);
+  const attachment = await attach(ctx, { network, config }, request, before.attachments);
   undo.defer(() => releaseAttachment(ctx, attachment));
-  const attachments = byPriority(ctx, [...before.attachments, attachment]);
+  if (ctx.networks.byId(network.id) === undefined) throw notFound(`network ${network.name} not found`);
+  let attachments: readonly Attachment[] = byPriority(ctx, [...before.attachments, attachment]);
+  undo.defer(() => ctx.sandboxes.put(before));
+  if (network.plugin !== undefined) {
+    const joining = { request, attachments, ports: before.ports };
+    ctx.sandboxes.put(joining);
+    attachments = (await joinPlugins(ctx, undo, joining)).attachments;
+    ctx.driver.setDefaultRoutes(request.containerId, defaultRoutesOf(ctx, attachments));
+    undo.defer(() => ctx.driver.setDefaultRoutes(request.containerId, defaultRoutesOf(ctx, before.attachments)));
+  }
   const move = portMoveFor(ctx, undo, request, before, attachments);
+  attachments = await moveRemotePorts(ctx, undo, request, before.attachments, attachments);
   const record: SandboxRecord = { request, attachments, ports: move.ports };
   ctx.sandboxes.put(record);
-  undo.defer(() => ctx.sandboxes.put(before));
   failpoint('network.connect.recorded');
   const added = interfaceOf(network, attachment, publishesPorts(request));
   if (added !== undefined) {
@@ -72,17 +82,24 @@ export async function disconnect(ctx: Context, containerId: string, ref: string)
   await using undo = new AsyncDisposableStack();
   const move = planPortMove(ctx, undo, before.request, before, attachments);
   undo.move();
-  const record: SandboxRecord = { ...before, attachments, ports: move.ports };
+  const record: SandboxRecord = {
+    ...before,
+    attachments: await moveRemotePorts(ctx, undefined, before.request, before.attachments, attachments),
+    ports: move.ports,
+  };
   await movePorts(ctx, before.ports, move);
   failpoint('network.disconnect.published');
-  if (attachment.link !== undefined) {
+  if (network.plugin !== undefined) {
+    ctx.driver.setDefaultRoutes(containerId, defaultRoutesOf(ctx, attachments));
+    await leave(ctx, containerId, attachment);
+  } else if (attachment.link !== undefined) {
     ctx.driver.setDefaultRoutes(containerId, defaultRoutesOf(ctx, attachments));
     await ctx.driver.removeInterface(containerId, interfaceNames(attachment));
   }
   failpoint('network.disconnect.detached');
   ctx.sandboxes.put(record);
   applyLinks(ctx);
-  releaseAttachment(ctx, attachment);
+  await releaseAttachment(ctx, attachment);
   if (!usesInternalResolver(ctx, record.attachments)) ctx.nameServer.stop(containerId);
   publish(ctx, network, 'disconnect', { container: containerId });
   return sandboxOf(ctx, record, { kind: 'path', path: ctx.driver.sandboxPath(containerId) });

@@ -5,13 +5,15 @@ import type { Firewall } from '#core/firewall.ts';
 import type { HostPorts } from '#core/host-ports.ts';
 import type { NameLookup, NameServer } from '#core/name-server.ts';
 import type { NetworkDriver } from '#core/network-driver.ts';
+import type { NetworkPlugins } from '#core/network-plugins.ts';
 import type { NetworkWatch } from '#core/network-watch.ts';
-import type { OverlayPeers } from '#core/overlay-peers.ts';
+import type { KeyFiles, OverlayPeers } from '#core/overlay-peers.ts';
 import type { RecordStore } from '#core/records.ts';
 import { LingeringInterfaces } from './lingering.ts';
 import type { Network } from './model.ts';
 import { NetworkTable } from './network-table.ts';
 import type { HostFiles, NetworkOptions } from './options.ts';
+import { OwedCalls } from './owed-calls.ts';
 import { PortTable } from './port-table.ts';
 import { SandboxTable } from './sandbox-table.ts';
 
@@ -21,10 +23,12 @@ export interface NetworkDependencies {
   readonly firewall: Firewall;
   readonly hostPorts: HostPorts;
   readonly watch: NetworkWatch;
+  readonly plugins: NetworkPlugins;
   /** Makes the resolver of user-defined networks, which asks back for the names. */
   readonly createNameServer: (lookup: NameLookup) => NameServer;
   /** Undefined: overlay networks have the hosts that their options name. */
   readonly overlayPeers?: OverlayPeers;
+  readonly keyFiles: KeyFiles;
   readonly hostFiles: HostFiles;
   readonly events: EventPublisher;
   readonly log: Logger;
@@ -37,6 +41,7 @@ export interface Context extends Omit<NetworkDependencies, 'createNameServer'> {
   readonly sandboxes: SandboxTable;
   readonly ports: PortTable;
   readonly lingering: LingeringInterfaces;
+  readonly owed: OwedCalls;
   /** Held per container while its sandbox changes. */
   readonly locks: KeyedLock;
   readonly nameServer: NameServer;
@@ -50,6 +55,7 @@ export function createContext(dependencies: NetworkDependencies, lookupIn: (ctx:
     sandboxes: new SandboxTable(rest.records.table('sandboxes')),
     ports: new PortTable(),
     lingering: new LingeringInterfaces(rest.driver, rest.log),
+    owed: new OwedCalls(rest.records.table('network-calls-owed'), rest.plugins, rest.log),
     locks: new KeyedLock(),
   };
   ctx.nameServer = createNameServer(lookupIn(ctx as Context));

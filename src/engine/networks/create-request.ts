@@ -1,6 +1,6 @@
 import { alreadyExists, invalidArgument, notFound, permissionDenied } from '#base/errors.ts';
 import { contains, formatIp, formatPrefix, overlaps, type Prefix, parseCidr, parseIp } from '#base/ip.ts';
-import { firstAddress } from './address-pool.ts';
+import { firstAddress, noPool } from './address-pool.ts';
 import type { Context } from './context.ts';
 import type { IpamPool, Network } from './model.ts';
 import { flag, interfaceName, optionName, type Options } from './option-values.ts';
@@ -32,11 +32,21 @@ export interface CreateNetwork {
 }
 
 /** What a request comes to: everything decided but what the driver makes of the options. */
-export type NetworkPlan = Omit<Network, 'id' | 'created' | 'predefined' | 'bridge' | 'parent' | 'overlay'>;
+export type NetworkPlan = Omit<Network, 'id' | 'created' | 'predefined' | 'bridge' | 'parent' | 'overlay' | 'plugin'>;
 
-const drivers = ['bridge', 'macvlan', 'ipvlan', 'overlay'];
+export const builtInDrivers: readonly string[] = ['bridge', 'macvlan', 'ipvlan', 'overlay'];
+const reservedDrivers = ['host', 'null'];
 
-/** Checks a request and fills it. Rejects with PermissionDenied, AlreadyExists, InvalidArgument, NotFound for an unknown driver. */
+/** The plugin that a network's driver is; undefined when it is one of ours, or none is needed. */
+export function driverPluginOf({ driver, configOnly }: CreateNetwork): string | undefined {
+  const isPlugin = driver !== '' && !configOnly && !builtInDrivers.includes(driver) && !reservedDrivers.includes(driver);
+  return isPlugin ? driver : undefined;
+}
+
+/**
+ * Checks a request and fills it, but for the subnets that a plugin chooses. Rejects with PermissionDenied, AlreadyExists, InvalidArgument. That a plugin
+ * is there has been seen to.
+ */
 export function planNetwork(ctx: Context, request: CreateNetwork, inUse: readonly Prefix[]): NetworkPlan {
   checkName(ctx, request.name);
   return request.configOnly ? planConfig(request) : planUsable(ctx, withConfig(ctx, request), inUse);
@@ -60,7 +70,7 @@ function planConfig(request: CreateNetwork): NetworkPlan {
 }
 
 /** The request with the settings of the network it names. */
-function withConfig(ctx: Context, request: CreateNetwork): CreateNetwork {
+export function withConfig(ctx: Context, request: CreateNetwork): CreateNetwork {
   if (request.configFrom === '') return request;
   const config = ctx.networks.list().find(({ name, id }) => name === request.configFrom || id === request.configFrom);
   if (config === undefined) throw notFound(`configuration network "${request.configFrom}" could not be found`);
@@ -84,9 +94,8 @@ function withConfig(ctx: Context, request: CreateNetwork): CreateNetwork {
 function planUsable(ctx: Context, request: CreateNetwork, inUse: readonly Prefix[]): NetworkPlan {
   const { ipam } = request;
   const driver = request.driver === '' ? 'bridge' : request.driver;
-  if (driver === 'host' || driver === 'null') throw permissionDenied(`only one instance of "${driver}" network is allowed`);
-  if (!drivers.includes(driver)) throw notFound(`could not find plugin ${driver} in v1 plugin registry: plugin not found`);
-  if (ipam.driver !== '' && ipam.driver !== 'default') throw notFound(`could not find ipam plugin ${ipam.driver}: plugin not found`);
+  if (reservedDrivers.includes(driver)) throw permissionDenied(`only one instance of "${driver}" network is allowed`);
+  const ipamDriver = ipam.driver === '' ? 'default' : ipam.driver;
   const options = { ...ctx.options.defaultNetworkOptions[driver], ...request.options };
   const prefix = options[optionName.interfacePrefix];
   if (prefix !== undefined) interfaceName(optionName.interfacePrefix, `${prefix}0`);
@@ -95,11 +104,14 @@ function planUsable(ctx: Context, request: CreateNetwork, inUse: readonly Prefix
   if (!enableIpv4 && !enableIpv6) throw invalidArgument('IPv4 or IPv6 must be enabled');
   const given = ipam.pools.filter(pool => isEnabled(pool, enableIpv4, enableIpv6));
   const pools: IpamPool[] = [];
-  for (const pool of given) {
-    const taken = [...inUse, ...pools.map(one => parsePrefix(one.subnet))];
-    pools.push(completePool(ctx, pool, taken, pools, driver));
-  }
-  for (const family of [4, 6] as const) {
+  if (ipamDriver === 'null') pools.push(withoutAddresses(driver, given));
+  else if (ipamDriver !== 'default') pools.push(...given.map(checkedPool));
+  else
+    for (const pool of given) {
+      const taken = [...inUse, ...pools.map(one => parsePrefix(one.subnet))];
+      pools.push(completePool(ctx, pool, taken, pools, driver));
+    }
+  for (const family of ipamDriver === 'default' ? ([4, 6] as const) : []) {
     const isEnabledFamily = family === 4 ? enableIpv4 : enableIpv6;
     if (!isEnabledFamily || pools.some(pool => parsePrefix(pool.subnet).family === family)) continue;
     pools.push(choosePool(ctx.options, family, inUse, driver));
@@ -114,7 +126,7 @@ function planUsable(ctx: Context, request: CreateNetwork, inUse: readonly Prefix
     configOnly: false,
     configFrom: request.configFrom,
     ipam: {
-      driver: ipam.driver === '' ? 'default' : ipam.driver,
+      driver: ipamDriver,
       options: ipam.options,
       pools,
       chosenByUser: ipam.pools.some(pool => pool.subnet !== ''),
@@ -143,22 +155,52 @@ function completePool(ctx: Context, asked: IpamPool, inUse: readonly Prefix[], o
     if (asked.gateway !== '' || asked.ipRange !== '') throw invalidArgument('invalid network config: a gateway or ip-range needs a subnet');
     return choosePool(ctx.options, 4, inUse, driver);
   }
-  const subnet = parseCidr(asked.subnet);
-  if (subnet === undefined)
-    throw invalidArgument(`invalid subnet ${asked.subnet}: invalid CIDR address: want an address and a prefix length, such as 10.1.0.0/16`);
-  if (subnet.address.value !== subnet.prefix.value) {
-    throw invalidArgument(`invalid network config:\ninvalid subnet ${asked.subnet}: it should be ${formatPrefix(subnet.prefix)}`);
-  }
-  const pools = [...ctx.networks.list().flatMap(network => (network.configOnly ? [] : network.ipam.pools)), ...own];
+  const subnet = checkedSubnet(asked.subnet);
+  const others = ctx.networks.list().filter(network => !network.configOnly && network.ipam.driver !== 'null');
+  const pools = [...others.flatMap(network => network.ipam.pools), ...own];
   if (pools.some(other => overlaps(parsePrefix(other.subnet), subnet.prefix))) {
     throw permissionDenied('invalid pool request: Pool overlaps with other one on this address space');
   }
-  if (asked.ipRange !== '') checkRange(asked.ipRange, subnet.prefix);
-  for (const [name, address] of Object.entries(asked.auxiliaryAddresses)) checkInside(`auxiliary address ${name}`, address, subnet.prefix);
+  checkParts(asked, subnet.prefix);
   const gateway = asked.gateway === '' ? formatIp(firstAddress(subnet.prefix)) : asked.gateway;
   checkInside('gateway', gateway, subnet.prefix);
   checkReserved(asked, gateway);
   return { ...asked, subnet: formatPrefix(subnet.prefix), gateway };
+}
+
+function checkedSubnet(text: string): NonNullable<ReturnType<typeof parseCidr>> {
+  const subnet = parseCidr(text);
+  if (subnet === undefined)
+    throw invalidArgument(`invalid subnet ${text}: invalid CIDR address: want an address and a prefix length, such as 10.1.0.0/16`);
+  if (subnet.address.value !== subnet.prefix.value) {
+    throw invalidArgument(`invalid network config:\ninvalid subnet ${text}: it should be ${formatPrefix(subnet.prefix)}`);
+  }
+  return subnet;
+}
+
+function checkParts({ ipRange, auxiliaryAddresses }: IpamPool, subnet: Prefix): void {
+  if (ipRange !== '') checkRange(ipRange, subnet);
+  for (const [name, address] of Object.entries(auxiliaryAddresses)) checkInside(`auxiliary address ${name}`, address, subnet);
+}
+
+/** What a plugin is asked for makes sense; what it leaves open is the plugin's to choose. */
+function checkedPool(asked: IpamPool): IpamPool {
+  if (asked.subnet === '') {
+    if (asked.ipRange !== '') throw invalidArgument('invalid network config: an ip-range needs a subnet');
+    return asked;
+  }
+  const { prefix } = checkedSubnet(asked.subnet);
+  checkParts(asked, prefix);
+  if (asked.gateway !== '') checkInside('gateway', asked.gateway, prefix);
+  return { ...asked, subnet: formatPrefix(prefix) };
+}
+
+/** Addresses come from elsewhere, by DHCP or from the plugin that is the network's driver. */
+function withoutAddresses(driver: string, given: readonly IpamPool[]): IpamPool {
+  if (driver === 'bridge' || driver === 'overlay')
+    throw invalidArgument(`a network with the driver ${driver} needs addresses: leave out --ipam-driver null`);
+  if (given.length > 0) throw invalidArgument('the null ipam driver gives no addresses: leave out subnet, ip-range and gateway');
+  return noPool;
 }
 
 /** Two names for one address would reserve it twice. */

@@ -5,27 +5,52 @@ import { newId } from '#base/id.ts';
 import { readBridgeOptions } from './bridge-options.ts';
 import { type Context, publish } from './context.ts';
 import { type CreateNetwork, planNetwork } from './create-request.ts';
+import { releasePools } from './ipam.ts';
 import { bridgeMac, bridgeRulesOf, egressMtu, subnetsInUse } from './kernel-state.ts';
-import type { BridgeSettings, Network } from './model.ts';
+import type { BridgeSettings, Network, OverlaySettings } from './model.ts';
 import { readOverlayOptions } from './overlay-options.ts';
-import { smallestMtu, tunnelBytes } from './overlay-peers.ts';
+import { optionName } from './option-values.ts';
+import { checkEncryption, smallestMtu, tunnelBytes } from './overlay-peers.ts';
 import { readParentOptions } from './parent-options.ts';
 import { putLinks, takeFromKernel } from './network-links.ts';
+import { createAtPlugin, findPlugins, type FoundPlugins, forgetPluginNetwork, requestAddresses } from './plugin-networks.ts';
 
-/** Makes a network. Rejects with PermissionDenied, AlreadyExists, InvalidArgument, NotFound for an unknown driver. */
+/** Makes a network. Rejects with PermissionDenied, AlreadyExists, InvalidArgument, NotFound for an unknown driver, PluginFailure. */
 export async function createNetwork(ctx: Context, request: CreateNetwork): Promise<Network> {
+  // Two that ask plugins at the same time could both get the name.
+  return await ctx.locks.run(`network ${request.name}`, () => create(ctx, request));
+}
+
+async function create(ctx: Context, request: CreateNetwork): Promise<Network> {
   const id = newId();
+  const plugins = await findPlugins(ctx, request);
   const plan = planNetwork(ctx, request, subnetsInUse(ctx));
   const bare = { ...plan, id, created: new Date().toISOString(), predefined: false };
-  const network: Network = { ...bare, bridge: undefined, parent: undefined, overlay: undefined, ...driverSettings(ctx, bare) };
-  checkLinks(ctx, network);
-  ctx.networks.put(network);
+  if (plugins.driver !== undefined || plugins.ipam !== undefined) checkLinks(ctx, withSettings(ctx, bare, plugins));
+  const addresses = await requestAddresses(ctx, bare, plugins);
+  const network = withSettings(ctx, addresses.network, plugins);
+  try {
+    checkLinks(ctx, network);
+  } catch (err) {
+    await addresses.giveBack();
+    throw err;
+  }
+  ctx.records.transaction(() => {
+    ctx.networks.put(network);
+    addresses.keep();
+  });
   failpoint('network.create.recorded');
   try {
+    if (plugins.driver !== undefined) return await createAtPlugin(ctx, plugins.driver, network);
     putInKernel(ctx, network);
   } catch (err) {
+    if (network.plugin !== undefined) {
+      await forgetPluginNetwork(ctx, network);
+      throw err;
+    }
     ctx.networks.hide(network);
     await cleanUp(`links of network ${network.name}`, ctx.log, () => takeFromKernel(ctx, network));
+    await releasePools(ctx, network.ipam.driver, network.ipam.pools);
     ctx.networks.delete(network);
     throw err;
   }
@@ -35,7 +60,13 @@ export async function createNetwork(ctx: Context, request: CreateNetwork): Promi
   return network;
 }
 
-type Bare = Omit<Network, 'bridge' | 'parent' | 'overlay'>;
+type Bare = Omit<Network, 'bridge' | 'parent' | 'overlay' | 'plugin'>;
+
+function withSettings(ctx: Context, bare: Bare, plugins: FoundPlugins): Network {
+  const none = { bridge: undefined, parent: undefined, overlay: undefined };
+  if (plugins.driver === undefined) return { ...bare, ...none, ...driverSettings(ctx, bare) };
+  return { ...bare, ...none, plugin: { scope: plugins.driver.scope, phase: 'making', allocated: false } };
+}
 
 function driverSettings(ctx: Context, network: Bare): Partial<Pick<Network, 'bridge' | 'parent' | 'overlay'>> {
   const { id, driver, options, internal, configOnly } = network;
@@ -53,8 +84,11 @@ function driverSettings(ctx: Context, network: Bare): Partial<Pick<Network, 'bri
       // The host takes no part in it: it has no address there.
       return { overlay, bridge: { ...readBridgeOptions(options, bridge, internal), gatewayModes: { 4: 'isolated', 6: 'isolated' } } };
     }
-    default:
-      return { bridge: readBridgeOptions(options, bridgeDefaults(ctx, id, ctx.options.mtu ?? egressMtu(ctx)), internal) };
+    default: {
+      const bridge = readBridgeOptions(options, bridgeDefaults(ctx, id, ctx.options.mtu ?? egressMtu(ctx)), internal);
+      const addresses = options[optionName.bridgeName] === undefined ? undefined : ctx.driver.bridgeAddresses(bridge.name);
+      return { bridge: addresses === undefined ? bridge : { ...bridge, adopted: { addresses } } };
+    }
   }
 }
 
@@ -116,15 +150,26 @@ function checkLinks(ctx: Context, network: Network): void {
     const other = others.find(one => one.overlay?.vni === overlay.vni && one.overlay.port === overlay.port);
     if (other !== undefined)
       throw alreadyExists(`network ${other.name} has the VXLAN number ${String(overlay.vni)} already: choose another`);
+    checkPort(others, overlay);
+    checkEncryption(ctx, overlay);
   }
 }
 
+/** The kernel knows by the port what it has to encrypt. */
+function checkPort(others: readonly Network[], { port, encryption }: OverlaySettings): void {
+  const other = others.find(one => one.overlay?.port === port && (encryption !== undefined || one.overlay.encryption !== undefined));
+  if (other !== undefined)
+    throw alreadyExists(
+      `network ${other.name} has the UDP port ${String(port)} already, and an encrypted network has one of its own: choose another with -o ${optionName.overlayPort}=`,
+    );
+}
+
 /** A bridge of the host that somebody made for it is used and kept, as long as no other network has it. */
-function checkBridgeName(ctx: Context, others: readonly Network[], { name }: BridgeSettings): void {
+function checkBridgeName(ctx: Context, others: readonly Network[], { name, adopted }: BridgeSettings): void {
   const other = others.find(network => network.bridge?.name === name);
   if (other !== undefined) {
     throw alreadyExists(`cannot create network with bridge name ${name}: networks have same bridge name as network ${other.name}`);
   }
-  if (ctx.driver.linkNames().includes(name))
-    throw alreadyExists(`cannot create network with bridge name ${name}: an interface of this host has that name`);
+  if (adopted === undefined && ctx.driver.linkNames().includes(name))
+    throw alreadyExists(`cannot create network with bridge name ${name}: an interface of this host has that name, and is no bridge`);
 }

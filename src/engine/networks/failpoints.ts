@@ -22,4 +22,10 @@ export const networkFailpoints = [
   'network.remove.rules',
   'network.remove.bridge',
   'network.remove.done',
+  'network.plugin.pool',
+  'network.plugin.created',
+  'network.plugin.endpoint',
+  'network.plugin.joined',
+  'network.plugin.left',
+  'network.plugin.deleted',
 ] as const;

@@ -24,7 +24,7 @@ export function listMatching(ctx: Context, filters: NetworkFilters): Network[] {
         any('driver', wanted => network.driver === wanted) &&
         any('id', wanted => network.id.startsWith(wanted)) &&
         any('name', wanted => network.name.includes(wanted)) &&
-        any('scope', wanted => wanted === 'local') &&
+        any('scope', wanted => wanted === (network.plugin?.scope ?? 'local')) &&
         any('type', wanted => (wanted === 'builtin') === network.predefined) &&
         (filters.label ?? []).every(label => hasLabel(network, label)) &&
         (dangling.length === 0 || dangling.includes(!network.predefined && ctx.sandboxes.on(network.id).length === 0)),

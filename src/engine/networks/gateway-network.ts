@@ -1,3 +1,4 @@
+import { kindOf } from '#base/errors.ts';
 import type { Wanted } from './attachments.ts';
 import type { Context } from './context.ts';
 import { createNetwork } from './create.ts';
@@ -14,9 +15,20 @@ export async function withGateway(ctx: Context, wanted: readonly Wanted[]): Prom
 }
 
 /** Made when the first container needs it. */
-async function gatewayNetwork(ctx: Context): Promise<Network> {
+export async function gatewayNetwork(ctx: Context): Promise<Network> {
   const known = ctx.networks.byName(gatewayNetworkName);
   if (known !== undefined) return known;
+  try {
+    return await makeGatewayNetwork(ctx);
+  } catch (err) {
+    // Somebody else needed it at the same time.
+    const made = ctx.networks.byName(gatewayNetworkName);
+    if (made !== undefined && kindOf(err) === 'AlreadyExists') return made;
+    throw err;
+  }
+}
+
+function makeGatewayNetwork(ctx: Context): Promise<Network> {
   return createNetwork(ctx, {
     name: gatewayNetworkName,
     driver: 'bridge',

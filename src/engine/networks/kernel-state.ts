@@ -15,7 +15,9 @@ export function bridgeLinkOf(network: Network): BridgeLink | undefined {
   });
   // On the default bridge a link opens what containers may not reach otherwise.
   const routesNeighbours = network.predefined && !bridge.icc;
-  return { name: bridge.name, mac: bridge.mac, mtu: bridge.mtu, addresses, routesNeighbours, keepsAddresses: bridge.inhibitIpv4 };
+  const isAdopted = bridge.adopted !== undefined;
+  const { name, mac, mtu, inhibitIpv4 } = bridge;
+  return { name, mac, mtu, addresses, routesNeighbours, keepsAddresses: inhibitIpv4 || isAdopted, isAdopted };
 }
 
 export function bridgeRulesOf(ctx: Context, network: Network): BridgeRules | undefined {
@@ -48,7 +50,8 @@ export function reachedDirectly(ctx: Context, bridge: BridgeSettings, family: 4 
 }
 
 /** Containers on it have interfaces of their own. */
-export const hasInterfaces = ({ bridge, parent }: Network): boolean => bridge !== undefined || parent !== undefined;
+export const hasInterfaces = ({ bridge, parent, plugin }: Network): boolean =>
+  bridge !== undefined || parent !== undefined || plugin !== undefined;
 
 /** Containers on it reach other hosts through it. */
 export const leadsOut = ({ internal, overlay, configOnly }: Network): boolean => !internal && overlay === undefined && !configOnly;
@@ -62,7 +65,10 @@ export const egressMtu = (ctx: Context): number => ctx.driver.egress()?.mtu ?? u
 export function subnetsInUse(ctx: Context): Prefix[] {
   const networks = ctx.networks.list();
   const ours = new Set(networks.flatMap(({ bridge, overlay }) => [bridge?.name, overlay?.link]));
-  const texts = [...networks.flatMap(network => network.ipam.pools.map(pool => pool.subnet)), ...ctx.driver.routedNetworks(ours)];
+  const texts = [
+    ...networks.flatMap(({ ipam }) => (ipam.driver === 'null' ? [] : ipam.pools.map(pool => pool.subnet))),
+    ...ctx.driver.routedNetworks(ours),
+  ];
   return texts.flatMap(text => parseCidr(text)?.prefix ?? []);
 }
 

@@ -1,5 +1,6 @@
-import type { EndpointConfig, Protocol, SandboxRequest } from '#core/network.ts';
+import type { EndpointConfig, PortMap, Protocol, SandboxRequest } from '#core/network.ts';
 import type { IpvlanFlag, IpvlanMode, MacvlanMode, ParentLink } from '#core/network-driver.ts';
+import type { JoinedEndpoint } from '#core/network-plugins.ts';
 
 /** One subnet of a network (Engine API: IPAMConfig). Texts in canonical form; empty when not given. */
 export interface IpamPool {
@@ -8,6 +9,15 @@ export interface IpamPool {
   readonly gateway: string;
   /** Reserved addresses by the name they are reserved for. */
   readonly auxiliaryAddresses: Readonly<Record<string, string>>;
+  /** Of a pool that a plugin keeps. */
+  readonly remote?: RemotePoolSettings;
+}
+
+export interface RemotePoolSettings {
+  readonly poolId: string;
+  readonly addressSpace: string;
+  /** Addresses that the network itself has taken. */
+  readonly reserved: readonly string[];
 }
 
 /** The durable record of a network. */
@@ -16,13 +26,14 @@ export interface Network {
   readonly name: string;
   /** ISO. */
   readonly created: string;
-  /** `bridge`, `macvlan`, `ipvlan`, `overlay`, `host`, `null`. */
+  /** `bridge`, `macvlan`, `ipvlan`, `overlay`, `host`, `null`, or a plugin's name. */
   readonly driver: string;
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
   readonly internal: boolean;
   readonly attachable: boolean;
   readonly ipam: {
+    /** `default`, `null` (no addresses at all), or a plugin's name. */
     readonly driver: string;
     readonly options: Readonly<Record<string, string>>;
     readonly pools: readonly IpamPool[];
@@ -43,6 +54,16 @@ export interface Network {
   readonly parent: ParentSettings | undefined;
   /** What joins the bridge to other hosts. */
   readonly overlay: OverlaySettings | undefined;
+  /** Of networks whose driver is a plugin. Undefined in records of earlier daemons. */
+  readonly plugin?: PluginSettings | undefined;
+}
+
+export interface PluginSettings {
+  readonly scope: 'local' | 'global';
+  /** `making`: the plugin may not know of it yet. `leaving`: it may know no more. Neither is anybody's network after a daemon's end. */
+  readonly phase: 'making' | 'made' | 'leaving';
+  /** The plugin was asked to allocate it, as a cluster would. */
+  readonly allocated: boolean;
 }
 
 /**
@@ -69,6 +90,11 @@ export interface BridgeSettings {
   readonly trustedInterfaces: readonly string[];
   /** Addresses that traffic leaves with, instead of that of the interface it leaves by; empty: none. */
   readonly hostAddresses: Readonly<Record<4 | 6, string>>;
+  /** Somebody else made it, and it stays when the network goes. Undefined: ours. */
+  readonly adopted?: {
+    /** What it had before, with prefix length. */
+    readonly addresses: readonly string[];
+  };
 }
 
 export type ParentSettings = {
@@ -86,6 +112,11 @@ export interface OverlaySettings {
   /** Hosts that the user named; others may become known from elsewhere. */
   readonly peers: readonly string[];
   readonly local: string | undefined;
+  /** Undefined: other hosts get packets that anybody can read. */
+  readonly encryption?: {
+    /** Empty: the keys come from the cluster. */
+    readonly keyFile: string;
+  };
 }
 
 /** A container's place on one network while its sandbox exists. */
@@ -99,6 +130,13 @@ export interface Attachment {
   readonly link: AttachedLink | undefined;
   /** Made for the way out of networks that have none themselves; nobody asked for it and nobody sees it. */
   readonly implied: boolean;
+  /** Of an endpoint of a plugin that the container has joined. */
+  readonly joined?: JoinedAttachment;
+}
+
+export interface JoinedAttachment extends JoinedEndpoint {
+  /** Published ports as the plugin tells of them. */
+  readonly ports: PortMap;
 }
 
 export interface AttachedLink {

@@ -3,7 +3,7 @@ import type { NameLookup } from '#core/name-server.ts';
 import { dnsOverridesOf } from './container-files.ts';
 import type { Context } from './context.ts';
 import type { Network, SandboxRecord } from './model.ts';
-import { parseResolvConf } from './resolv-conf.ts';
+import { parseResolvConf, wantsSearchFirst } from './resolv-conf.ts';
 
 const mostUpstreams = 3;
 
@@ -31,10 +31,12 @@ export function lookupIn(ctx: Context): NameLookup {
     upstreams(containerId) {
       const sandbox = ctx.sandboxes.get(containerId);
       const leadsOut = networksOf(ctx, sandbox).some(network => !network.internal);
-      if (sandbox === undefined || !leadsOut) return { servers: [], from: 'host' };
-      const { dns } = dnsOverridesOf(ctx, sandbox.request);
-      if (dns.length > 0) return { servers: dns.slice(0, mostUpstreams), from: 'container' };
-      return { servers: parseResolvConf(ctx.hostFiles.resolvConf()).nameservers.slice(0, mostUpstreams), from: 'host' };
+      if (sandbox === undefined || !leadsOut) return { servers: [], from: 'host', keepsSingleLabels: false };
+      const overrides = dnsOverridesOf(ctx, sandbox.request);
+      const host = parseResolvConf(ctx.hostFiles.resolvConf());
+      const keepsSingleLabels = wantsSearchFirst(host, overrides);
+      if (overrides.dns.length > 0) return { servers: overrides.dns.slice(0, mostUpstreams), from: 'container', keepsSingleLabels };
+      return { servers: host.nameservers.slice(0, mostUpstreams), from: 'host', keepsSingleLabels };
     },
   };
 }

@@ -1,4 +1,5 @@
 import { EngineError, kindOf, messageOf } from '#base/errors.ts';
+import { PluginFailure } from '#core/network-plugins.ts';
 import type { SandboxRequest } from '#core/network.ts';
 import type { Attachment } from './model.ts';
 
@@ -8,6 +9,8 @@ export function networkError(request: SandboxRequest, attachments: readonly Atta
   const endpoint = attachments.at(-1)?.endpointId ?? '';
   const asked = kind === 'InvalidArgument' || kind === 'NotFound' || kind === 'Canceled';
   const where =
-    asked || endpoint === '' ? '' : `driver failed programming external connectivity on endpoint ${request.containerName} (${endpoint}): `;
+    asked || endpoint === '' || err instanceof PluginFailure
+      ? ''
+      : `driver failed programming external connectivity on endpoint ${request.containerName} (${endpoint}): `;
   return new EngineError(asked ? kind : 'Internal', `${where}${messageOf(err)}`, { cause: err });
 }

@@ -1,8 +1,8 @@
 import { failpoint } from '#base/failpoint.ts';
 import type { Context } from './context.ts';
 import { bridgeLinkOf } from './kernel-state.ts';
-import type { Network } from './model.ts';
-import { peersOf } from './overlay-peers.ts';
+import type { BridgeSettings, Network } from './model.ts';
+import { peersOf, putEncryption } from './overlay-peers.ts';
 
 /** The links of a network that containers' interfaces need, without packet rules; what is there already is brought in line. Returns those it made. */
 export function putLinks(ctx: Context, network: Network): string[] {
@@ -19,6 +19,8 @@ export function putLinks(ctx: Context, network: Network): string[] {
 function putTunnel(ctx: Context, network: Network): boolean {
   const { overlay, bridge } = network;
   if (overlay === undefined || bridge === undefined) return false;
+  // Before there is anything that could be sent.
+  putEncryption(ctx, network);
   failpoint('network.create.tunnel');
   const { link: name, vni, port, local } = overlay;
   const made = ctx.driver.putTunnel({ name, vni, port, local, bridge: bridge.name, mtu: bridge.mtu });
@@ -32,9 +34,16 @@ export async function takeFromKernel(ctx: Context, network: Network): Promise<vo
   if (bridge !== undefined) ctx.firewall.removeBridge(bridge.name);
   failpoint('network.remove.rules');
   if (overlay !== undefined) await ctx.driver.removeLink(overlay.link);
-  if (bridge !== undefined) await ctx.driver.removeBridge(bridge.name);
+  if (overlay?.encryption !== undefined) ctx.driver.removeEncryption(overlay);
+  if (bridge !== undefined) await removeBridge(ctx, network, bridge);
   if (parent?.link.made !== undefined) await ctx.driver.removeLink(parent.link.name);
   failpoint('network.remove.bridge');
+}
+
+async function removeBridge(ctx: Context, network: Network, { name, adopted }: BridgeSettings): Promise<void> {
+  if (adopted === undefined) return void (await ctx.driver.removeBridge(name));
+  const added = bridgeLinkOf(network)?.addresses.filter(address => !adopted.addresses.includes(address)) ?? [];
+  ctx.driver.releaseBridge(name, added);
 }
 
 function enableForwarding(ctx: Context, network: Network): void {

@@ -67,10 +67,7 @@ export class NetworkTable {
     this.#byId.set(network.id, network);
     this.#idByName.set(network.name, network.id);
     if (!this.#pools.has(network.id)) {
-      this.#pools.set(
-        network.id,
-        network.ipam.pools.map(pool => new AddressPool(pool)),
-      );
+      this.#pools.set(network.id, network.ipam.driver === 'default' ? network.ipam.pools.map(pool => new AddressPool(pool)) : []);
     }
   }
 }

@@ -26,6 +26,7 @@ export const optionName = {
   overlayLocal: 'com.docker.network.driver.overlay.local',
   overlayPort: 'com.docker.network.driver.overlay.port',
   encrypted: 'encrypted',
+  overlayKeyFile: 'com.docker.network.driver.overlay.keyfile',
   interfaceName: 'com.docker.network.endpoint.ifname',
   sysctls: 'com.docker.network.endpoint.sysctls',
 } as const;

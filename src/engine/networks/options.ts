@@ -4,6 +4,8 @@ import type { PoolOptions } from './subnets.ts';
 export interface NetworkOptions extends PoolOptions {
   /** Interface of the default bridge network; undefined: there is no such network, and who asks for it gets a loopback interface only. */
   readonly bridgeName: string | undefined;
+  /** The operator chose it: a bridge of the host that has that name is used as it is, and stays. */
+  readonly bridgeIsGiven: boolean;
   /** Address and prefix length of the default bridge; undefined: chosen from the pools. */
   readonly bip: string | undefined;
   /** Part of the default bridge's subnet that containers get addresses from. */

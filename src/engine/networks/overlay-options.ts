@@ -1,10 +1,16 @@
-import { invalidArgument, notImplemented } from '#base/errors.ts';
+import { invalidArgument } from '#base/errors.ts';
 import { formatIp, parseIp } from '#base/ip.ts';
 import type { OverlaySettings } from './model.ts';
-import { optionName, type Options } from './option-values.ts';
+import { flag, optionName, type Options } from './option-values.ts';
 
 /** Assigned to VXLAN by IANA. */
 const defaultPort = 4789;
+/**
+ * Each encrypted network has a port of its own, by which the kernel knows what to encrypt; nobody sees it between hosts. These are neither registered for much nor
+ * given to programs that ask for any port.
+ */
+const firstPrivatePort = 20_480;
+const privatePorts = 8192;
 /** Below are numbers that are often in use on physical networks. */
 const firstVni = 4096;
 const largestVni = 0xff_ff_ff;
@@ -15,18 +21,20 @@ const largestVni = 0xff_ff_ff;
  */
 export function readOverlayOptions(network: { readonly id: string; readonly name: string; readonly options: Options }): OverlaySettings {
   const { options } = network;
-  if (options[optionName.encrypted] !== undefined && options[optionName.encrypted] !== 'false') {
-    throw notImplemented(
-      'an encrypted overlay network needs keys that its hosts share, which only a cluster gives them: leave out the option "encrypted"',
-    );
-  }
+  // As with Docker the option is often without a value.
+  const isEncrypted = options[optionName.encrypted] !== undefined && flag(options, optionName.encrypted, true);
+  const keyFile = options[optionName.overlayKeyFile] ?? '';
+  if (keyFile !== '' && (!isEncrypted || !keyFile.startsWith('/')))
+    throw invalidArgument(`invalid ${optionName.overlayKeyFile} "${keyFile}": want the whole path of a file, and the option "encrypted"`);
   const [local] = addresses(options, optionName.overlayLocal);
+  const vni = vniOf(options[optionName.vxlanIds], network.name);
   return {
     link: `vx-${network.id.slice(0, 12)}`,
-    vni: vniOf(options[optionName.vxlanIds], network.name),
-    port: portOf(options[optionName.overlayPort]),
+    vni,
+    port: portOf(options[optionName.overlayPort], isEncrypted ? firstPrivatePort + (vni % privatePorts) : defaultPort),
     peers: addresses(options, optionName.overlayPeers),
     local,
+    ...(isEncrypted ? { encryption: { keyFile } } : {}),
   };
 }
 
@@ -42,8 +50,8 @@ function vniOf(text: string | undefined, name: string): number {
   );
 }
 
-function portOf(text: string | undefined): number {
-  if (text === undefined || text === '') return defaultPort;
+function portOf(text: string | undefined, otherwise: number): number {
+  if (text === undefined || text === '') return otherwise;
   const port = Number(text);
   if (/^\d+$/.test(text) && port >= 1024 && port <= 49_151) return port;
   throw invalidArgument(`invalid ${optionName.overlayPort} "${text}": want a UDP port from 1024 to 49151`);

@@ -1,5 +1,5 @@
 import { newId } from '#base/id.ts';
-import { formatIp, formatPrefix, parseCidr } from '#base/ip.ts';
+import { contains, formatIp, formatPrefix, parseCidr, parseIp, type Prefix } from '#base/ip.ts';
 import { invalidArgument } from '#base/errors.ts';
 import { readBridgeOptions } from './bridge-options.ts';
 import { type Context } from './context.ts';
@@ -86,6 +86,14 @@ function defaultBridge(ctx: Context, bridgeName: string, before: Network | undef
     trustedInterfaces: [],
     hostAddresses: { 4: '', 6: '' },
   };
+  // A bridge that is there before there is a record of it is the operator's.
+  const isKnown = before?.bridge?.name === bridgeName;
+  const found = isKnown
+    ? before.bridge?.adopted?.addresses
+    : ctx.options.bridgeIsGiven
+      ? ctx.driver.bridgeAddresses(bridgeName)
+      : undefined;
+  const pools = [poolOf(ctx, 4, earlier(4), found), ...(ipv6 ? [poolOf(ctx, 6, earlier(6), found)] : [])];
   return {
     ...plainNetwork('bridge', 'host'),
     id,
@@ -95,19 +103,20 @@ function defaultBridge(ctx: Context, bridgeName: string, before: Network | undef
     ipam: {
       driver: 'default',
       options: {},
-      pools: [poolOf(ctx, 4, earlier(4)), ...(ipv6 ? [poolOf(ctx, 6, earlier(6))] : [])],
+      pools,
       chosenByUser: false,
     },
     options,
     bridge: {
       ...readBridgeOptions(options, defaults, false),
       mtuFollows: ctx.options.mtu === undefined && given[optionName.mtu] === undefined,
+      ...(found === undefined ? {} : { adopted: { addresses: found } }),
     },
   };
 }
 
-/** What the operator says; else what it was; else the first free subnet of the pools. */
-function poolOf(ctx: Context, family: 4 | 6, before: IpamPool | undefined): IpamPool {
+/** What the operator says; else what the bridge has; else what it was; else the first free subnet of the pools. `found`: addresses of a bridge of the operator's. */
+function poolOf(ctx: Context, family: 4 | 6, before: IpamPool | undefined, found: readonly string[] | undefined): IpamPool {
   const [address, range, flagName] =
     family === 4
       ? ([ctx.options.bip, ctx.options.fixedCidr, '--bip'] as const)
@@ -117,12 +126,38 @@ function poolOf(ctx: Context, family: 4 | 6, before: IpamPool | undefined): Ipam
     const example = family === 4 ? '172.17.0.1/16' : 'fd00:17::1/64';
     throw invalidArgument(`invalid ${flagName} "${address}": want an address of the bridge and a prefix length, such as ${example}`);
   }
-  const own = { ipRange: range ?? '', auxiliaryAddresses: {} };
-  if (given !== undefined) return { ...own, subnet: formatPrefix(given.prefix), gateway: formatIp(given.address) };
+  const own = { ipRange: range === undefined ? '' : formatPrefix(rangeOf(range, family)), auxiliaryAddresses: {} };
+  const had = found?.map(text => parseCidr(text)).find(one => one?.prefix.family === family);
+  const chosen = given ?? had;
+  if (chosen !== undefined)
+    return checkedPool(ctx, family, { ...own, subnet: formatPrefix(chosen.prefix), gateway: formatIp(chosen.address) });
   // As in Docker the IPv6 range is the subnet, unless the bridge has an address of its own.
-  const whole = family === 6 && range !== undefined ? parsePrefix(range) : undefined;
+  const whole = family === 6 && range !== undefined ? rangeOf(range, 6) : undefined;
   if (whole !== undefined)
-    return { subnet: formatPrefix(whole), gateway: formatIp(firstAddress(whole)), ipRange: '', auxiliaryAddresses: {} };
-  if (before !== undefined) return { ...before, ipRange: range ?? '' };
-  return { ...choosePool(ctx.options, family, subnetsInUse(ctx), 'bridge'), ipRange: range ?? '' };
+    return checkedPool(ctx, family, { ...own, ipRange: '', subnet: formatPrefix(whole), gateway: formatIp(firstAddress(whole)) });
+  const kept = before ?? choosePool(ctx.options, family, subnetsInUse(ctx), 'bridge');
+  return checkedPool(ctx, family, { ...own, subnet: kept.subnet, gateway: kept.gateway });
+}
+
+function rangeOf(text: string, family: 4 | 6): Prefix {
+  const prefix = parseCidr(text)?.prefix;
+  if (prefix?.family === family) return prefix;
+  const example = family === 4 ? '172.17.128.0/17' : 'fd00:17::/64';
+  throw invalidArgument(`invalid ${family === 4 ? '--fixed-cidr' : '--fixed-cidr-v6'} "${text}": want a subnet such as ${example}`);
+}
+
+/** Reserves the gateway that the operator names; it and the range have to be in the subnet. */
+function checkedPool(ctx: Context, family: 4 | 6, pool: IpamPool): IpamPool {
+  const subnet = parsePrefix(pool.subnet);
+  const suffix = family === 4 ? '' : '-v6';
+  if (pool.ipRange !== '' && !contains(subnet, parsePrefix(pool.ipRange)))
+    throw invalidArgument(`invalid --fixed-cidr${suffix} ${pool.ipRange}: it has to be part of the default bridge's subnet ${pool.subnet}`);
+  const text = ctx.options.defaultGateways[family];
+  const gateway = text === undefined ? undefined : parseIp(text);
+  if (gateway === undefined) return pool;
+  if (!contains(subnet, gateway))
+    throw invalidArgument(`invalid --default-gateway${suffix} ${String(text)}: it has to be in the default bridge's subnet ${pool.subnet}`);
+  return formatIp(gateway) === pool.gateway
+    ? pool
+    : { ...pool, auxiliaryAddresses: { [`DefaultGatewayIPv${String(family)}`]: formatIp(gateway) } };
 }

@@ -180,7 +180,7 @@ function hostIpsOf(ctx: Context, text: string, protocol: Protocol): string[] {
   return [formatIp(address)];
 }
 
-function bindingsOf(request: SandboxRequest): PortMap {
+export function bindingsOf(request: SandboxRequest): PortMap {
   if (!request.publishAllPorts) return request.portBindings;
   const map: Record<string, readonly PortBinding[]> = { ...expandPortMap(request.portBindings) };
   for (const key of expandPorts(request.exposedPorts)) if ((map[key] ?? []).length === 0) map[key] = [{ hostIp: '', hostPort: '' }];

@@ -10,6 +10,8 @@ import { linkRules } from './links.ts';
 import { disconnect } from './connect.ts';
 import { openWay } from './create.ts';
 import { putLinks } from './network-links.ts';
+import { replayRequests } from './ipam.ts';
+import { recoverPluginNetworks } from './plugin-networks.ts';
 import { retireDefaultBridge } from './predefined.ts';
 import { heldOnHost, listenersOf, portRulesOf } from './publish-ports.ts';
 import { teardown } from './teardown.ts';
@@ -33,6 +35,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
     for (const attachment of sandbox.attachments) retakeAttachment(ctx, attachment);
     for (const port of heldOnHost(sandbox.ports)) ctx.ports.take(port);
   }
+  await attemptReplay(ctx);
   for (const sandbox of ctx.sandboxes.list()) {
     const { containerId } = sandbox.request;
     if (!running.has(containerId)) {
@@ -40,6 +43,7 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
       removed.push(`network sandbox of container ${containerId.slice(0, 12)}, which no longer runs`);
     }
   }
+  removed.push(...(await recoverPluginNetworks(ctx)));
   await retireDefaultBridge(ctx);
   for (const network of ctx.networks.list()) {
     try {
@@ -62,6 +66,14 @@ export async function recover(ctx: Context, running: ReadonlyMap<string, readonl
   removed.push(...(await removeStrays(ctx)));
   await serveNames(ctx);
   return { repaired: removed, changed };
+}
+
+async function attemptReplay(ctx: Context): Promise<void> {
+  try {
+    await replayRequests(ctx);
+  } catch (err) {
+    ctx.log.error('a plugin could not be asked again for the addresses that are in use', { error: messageOf(err) });
+  }
 }
 
 /** A container's own record is the last word on which networks it is on: written last when it joins one and first when it leaves one. */

@@ -1,7 +1,9 @@
 import { permissionDenied } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { type Context, publish } from './context.ts';
+import { releasePools } from './ipam.ts';
 import { takeFromKernel } from './network-links.ts';
+import { removePluginNetwork } from './plugin-networks.ts';
 
 /** Rejects with NotFound; with PermissionDenied for a predefined network or one that containers are on. */
 export async function removeNetwork(ctx: Context, ref: string): Promise<void> {
@@ -17,6 +19,11 @@ export async function removeNetwork(ctx: Context, ref: string): Promise<void> {
     );
     throw permissionDenied(`error while removing network: network ${network.name} has active endpoints (${list.join(', ')})`);
   }
+  if (network.plugin !== undefined) {
+    await removePluginNetwork(ctx, network);
+    publish(ctx, network, 'destroy');
+    return;
+  }
   // Nobody may join while the kernel takes its time; the record stays until it is done.
   ctx.networks.hide(network);
   try {
@@ -25,6 +32,7 @@ export async function removeNetwork(ctx: Context, ref: string): Promise<void> {
     ctx.networks.show(network);
     throw err;
   }
+  await releasePools(ctx, network.ipam.driver, network.ipam.pools);
   ctx.networks.delete(network);
   failpoint('network.remove.done');
   publish(ctx, network, 'destroy');

@@ -52,6 +52,10 @@ export function internalResolvConf(host: ResolvConf, overrides: DnsOverrides, up
   return `${text}\n# Names of containers are answered by the resolver of the network.\n# ExtServers: [${servers}]\n`;
 }
 
+/** Whether somebody has asked for search lists to be tried first for names without a dot (resolv.conf(5), ndots). */
+export const wantsSearchFirst = (host: ResolvConf, overrides: DnsOverrides): boolean =>
+  optionsOf(host, overrides).some(option => Number(/^ndots:(\d+)$/.exec(option)?.[1] ?? 0) > 0);
+
 function canBeReached(server: string, ipv6: boolean): boolean {
   const address = parseIp(server.replace(/%.*$/, ''));
   return address !== undefined && !isLoopback(address) && (address.family === 4 || ipv6);

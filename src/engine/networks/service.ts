@@ -9,7 +9,7 @@ import { listMatching, type NetworkFilters, prunable } from './filters.ts';
 import type { Network } from './model.ts';
 import { followMtu } from './follow-mtu.ts';
 import { lookupIn } from './names.ts';
-import { followPeers } from './overlay-peers.ts';
+import { followKeys, followPeers } from './overlay-peers.ts';
 import { ensurePredefined } from './predefined.ts';
 import { relink } from './links.ts';
 import { type Recovered, recover } from './recover.ts';
@@ -98,6 +98,7 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
       followMtu(ctx);
       watching.use(watchKernel(ctx));
       watching.use(followPeers(ctx));
+      watching.use(followKeys(ctx));
       return recovered;
     },
     async close() {

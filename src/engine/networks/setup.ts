@@ -1,4 +1,4 @@
-import { invalidArgument } from '#base/errors.ts';
+import { invalidArgument, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { EndpointConfig, EndpointState, NetworkMode, Sandbox, SandboxNamespace, SandboxRequest } from '#core/network.ts';
 import {
@@ -14,10 +14,11 @@ import {
 } from './attachments.ts';
 import { containerFiles, usesInternalResolver } from './container-files.ts';
 import { type Context, publish } from './context.ts';
-import { withGateway } from './gateway-network.ts';
+import { gatewayNetwork, withGateway } from './gateway-network.ts';
 import { hasInterfaces } from './kernel-state.ts';
 import { applyLinks } from './links.ts';
 import type { Attachment, PublishedPorts, SandboxRecord } from './model.ts';
+import { isOfPlugin, joinPlugins, lacksWayOut, moveRemotePorts } from './plugin-endpoints.ts';
 import { portMapOf } from './port-map.ts';
 import { HeldPorts, portRulesOf, takePorts } from './publish-ports.ts';
 import { networkError } from './network-error.ts';
@@ -52,7 +53,8 @@ const isTurnedOff = (ctx: Context, ref: string): boolean =>
 
 /**
  * Order: addresses → host ports → record → namespace and interfaces → packet rules → names. The record comes before anything in the kernel, so
- * that whatever a kill leaves behind is known to the next daemon.
+ * that whatever a kill leaves behind is known to the next daemon. Where a plugin makes an interface the host ports come after it: they are its business
+ * if it has the default route.
  */
 export async function setup(ctx: Context, request: SandboxRequest, signal: AbortSignal): Promise<Sandbox> {
   const { containerId } = request;
@@ -60,30 +62,39 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
   signal.throwIfAborted();
   const wanted = await withGateway(ctx, wantedNetworks(ctx, request.mode, request.endpoints));
   await using undo = new AsyncDisposableStack();
+  undo.defer(() => ctx.sandboxes.delete(containerId));
   const attachments: Attachment[] = [];
-  undo.defer(() => attachments.forEach(attachment => releaseAttachment(ctx, attachment)));
-  for (const one of wanted) attachments.push(attach(ctx, one, request, attachments));
+  undo.defer(async () => {
+    for (const attachment of attachments) await releaseAttachment(ctx, attachment);
+  });
+  for (const one of wanted) {
+    attachments.push(await attach(ctx, one, request, attachments));
+    // Others would not know of an address that a plugin gave.
+    if (one.network.ipam.driver !== 'default') ctx.sandboxes.put({ request, attachments: [...attachments], ports: [] });
+  }
+  checkStillThere(ctx, wanted);
+  const waitsForPlugins = attachments.some(one => isOfPlugin(ctx, one));
   let ports: readonly PublishedPorts[] = [];
   try {
-    ports = holdPorts(ctx, undo, request, attachments);
+    if (!waitsForPlugins) ports = holdPorts(ctx, undo, request, attachments);
   } catch (err) {
     throw networkError(request, attachments, err);
   }
+  let record: SandboxRecord = { request, attachments: [...attachments], ports };
   failpoint('network.setup.allocated');
 
-  const record: SandboxRecord = { request, attachments, ports };
   ctx.sandboxes.put(record);
-  undo.defer(() => ctx.sandboxes.delete(containerId));
   failpoint('network.setup.recorded');
 
   try {
     const namespace = await makeNamespace(ctx, undo, record);
     failpoint('network.setup.attached');
+    if (waitsForPlugins) record = await completePlugins(ctx, undo, record);
     publishPorts(ctx, undo, record);
     undo.defer(() => applyLinks(ctx));
     applyLinks(ctx);
     failpoint('network.setup.published');
-    if (namespace.kind === 'path' && usesInternalResolver(ctx, attachments)) {
+    if (namespace.kind === 'path' && usesInternalResolver(ctx, record.attachments)) {
       await ctx.nameServer.serve(containerId, namespace.path);
       undo.defer(() => ctx.nameServer.stop(containerId));
     }
@@ -93,8 +104,39 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
     for (const { network } of wanted) publish(ctx, network, 'connect', { container: containerId });
     return sandbox;
   } catch (err) {
-    throw networkError(request, attachments, err);
+    throw networkError(request, record.attachments, err);
   }
+}
+
+/** Who waits for a plugin may have waited while a network was removed. */
+function checkStillThere(ctx: Context, wanted: readonly Wanted[]): void {
+  const gone = wanted.find(({ network }) => ctx.networks.byId(network.id) === undefined);
+  if (gone !== undefined) throw notFound(`network ${gone.network.name} not found`);
+}
+
+/** What plugins make, the way out that they do not give, and the ports that go with it. */
+async function completePlugins(ctx: Context, undo: AsyncDisposableStack, before: SandboxRecord): Promise<SandboxRecord> {
+  const { request } = before;
+  let record = await joinPlugins(ctx, undo, before);
+  if (lacksWayOut(ctx, record.attachments)) record = await addGateway(ctx, undo, record);
+  ctx.driver.setDefaultRoutes(request.containerId, defaultRoutesOf(ctx, record.attachments));
+  const attachments = await moveRemotePorts(ctx, undo, request, [], record.attachments);
+  record = { ...record, attachments, ports: holdPorts(ctx, undo, request, attachments) };
+  ctx.sandboxes.put(record);
+  return record;
+}
+
+/** The bridge by which containers leave whose networks lead nowhere. */
+async function addGateway(ctx: Context, undo: AsyncDisposableStack, before: SandboxRecord): Promise<SandboxRecord> {
+  const { request } = before;
+  const network = await gatewayNetwork(ctx);
+  const attachment = await attach(ctx, { network, config: {}, implied: true }, request, before.attachments);
+  undo.defer(() => releaseAttachment(ctx, attachment));
+  const record = { ...before, attachments: [...before.attachments, attachment] };
+  ctx.sandboxes.put(record);
+  const added = interfaceOf(network, attachment, publishesPorts(request));
+  if (added !== undefined) ctx.driver.addInterface(request.containerId, added);
+  return record;
 }
 
 export function sandboxOf(ctx: Context, record: SandboxRecord, namespace: SandboxNamespace): Sandbox {
@@ -104,7 +146,8 @@ export function sandboxOf(ctx: Context, record: SandboxRecord, namespace: Sandbo
     if (attachment.implied) continue;
     endpoints[ctx.networks.byId(attachment.networkId)?.name ?? attachment.networkId] = endpointStateOf(attachment);
   }
-  const published = request.mode.mode === 'networks' ? portMapOf(request, ports) : {};
+  const told = attachments.flatMap(({ joined }) => Object.entries(joined?.ports ?? {}));
+  const published = request.mode.mode === 'networks' ? { ...portMapOf(request, ports), ...Object.fromEntries(told) } : {};
   return { namespace, endpoints, ports: published, ...containerFiles(ctx, request, attachments) };
 }
 
@@ -127,7 +170,7 @@ async function makeNamespace(ctx: Context, undo: AsyncDisposableStack, { request
     const network = ctx.networks.byId(attachment.networkId);
     return network === undefined ? [] : (interfaceOf(network, attachment, publishesPorts(request)) ?? []);
   });
-  if (interfaces.length === 0) return { kind: 'new' };
+  if (interfaces.length === 0 && !attachments.some(one => isOfPlugin(ctx, one))) return { kind: 'new' };
   undo.defer(() => void ctx.driver.removeSandbox(request.containerId));
   const made = await ctx.driver.createSandbox(request.containerId, interfaces, defaultRoutesOf(ctx, attachments), request.userNamespace);
   return { kind: 'path', ...made };

@@ -1,8 +1,9 @@
 import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
-import { publishingAttachment, releaseAttachment } from './attachments.ts';
+import { publishingAttachment, releaseAttachment, remotePublishing } from './attachments.ts';
 import { type Context, publish } from './context.ts';
 import { applyLinks } from './links.ts';
+import { closeRemotePorts, isOfPlugin, leavePlugins } from './plugin-endpoints.ts';
 import { portRulesOf, releasePorts } from './publish-ports.ts';
 
 /**
@@ -22,15 +23,19 @@ export async function teardown(ctx: Context, containerId: string): Promise<void>
     failpoint('network.teardown.unpublished');
     await cleanUp(`host ports of ${containerId}`, ctx.log, () => releasePorts(ctx, ports, link));
   }
+  const remote = remotePublishing(ctx, attachments);
+  if (remote !== undefined) await cleanUp(`ports of ${containerId}`, ctx.log, () => closeRemotePorts(ctx, remote));
+  await cleanUp(`endpoints of ${containerId}`, ctx.log, () => leavePlugins(ctx, record));
   // What shares a parent would keep its link address, which the next one may have, until the kernel has cleaned up the namespace.
-  for (const { link: shared } of attachments) {
-    if (shared === undefined || shared.hostName !== undefined) continue;
+  for (const attachment of attachments) {
+    const { link: shared } = attachment;
+    if (shared === undefined || shared.hostName !== undefined || isOfPlugin(ctx, attachment)) continue;
     await cleanUp(`interface ${shared.name} of ${containerId}`, ctx.log, () => ctx.driver.removeInterface(containerId, shared));
     failpoint('network.teardown.shared');
   }
   await cleanUp(`network namespace of ${containerId}`, ctx.log, () => ctx.driver.removeSandbox(containerId));
   failpoint('network.teardown.detached');
-  for (const attachment of attachments) releaseAttachment(ctx, attachment);
+  for (const attachment of attachments) await releaseAttachment(ctx, attachment);
   ctx.sandboxes.delete(containerId);
   await cleanUp(`links of ${containerId}`, ctx.log, () => applyLinks(ctx));
   failpoint('network.teardown.done');

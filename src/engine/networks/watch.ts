@@ -6,6 +6,7 @@ import { openWay } from './create.ts';
 import { followMtu } from './follow-mtu.ts';
 import type { Network, SandboxRecord } from './model.ts';
 import { putLinks } from './network-links.ts';
+import { renewEncryption } from './overlay-peers.ts';
 
 /** What belongs together arrives together: whoever takes a bridge away tells of each of its ports as well. */
 const collectMs = 100;
@@ -15,6 +16,7 @@ export function watchKernel(ctx: Context): Disposable {
   let links = new Set<string>();
   let tables = new Set<string>();
   let routes = false;
+  let encryption = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   // To ask the kernel at every change of somebody's link would cost too much.
   let wayOut = ctx.driver.egress()?.name;
@@ -24,6 +26,7 @@ export function watchKernel(ctx: Context): Disposable {
       if (!own && !others) return;
       for (const table of change.tables) tables.add(table);
     } else if (change.kind === 'route') routes = true;
+    else if (change.kind === 'encryption') encryption = true;
     else if (isOurs(ctx, change.name)) links.add(change.name);
     else if (change.name === wayOut) routes = true;
     else return;
@@ -31,13 +34,17 @@ export function watchKernel(ctx: Context): Disposable {
     timer.unref();
   };
   const run = async (): Promise<void> => {
-    const [suspects, changedTables, routesChanged] = [links, [...tables], routes];
+    const [suspects, changedTables, routesChanged, encryptionChanged] = [links, [...tables], routes, encryption];
     timer = undefined;
     links = new Set();
     tables = new Set();
     routes = false;
+    encryption = false;
     try {
-      const repaired = [...(await mendLinks(ctx, suspects)), ...mendRules(ctx, changedTables)];
+      // First of all: what is not encrypted must not leave.
+      const renewed = routesChanged || encryptionChanged ? renewEncryption(ctx) : [];
+      watchEncryption();
+      const repaired = [...(encryptionChanged ? renewed : []), ...(await mendLinks(ctx, suspects)), ...mendRules(ctx, changedTables)];
       if (repaired.length > 0) ctx.log.warn('repaired what somebody else had changed', { repaired: repaired.join('; ') });
       if (routesChanged) {
         wayOut = ctx.driver.egress()?.name;
@@ -47,10 +54,19 @@ export function watchKernel(ctx: Context): Disposable {
       ctx.log.error('what somebody else had changed could not be repaired', { error: messageOf(err) });
     }
   };
-  const watching = ctx.watch.watch(changed);
+  const watching = new DisposableStack();
+  let watchesEncryption = false;
+  /** Once there is something to watch; a new network's links are heard of. */
+  const watchEncryption = (): void => {
+    if (watchesEncryption || watching.disposed || !ctx.networks.list().some(({ overlay }) => overlay?.encryption !== undefined)) return;
+    watchesEncryption = true;
+    watching.use(ctx.watch.watchEncryption(changed));
+  };
+  watching.use(ctx.watch.watch(changed));
+  watchEncryption();
   return {
     [Symbol.dispose]() {
-      watching[Symbol.dispose]();
+      watching.dispose();
       clearTimeout(timer);
     },
   };

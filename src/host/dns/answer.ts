@@ -73,6 +73,13 @@ export function answerLocally(query: Query, containerId: string, lookup: NameLoo
   }
 }
 
+/** A question for addresses of a name without a dot. */
+export const isSingleLabel = ({ name, type }: Query): boolean =>
+  (type === 'A' || type === 'AAAA') && !name.replace(/\.$/, '').includes('.');
+
+/** No error, and no answer: as Docker's resolver says it, so that clients go on with their search list. */
+export const nothingKnown = (query: Query): Uint8Array => respond(query, []);
+
 export const serverFailure = (query: Query): Uint8Array => respond(query, [], rcodeServfail);
 
 /** To bytes that are not a question: at least the number they begin with comes back. */

@@ -5,6 +5,7 @@ import { MessageReader, withLength } from './tcp-messages.ts';
 const timeoutMs = 4000;
 const dnsPort = 53;
 const rcodeServfail = 2;
+const rcodeNoName = 3;
 const rcodeRefused = 5;
 
 export interface ForwardOptions {
@@ -14,7 +15,10 @@ export interface ForwardOptions {
   readonly namespacePath: string;
 }
 
-/** Asks one server after the other and returns the first useful answer, unchanged; undefined when there is none. */
+/**
+ * Asks one server after the other and returns the first useful answer, unchanged; undefined when there is none. That there is no such name is final when
+ * the server is the one to know (RFC 8020); others may know more.
+ */
 export async function forward(query: Uint8Array, { upstreams, transport, namespacePath }: ForwardOptions): Promise<Uint8Array | undefined> {
   let refused: Uint8Array | undefined;
   for (const server of upstreams.servers) {
@@ -23,8 +27,10 @@ export async function forward(query: Uint8Array, { upstreams, transport, namespa
     const answer = await (upstreams.from === 'container' ? runInNamespace(namespacePath, ask) : ask());
     if (answer === undefined) continue;
     const rcode = (answer[3] ?? 0) & 0xf;
-    if (rcode !== rcodeServfail && rcode !== rcodeRefused) return answer;
-    refused = answer;
+    const isAuthoritative = ((answer[2] ?? 0) & 0x04) !== 0;
+    if (rcode !== rcodeServfail && rcode !== rcodeRefused && (rcode !== rcodeNoName || isAuthoritative)) return answer;
+    // What comes back in the end is the best of these: that there is no such name says more than that a server would not say.
+    if (rcode === rcodeNoName || refused === undefined) refused = answer;
   }
   return refused;
 }

@@ -92,7 +92,7 @@ export function interfaceAddress(text: string): Omit<InterfaceAddress, 'link'> {
   return { address: cidr.address, length: cidr.prefix.length };
 }
 
-function writeSetting([path, value]: readonly [path: string, value: string]): void {
+export function writeSetting([path, value]: readonly [path: string, value: string]): void {
   try {
     writeFileSync(`/proc/sys/${path}`, value);
   } catch (err) {

@@ -132,6 +132,9 @@ export interface LinkChange {
   readonly master?: number;
   /** Only of one that is down. */
   readonly name?: string;
+  readonly mac?: string;
+  /** Open descriptor of the namespace it moves to. */
+  readonly namespace?: number;
 }
 
 export function setLink(socket: NetlinkSocket, index: number, change: LinkChange): void {
@@ -140,6 +143,8 @@ export function setLink(socket: NetlinkSocket, index: number, change: LinkChange
     ...(change.mtu === undefined ? [] : [u32Attribute(IFLA_MTU, change.mtu)]),
     ...(change.master === undefined ? [] : [u32Attribute(IFLA_MASTER, change.master)]),
     ...(change.name === undefined ? [] : [textAttribute(IFLA_IFNAME, change.name)]),
+    ...(change.mac === undefined ? [] : [attribute(IFLA_ADDRESS, macBytes(change.mac))]),
+    ...(change.namespace === undefined ? [] : [u32Attribute(IFLA_NET_NS_FD, change.namespace)]),
   );
   socket.request({ type: messageType.newLink, flags: flags.change, payload }, `change link ${String(index)}`);
 }
@@ -166,6 +171,16 @@ export function getLink(socket: NetlinkSocket, name: string): Link {
   const [answer] = socket.request({ type: messageType.getLink, flags: flags.change, payload }, `find link ${name}`);
   if (answer === undefined) throw new Error(`the kernel gave no answer about link ${name}`);
   return parseLink(answer);
+}
+
+/** Undefined when there is none of that name. */
+export function findLink(socket: NetlinkSocket, name: string): Link | undefined {
+  try {
+    return getLink(socket, name);
+  } catch (err) {
+    if (isErrno(err, 'ENODEV')) return undefined;
+    throw err;
+  }
 }
 
 export function listLinks(socket: NetlinkSocket): Link[] {

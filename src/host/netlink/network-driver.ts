@@ -4,15 +4,17 @@ import { conflict, isErrno, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { formatIp, formatPrefix, isLoopback, parseIp } from '#base/ip.ts';
 import type { UserNamespace } from '#core/id-map.ts';
-import type { ContainerInterface, DefaultRoute, NetworkDriver } from '#core/network-driver.ts';
+import type { DefaultRoute, NetworkDriver } from '#core/network-driver.ts';
 import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
 import { createNamespace, listNamespaces, nameNamespace, removeNamespace, runInNamespace } from '#host/sys/netns.ts';
 import { holdUserNamespace } from '#host/sys/user-namespace.ts';
 import { addAddress, deleteAddress, type InterfaceAddress, listAddresses } from './address.ts';
 import { attachInterface, interfaceAddress, supported } from './container-interface.ts';
+import { checkEncryption, putEncryption, removeEncryption } from './encryption.ts';
 import { putPeers } from './forwarding.ts';
-import { addBridge, deleteLink, getLink, type Link, listLinks, setBridgePort, setLink } from './link.ts';
+import { addBridge, deleteLink, findLink, getLink, listLinks, setBridgePort, setLink } from './link.ts';
 import { addDummy, addVlan, addVxlan } from './link-kinds.ts';
+import { giveBack, takeIn } from './moved-interface.ts';
 import { listRoutes, setDefaultRoute } from './route.ts';
 
 const loopbackIndex = 1;
@@ -41,7 +43,8 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         throw conflict(`The interface ${bridge.name} exists and is not a bridge; choose another bridge name`);
       }
       const link = getLink(host, bridge.name);
-      if (!link.up || link.mtu !== bridge.mtu) setLink(host, link.index, { up: true, mtu: bridge.mtu });
+      if (!link.up || link.mtu !== bridge.mtu)
+        setLink(host, link.index, { up: true, ...(bridge.isAdopted === true ? {} : { mtu: bridge.mtu }) });
       putAddresses(host, link.index, bridge.addresses, bridge.keepsAddresses);
       // Lets what this host sends from 127.0.0.1 to a published port go out to the container.
       putSysctl(`net/ipv4/conf/${bridge.name}/route_localnet`, '1');
@@ -84,7 +87,22 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         throw conflict(`another interface of this host has the VXLAN number ${String(tunnel.vni)}: choose another`, { cause: err });
       }
     },
+    checkEncryption,
+    putEncryption: encryption => putEncryption(host, encryption),
+    removeEncryption,
     putTunnelPeers: (name, peers) => putPeers(host, getLink(host, name).index, peers),
+    bridgeAddresses(name) {
+      const link = findLink(host, name);
+      if (link?.kind !== 'bridge') return undefined;
+      const own = listAddresses(host).filter(one => one.link === link.index && !isLinkLocal(one));
+      return own.map(({ address, length }) => `${formatIp(address)}/${String(length)}`);
+    },
+    releaseBridge(name, addresses) {
+      const link = findLink(host, name);
+      if (link === undefined) return;
+      const present = listAddresses(host).filter(one => one.link === link.index);
+      for (const one of present) if (addresses.includes(`${formatIp(one.address)}/${String(one.length)}`)) deleteAddress(host, one);
+    },
     async removeBridge(name) {
       const link = findLink(host, name);
       if (link === undefined || link.kind !== 'bridge') return false;
@@ -158,6 +176,12 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       const link = findLink(inside, name);
       if (link !== undefined) await deleteLink(link.index, name, pathOf(key));
     },
+    takeIn(key, taken) {
+      const path = pathOf(key);
+      if (hasIpv6(taken)) runInNamespace(path, () => putSysctl('net/ipv6/conf/default/disable_ipv6', '0'));
+      return takeIn(host, path, taken);
+    },
+    giveBack: (key, link) => giveBack(host, pathOf(key), link),
     removeLink,
     mendInterface(key, wanted) {
       if (wanted.kind !== 'bridged') {
@@ -209,6 +233,13 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
       const [narrowest] = ways.toSorted((a, b) => a.mtu - b.mtu);
       return narrowest === undefined ? undefined : { name: narrowest.name, mtu: narrowest.mtu };
     },
+    egressAddress() {
+      const name = driver.egress()?.name;
+      const index = name === undefined ? undefined : findLink(host, name)?.index;
+      const found = listAddresses(host).filter(one => one.link === index && !isLinkLocal(one));
+      const address = (found.find(one => one.address.family === 4) ?? found[0])?.address;
+      return address === undefined ? undefined : formatIp(address);
+    },
     enableForwarding(family) {
       const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
       const kept = family === 6 ? keepRouterAdvertisements() : [];
@@ -232,16 +263,7 @@ async function nameOwnedNamespace(path: string, ownerPath: string, owner: UserNa
   nameNamespace(`${namespaces}/net`, path);
 }
 
-const hasIpv6 = (added: ContainerInterface): boolean => added.addresses.some(address => address.includes(':'));
-
-function findLink(socket: NetlinkSocket, name: string): Link | undefined {
-  try {
-    return getLink(socket, name);
-  } catch (err) {
-    if (isErrno(err, 'ENODEV')) return undefined;
-    throw err;
-  }
-}
+const hasIpv6 = (added: { readonly addresses: readonly string[] }): boolean => added.addresses.some(address => address.includes(':'));
 
 /** The interface has these addresses and, unless it keeps them, no others but for link-local ones. */
 function putAddresses(socket: NetlinkSocket, link: number, wanted: readonly string[], keeps: boolean): void {

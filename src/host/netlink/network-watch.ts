@@ -9,6 +9,9 @@ import { messageType } from './rtnetlink.ts';
 const routeGroups = [1, 5, 7, 9, 11];
 /** All changes of nftables. */
 const nftablesGroup = 7;
+/** Keys and policies (linux/xfrm.h), and what says that they are gone: one of each, or all. */
+const encryptionGroups = [3, 4];
+const removals: ReadonlySet<number> = new Set([0x11, 0x14, 0x1c, 0x1d]);
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFT_MSG_NEWGEN = 15;
 const NFTA_TABLE = 1;
@@ -18,6 +21,15 @@ const nfgenBytes = 4;
 /** Listens to what the kernel tells everybody about links, addresses, routes and packet rules of this network namespace. */
 export function createNetworkWatch(log: Logger): NetworkWatch {
   return {
+    watchEncryption: changed =>
+      openNetlinkGroups(
+        netlinkFamily.xfrm,
+        encryptionGroups,
+        bytes => {
+          if (messagesIn(bytes).some(({ type }) => removals.has(type))) changed({ kind: 'encryption' });
+        },
+        failed,
+      ),
     watch(changed) {
       const ends = new DisposableStack();
       const rules = new RuleChanges(changed);

@@ -70,6 +70,7 @@ const sets = `
   set ${signatureSet} { type ifname; }
   set bridges { type ifname; }
   set within { type ifname . ifname; }
+  set apart { type ifname . ifname; }
   set internal { type ifname; }
   set inside4 { type ipv4_addr; flags interval; }
   set inside6 { type ipv6_addr; flags interval; }
@@ -151,6 +152,7 @@ const chainsOf = (hostDecides: boolean): string => `
     iifname @internal drop
     ct status dnat accept
     ip saddr . ip daddr . meta l4proto . th dport @links accept
+    iifname . oifname @apart drop
     iifname @bridges ip daddr @guarded4 drop
     iifname @bridges ip6 daddr @guarded6 drop
     ip daddr . meta l4proto . th dport @reachable4 accept
@@ -206,7 +208,7 @@ export function bridgeElements(rules: BridgeRules): ReadonlyMap<string, readonly
   const elements = new Elements();
   const bridge = `"${rules.bridge}"`;
   elements.add('bridges', bridge);
-  if (rules.icc) elements.add('within', `${bridge} . ${bridge}`);
+  elements.add(rules.icc ? 'within' : 'apart', `${bridge} . ${bridge}`);
   if (rules.internal) elements.add('internal', bridge);
   for (const { subnet, leavesAs, direct } of rules.subnets) {
     const family = isIpv6(subnet) ? '6' : '4';

@@ -51,7 +51,8 @@ export class PluginClient {
         // Nothing was sent when nobody listens: asking again does nothing twice.
         const isOver = performance.now() - startedAt + pauseMs > restartMs;
         if (!(err instanceof NobodyListens)) throw err;
-        if (!isPatient || isOver) throw unavailable(`${err.message}: start it, or remove ${this.address.source}`, { cause: err.cause });
+        if (!isPatient || isOver)
+          throw unavailable(`${err.message} (${method}): start it, or remove ${this.address.source}`, { cause: err.cause });
       }
       await delay(pauseMs);
     }
@@ -94,7 +95,7 @@ export class PluginClient {
     } catch {
       answer = undefined;
     }
-    if (status === 404) throw failedPrecondition(`plugin "${name}" has no ${method}`);
+    if (status === 404) throw new MissingMethod(`plugin "${name}" has no ${method}`);
     const refusal = typeof answer?.Err === 'string' && answer.Err !== '' ? answer.Err : undefined;
     if (refusal !== undefined) throw new EngineError('FailedPrecondition', `${method}: ${refusal}`);
     if (status !== 200) throw failedPrecondition(`plugin "${name}": ${method} answered ${String(status)}: ${text.trim().slice(0, 200)}`);
@@ -105,6 +106,13 @@ export class PluginClient {
 }
 
 class NobodyListens extends Error {}
+
+/** The plugin does not know the method: some need not be known. */
+export class MissingMethod extends EngineError {
+  constructor(message: string) {
+    super('FailedPrecondition', message);
+  }
+}
 
 function isRefused(err: unknown): boolean {
   const code = (err as { readonly code?: unknown } | null)?.code;

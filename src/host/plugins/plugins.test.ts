@@ -104,7 +104,7 @@ describe('PluginClient', () => {
     writeFileSync(join(folder, 'etc/late.spec'), `unix://${folder}/late.sock`);
     const plugin = client('late');
     const [kind, message] = await failure(plugin.call('X.Y', {}, { timeoutMs: 1000, isPatient: false }));
-    expect([kind, message.split(':')[0]]).toEqual(['Unavailable', `plugin "late" does not listen at ${folder}/late.sock`]);
+    expect([kind, message.split(':')[0]]).toEqual(['Unavailable', `plugin "late" does not listen at ${folder}/late.sock (X.Y)`]);
     const call = plugin.call('X.Y', {}, { timeoutMs: 1000 });
     listen(join(folder, 'late.sock'), () => Response.json({ fine: true }));
     expect(await call).toEqual({ fine: true });

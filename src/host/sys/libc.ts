@@ -47,6 +47,7 @@ const names: Readonly<Record<number, string>> = {
   40: 'ELOOP',
   61: 'ENODATA',
   90: 'EMSGSIZE',
+  93: 'EPROTONOSUPPORT',
   95: 'EOPNOTSUPP',
   97: 'EAFNOSUPPORT',
   98: 'EADDRINUSE',

@@ -32,7 +32,7 @@ const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
 const headerBytes = 16;
 
-export const netlinkFamily = { route: 0, netfilter: 12 } as const;
+export const netlinkFamily = { route: 0, xfrm: 6, netfilter: 12 } as const;
 
 /** One message: its type, flags and everything after the header. The flags ask for an acknowledgement or a dump, which ends the answer. */
 export interface NetlinkMessage {

@@ -9,7 +9,7 @@ export function toWireNetwork(network: Network, users: readonly NetworkUser[]): 
     Name: network.name,
     Id: network.id,
     Created: network.created,
-    Scope: 'local',
+    Scope: network.plugin?.scope ?? 'local',
     Driver: network.driver,
     EnableIPv4: network.enableIpv4,
     EnableIPv6: network.enableIpv6,

@@ -13,6 +13,7 @@ import { needs } from '#test/helpers/needs.ts';
 import { recordingRuntime } from '#test/helpers/recording-runtime.ts';
 import { remappedRoot, remappedUser, startPrivateEtc } from '#test/helpers/private-etc.ts';
 import { freePort, type Registry, startRegistry } from '#test/helpers/registry.ts';
+import { emptyPlugin, startNetworkPlugin } from '#test/helpers/network-plugin.ts';
 import { startVolumePlugin } from '#test/helpers/volume-plugin.ts';
 import { failpointNames } from './failpoints.ts';
 import { type Expected, recorder, steps, type TourContext } from './tour.ts';
@@ -25,6 +26,8 @@ const remapped = new Set(['build.files.mapped', 'network.setup.owned', 'snapshot
 /** Places that are passed for volumes of plugins only. */
 const isOfPlugins = (name: string): boolean => name.startsWith('volume.mount.') || name.startsWith('volume.unmount.');
 const pluginName = 'shelf';
+const isOfNetworkPlugins = (name: string): boolean => name.startsWith('network.plugin.');
+const networkPluginName = 'wires';
 
 /** Ends the daemon at every named place it passes, and looks at what it finds when it comes back. */
 describe('a daemon that is killed', () => {
@@ -65,9 +68,18 @@ describe('a daemon that is killed', () => {
       await using plugin = isOfPlugins(name)
         ? await startVolumePlugin(join(daemon.execRoot, `plugins/${pluginName}.sock`), join(folder, `plugin-${name}`))
         : undefined;
+      await using wires = isOfNetworkPlugins(name)
+        ? await startNetworkPlugin(join(daemon.execRoot, `plugins/${networkPluginName}.sock`), join(folder, `plugin-${name}`))
+        : undefined;
       await using witnesses = await startWitnesses(daemon);
       await daemon.stop();
-      const place = { api: daemon.api, registry: registry.address, archive, volumePlugin: plugin && pluginName };
+      const place = {
+        api: daemon.api,
+        registry: registry.address,
+        archive,
+        volumePlugin: plugin && pluginName,
+        networkPlugin: wires && networkPluginName,
+      };
 
       const expected: Expected = { containers: new Map(), networks: new Set(), volumes: new Set(), images: new Set() };
       daemon.spawn({ BERTH_FAILPOINT: name });
@@ -90,6 +102,7 @@ describe('a daemon that is killed', () => {
       const again: Expected = { containers: new Map(), networks: new Set(), volumes: new Set(), images: new Set() };
       for (const step of steps) await step.run({ ...place, expected: again });
       if (plugin !== undefined) expect([plugin.mounts(), plugin.volumes()]).toEqual([[], []]);
+      if (wires !== undefined) expect(wires.state()).toEqual(emptyPlugin);
       await witnesses.end();
       await removeTraces(daemon);
       await checkFolders(daemon);

@@ -23,6 +23,8 @@ export interface TourContext {
   readonly expected: Expected;
   /** Name of a volume driver that is a plugin; undefined: there is none. */
   readonly volumePlugin?: string | undefined;
+  /** Name of a plugin for networks and addresses. */
+  readonly networkPlugin?: string | undefined;
 }
 
 interface Step {
@@ -193,6 +195,21 @@ export const steps: readonly Step[] = [
       await ended;
       await api.expect('DELETE', `/containers/${Id}`);
       await api.expect('DELETE', '/volumes/tour-plugged');
+    },
+  },
+  {
+    name: 'a container on a network of a plugin',
+    run: async ({ api, networkPlugin: plugin }) => {
+      if (plugin === undefined) return;
+      await api.expect('POST', '/networks/create', { body: { Name: 'tour-wired', Driver: plugin, IPAM: { Driver: plugin } } });
+      const { Id } = await api.expect<{ Id: string }>('POST', '/containers/create', {
+        body: { Image: 'busybox', Cmd: ['true'], HostConfig: { NetworkMode: 'tour-wired' } },
+      });
+      const ended = api.expect('POST', `/containers/${Id}/wait?condition=next-exit`);
+      await api.expect('POST', `/containers/${Id}/start`);
+      await ended;
+      await api.expect('DELETE', `/containers/${Id}`);
+      await api.expect('DELETE', '/networks/tour-wired');
     },
   },
   {
