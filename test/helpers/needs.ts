@@ -90,10 +90,14 @@ function linkKind(kind: string, parent: string): string | undefined {
 
 /** Gives a namespace that goes with the shell keys as an encrypted network has them. */
 function esp(): string | undefined {
-  const [cipher, authentication] = ['0'.repeat(64), '0'.repeat(64)];
-  const keys = `enc 'cbc(aes)' 0x${cipher} auth-trunc 'hmac(sha256)' 0x${authentication} 128`;
-  const script = `ip xfrm state add src 127.0.0.1 dst 127.0.0.1 proto esp spi 4096 mode transport ${keys}`;
-  const { exitCode } = Bun.spawnSync(['unshare', '--net', 'sh', '-c', script], { stdout: 'ignore', stderr: 'ignore' });
+  const key = `0x${'0'.repeat(64)}`;
+  const keys = ['enc', 'cbc(aes)', key, 'auth-trunc', 'hmac(sha256)', key, '128'];
+  const state = ['src', '127.0.0.1', 'dst', '127.0.0.1', 'proto', 'esp', 'spi', '4096', 'mode', 'transport', ...keys];
+  // By its whole name: the one in busybox knows nothing of it.
+  const { exitCode } = Bun.spawnSync(['unshare', '--net', Bun.which('ip') ?? 'ip', 'xfrm', 'state', 'add', ...state], {
+    stdout: 'ignore',
+    stderr: 'ignore',
+  });
   return exitCode === 0 ? undefined : 'the kernel has no ESP';
 }
 

@@ -52,7 +52,7 @@ export class NetworkStack {
     const driver = createNetworkDriver({ namespaceDir: join(dir, 'netns'), userNamespaceDir: join(dir, 'userns') });
     this.driver = driver;
     this.#outside = createNetworkDriver({ namespaceDir: join(dir, 'outside'), userNamespaceDir: join(dir, 'outside-userns') });
-    const watch = createNetworkWatch(silentLogger);
+    const [watch, keyFiles] = [createNetworkWatch(silentLogger), createKeyFiles()];
     this.service = createNetworkService({
       records: this.#records,
       driver,
@@ -72,7 +72,7 @@ export class NetworkStack {
         { sockets: [join(dir, 'plugins')], descriptions: [] },
         { hostAddress: driver.egressAddress, log: silentLogger, times: { workMs: 3000, undoMs: 1500 } },
       ),
-      keyFiles: createKeyFiles(),
+      keyFiles: { read: keyFiles.read, watch: changed => this.#watching.use(keyFiles.watch(changed)) },
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
       hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
       events: { publish: event => void this.events.push(event) },

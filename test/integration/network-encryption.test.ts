@@ -60,7 +60,7 @@ if (inOwnNetwork(import.meta.path)) {
     });
     afterAll(async () => {
       a?.stop();
-      await stack.service.teardown(a.request.containerId);
+      if (a !== undefined) await stack.service.teardown(a.request.containerId);
       for (const { name, predefined } of stack.service.list({})) if (!predefined) await stack.service.remove(name);
       expect([await xfrm('state'), await xfrm('policy')]).toEqual(['', '']);
       await far?.[Symbol.asyncDispose]();
@@ -95,14 +95,13 @@ if (inOwnNetwork(import.meta.path)) {
       // A third host, which is no peer.
       await far.machine.ip('address', 'add', '10.225.0.3/24', 'dev', 'lan0');
       const between = await dropped();
-      await run([
-        'nsenter',
-        `--net=${far.machine.path}`,
-        'sh',
-        '-c',
-        `echo x | busybox nc -u -w 1 -p ${String(port)} -s 10.225.0.3 10.225.0.1 ${String(port)}`,
-      ]);
-      expect(await dropped()).toBeGreaterThan(between);
+      const opening = runInNamespace(far.machine.path, () =>
+        Bun.udpSocket({ hostname: '10.225.0.3', port: 0, connect: { hostname: '10.225.0.1', port } }),
+      );
+      const socket = await opening;
+      socket.send('plain');
+      await eventually('it is dropped', async () => (await dropped()) > between);
+      socket.close();
       await far.machine.ip('address', 'delete', '10.225.0.3/24', 'dev', 'lan0');
 
       // To a host that has become a peer without there being keys nothing goes.
@@ -151,11 +150,14 @@ if (inOwnNetwork(import.meta.path)) {
       await runOk(['ip', 'xfrm', 'state', 'flush']);
       await eventually('the keys are back', async () => (await xfrm('state')).length >= states.length);
       expect(await reaches()).toBe(true);
-      const now = await xfrm('state');
+      const sent = async (): Promise<number[]> => [...(await xfrm('state')).matchAll(/oseq (0x\w+)/g)].map(([, count]) => Number(count));
+      const now = await sent();
       const request = a.request.containerId;
       stack = stack.restarted();
       await stack.service.recover(new Map([[request, ['secret']]]));
-      expect(await xfrm('state')).toBe(now);
+      // Keys that were made anew would begin at 0.
+      for (const [index, count] of (await sent()).entries()) expect(count).toBeGreaterThanOrEqual(now[index] ?? 0);
+      expect(now.some(count => count > 0)).toBe(true);
       expect(await reaches()).toBe(true);
     });
 
@@ -228,7 +230,8 @@ class FarHost implements AsyncDisposable {
     const driver = runInNamespace(machine.path, () =>
       createNetworkDriver({ namespaceDir: `${dir}/far`, userNamespaceDir: `${dir}/far-userns` }),
     );
-    const mtu = 1300;
+    // As a daemon there has it: what a cable for packets of 1500 bytes leaves.
+    const mtu = 1393;
     driver.putBridge({ name: 'ov0', mac: '02:00:00:00:09:01', mtu, addresses: [], keepsAddresses: false, routesNeighbours: false });
     driver.putTunnel({ name: 'vx0', bridge: 'ov0', vni, port, mtu, local: undefined });
     driver.putTunnelPeers('vx0', { hosts: ['10.225.0.1'], interfaces: [] });
@@ -238,10 +241,20 @@ class FarHost implements AsyncDisposable {
       [{ ...link, addresses: ['10.226.0.200/24'], settings: {}, hairpin: false, isolated: false }],
       [],
     );
-    const counters = `table netdev seen {
-      chain in { type filter hook ingress device "lan0" priority 0; ip protocol esp counter; ip protocol udp counter; }
-    }
-    table ip sent { chain out { type filter hook output priority 300; udp dport ${String(port)} meta secpath missing counter; } }`;
+    const counters = `
+table netdev seen {
+  chain in {
+    type filter hook ingress device "lan0" priority 0;
+    ip protocol esp counter
+    ip protocol udp counter
+  }
+}
+table ip sent {
+  chain out {
+    type filter hook postrouting priority 300;
+    udp dport ${String(port)} counter
+  }
+}`;
     await runOk(['nsenter', `--net=${machine.path}`, 'nft', counters]);
     const far = new FarHost(machine, driver, path);
     far.use([keyOf(1)]);

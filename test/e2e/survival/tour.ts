@@ -206,8 +206,7 @@ export const steps: readonly Step[] = [
         body: { Image: 'busybox', Cmd: ['true'], HostConfig: { NetworkMode: 'tour-wired' } },
       });
       const ended = api.expect('POST', `/containers/${Id}/wait?condition=next-exit`);
-      await api.expect('POST', `/containers/${Id}/start`);
-      await ended;
+      await Promise.all([ended, api.expect('POST', `/containers/${Id}/start`)]);
       await api.expect('DELETE', `/containers/${Id}`);
       await api.expect('DELETE', '/networks/tour-wired');
     },
