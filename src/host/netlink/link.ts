@@ -33,6 +33,8 @@ export interface Link {
   readonly master: number;
   /** Driver: `bridge`, `veth`; empty for hardware. */
   readonly kind: string;
+  /** Index of the other end of a pair, or of the interface it is on; 0 for none. */
+  readonly other: number;
 }
 
 export interface VethPair {
@@ -183,6 +185,15 @@ export function findLink(socket: NetlinkSocket, name: string): Link | undefined 
   }
 }
 
+/** Makes the kernel look at a link: whether it can carry packets is told to it late otherwise. Not there is fine. */
+export function lookAtLink(socket: NetlinkSocket, index: number): void {
+  try {
+    socket.request({ type: messageType.getLink, flags: flags.change, payload: linkHeader({ index }) }, `find link ${String(index)}`);
+  } catch (err) {
+    if (!isErrno(err, 'ENODEV')) throw err;
+  }
+}
+
 export function listLinks(socket: NetlinkSocket): Link[] {
   return socket.request({ type: messageType.getLink, flags: flags.dump, payload: linkHeader({}) }, 'list links').map(parseLink);
 }
@@ -199,6 +210,7 @@ export function parseLink(answer: Uint8Array): Link {
     mac: macText(found.get(IFLA_ADDRESS) ?? new Uint8Array()),
     master: u32Of(found.get(IFLA_MASTER)),
     kind: info === undefined ? '' : textOf(parseAttributes(info).get(IFLA_INFO_KIND)),
+    other: u32Of(found.get(linkAttribute.parent)),
   };
 }
 

@@ -7,7 +7,7 @@ import { NetlinkSocket, netlinkFamily } from '#host/sys/netlink.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
 import { addAddress } from './address.ts';
 import { interfaceAddress, writeSetting } from './container-interface.ts';
-import { findLink, getLink, setLink } from './link.ts';
+import { findLink, getLink, lookAtLink, setLink } from './link.ts';
 import { addRoute } from './route.ts';
 
 /** This thread's own namespace; it is another one only while `runInNamespace` runs. */
@@ -20,7 +20,10 @@ export function takeIn(host: NetlinkSocket, namespacePath: string, taken: TakenI
   const moved = movedName(outer.index);
   move(host, outer.index, namespacePath);
   try {
-    return settle(namespacePath, moved, taken);
+    const settled = settle(namespacePath, moved, taken);
+    // As when we make the pair: a first packet would be lost.
+    if (outer.other !== 0) lookAtLink(host, outer.other);
+    return settled;
   } catch (err) {
     for (const name of [moved, taken.name]) giveBack(host, namespacePath, { name, hostName: taken.hostName });
     throw err;
