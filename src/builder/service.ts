@@ -4,6 +4,7 @@ import { notFound } from '#base/errors.ts';
 import { Semaphore } from '#base/semaphore.ts';
 import { SharedWork } from '#base/shared-work.ts';
 import type { EventPublisher } from '#core/events.ts';
+import type { BuildFiles } from '#core/build-files.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { Digest } from '#oci/digest.ts';
 import { CacheBudget } from './cache/budget.ts';
@@ -45,6 +46,7 @@ export interface BuildService {
   unpack(archive: AsyncIterable<Uint8Array>, directory: string, signal: AbortSignal): Promise<void>;
   /** Reads a file of a context, links resolved inside it. Rejects with NotFound. */
   readText(contextDir: string, path: string): Promise<string>;
+  readonly setAttributes: BuildFiles['setAttributes'];
   /** Where a path in a directory is on this machine, links resolved inside the directory. Rejects with NotFound. */
   place(directory: string, path: string): string;
   /** Removes a file of a context; none is fine. */
@@ -110,6 +112,7 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       if (context.files.kindOf(contextDir, path) !== 'other') throw notFound(`${path}: no such file or directory`);
       return await Bun.file(context.files.resolve(contextDir, path)).text();
     },
+    setAttributes: (path, attributes) => context.files.setAttributes(path, attributes),
     place: (directory, path) => context.files.resolve(directory, path),
     async removeFile(contextDir, path) {
       if (context.files.kindOf(contextDir, path) === 'other') await rm(context.files.resolve(contextDir, path), { force: true });

@@ -52,14 +52,19 @@ export interface PackedLayer {
 /** File work of builds, done in processes of their own: it is long, and the daemon has to answer meanwhile. Aborting ends it at once. */
 export interface BuildFiles {
   /**
-   * A digest over what the sources mean: names, contents, modes, owners (where kept), links and attributes, not times. Rejects with NotFound, naming the
-   * pattern, when one means nothing.
+   * A digest over what the sources mean: names, contents, modes, owners (where kept), links and attributes, not times. Rejects with NotFound for a path
+   * without wildcards that is not there.
    */
   digest(sources: readonly FileSource[], signal: AbortSignal): Promise<string>;
   /** Copies the sources. Directories that were there keep their attributes and times. Rejects like `digest`, with InvalidArgument when a file is in the way. */
   copy(sources: readonly FileSource[], target: FileTarget, signal: AbortSignal): Promise<void>;
   /** Makes the target's directory where it is missing. */
   makeDirectory(target: FileTarget, signal: AbortSignal): Promise<void>;
+  /**
+   * Gives a file of a context its extended attributes: `user.*` and `security.capability`, which mean something in an image. Where the file system has
+   * none, they are left out.
+   */
+  setAttributes(path: string, attributes: Readonly<Record<string, Uint8Array>>): void;
   /** Where a path in a tree is on the host, links resolved inside it. Rejects with NotFound. */
   resolve(root: string, path: string): string;
   /** What a path in a tree is, links resolved inside it. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { join } from 'node:path';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { getXattr, setXattr } from '#host/sys/fs.ts';
 import { Buildx } from '#test/helpers/buildx.ts';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
@@ -147,6 +148,19 @@ describe('docker buildx with the docker driver', () => {
     }
     const required = buildx.directory({ Dockerfile: lines('FROM busybox', 'RUN --mount=type=ssh,id=other,required true') });
     expect((await buildx.run(['buildx', 'build', required])).stderr).toContain('unset ssh forward key other');
+  });
+
+  test('sends what has changed, and with it attributes that an image can have', async () => {
+    const context = buildx.directory({ Dockerfile: lines('FROM busybox', 'COPY f g /'), f: 'x'.repeat(100_000), g: 'g' });
+    setXattr(join(context, 'g'), 'user.berth', new TextEncoder().encode('kept'));
+    const sent = async (): Promise<string | undefined> =>
+      /transferring context: ([\d.]+\w?B)/.exec((await buildx.ok(['buildx', 'build', '-t', 'attributes:1', context])).stderr)?.[1];
+    expect([await sent(), await sent()]).toEqual(['100.00kB', undefined]);
+    writeFileSync(join(context, 'g'), 'again');
+    expect(await sent()).toBe('5B');
+    const image = await daemon().api.expect<{ GraphDriver: { Data: { UpperDir: string } } }>('GET', '/images/attributes:1/json');
+    const file = join(image.GraphDriver.Data.UpperDir, 'g');
+    expect(new TextDecoder().decode(getXattr(file, 'user.berth'))).toBe('kept');
   });
 
   test('takes the Dockerfile from standard input, the context as an archive, and other contexts by name', async () => {

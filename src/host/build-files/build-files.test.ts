@@ -83,7 +83,8 @@ describe('digest()', () => {
 
   test('what is not there is NotFound, by its pattern; links do not lead out of the tree', async () => {
     expect(await refusal(digest(source('none')))).toBe('NotFound: "/none": not found');
-    expect(await refusal(digest(source('*.none')))).toBe('NotFound: "/*.none": not found');
+    await files.copy([source('*.none')], target('/nothing/'), signal);
+    expect(existsSync(join(root, 'nothing'))).toBe(false);
     put('here', 'inside');
     symlinkSync('/here', join(place, 'tree/absolute'));
     symlinkSync('../../../../../../etc', join(place, 'tree/out'));

@@ -8,6 +8,7 @@ import { createRootFiles } from '#host/rootfs/root-files.ts';
 import { treeUsage } from '#host/snapshots/usage.ts';
 import { copyFiles } from '#host/snapshots/whole/copy-files.ts';
 import { unpackInto } from '#host/snapshots/unpack/spawn.ts';
+import { setXattr } from '#host/sys/fs.ts';
 import { spreadSubdirectories } from '#host/sys/inode-flags.ts';
 import { mountMapped } from '#host/sys/mapped-mount.ts';
 import { bindMount, mountOverlay, unmount } from '#host/sys/mount.ts';
@@ -23,6 +24,7 @@ export function createBuildFiles(limit: number, userNamespaceFd?: number): Build
     pack: (layer, signal) => workers.run({ kind: 'pack', layer }, signal),
     copy: (sources, target, signal) => copy(workers, sources, target, signal),
     makeDirectory: async (target, signal) => void (await workers.run({ kind: 'directory', target }, signal)),
+    setAttributes,
     resolve: rootFiles.resolve,
     kindOf: rootFiles.kindOf,
     scratchOver,
@@ -35,6 +37,18 @@ export function createBuildFiles(limit: number, userNamespaceFd?: number): Build
 }
 
 const rootFiles = createRootFiles();
+
+function setAttributes(path: string, attributes: Readonly<Record<string, Uint8Array>>): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    // By others a client would steer overlay, or what the host's own security has to say.
+    if (!/^user\.(?!overlay\.)|^security\.capability$/.test(name)) continue;
+    try {
+      setXattr(path, name, value);
+    } catch (err) {
+      if (!isErrno(err, 'EOPNOTSUPP', 'EPERM', 'EINVAL', 'ENOSPC')) throw err;
+    }
+  }
+}
 
 async function scratchOver(directory: string, workDir: string): Promise<ScratchCopy> {
   const base = await mkdtemp(join(workDir, 'scratch-'));

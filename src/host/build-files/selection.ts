@@ -20,18 +20,19 @@ export interface Selected {
 /** `unless-below`: the directory itself is left out, but something in it may be wanted. */
 export type Exclusion = 'no' | 'yes' | 'unless-below';
 
-/** What a source means, sorted. Rejects with NotFound when that is nothing. */
+/** What a source means, sorted; with wildcards that may be nothing. Rejects with NotFound for a path that is not there. */
 export function select(source: FileSource): Selected[] {
   const [base, rest] = splitPivot(source);
   using root = ownedFd(openRoot(source.root));
   const wanted = cleanPath(`${base}/${rest}`);
-  const paths = hasWildcard(wanted) ? matchingPaths(root.fd, wanted, source.parents) : [wanted];
+  const isPattern = hasWildcard(wanted);
+  const paths = isPattern ? matchingPaths(root.fd, wanted, source.parents) : [wanted];
   const baseParts = cleanPath(base).split('/').filter(Boolean).length;
   const found = paths.flatMap(path => {
     const selected = selectPath(root.fd, path, path.split('/').slice(baseParts).join('/'), source);
     return selected === undefined ? [] : [selected];
   });
-  if (found.length > 0 || (paths.length > 0 && !paths.every(path => isMissing(root.fd, path)))) return found;
+  if (isPattern || found.length > 0 || !isMissing(root.fd, wanted)) return found;
   throw notFound(`"/${wanted}": not found`);
 }
 

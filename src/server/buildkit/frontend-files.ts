@@ -12,7 +12,7 @@ import { type FormerFiles, receiveDirectory, type WantedFiles } from './receive-
 import type { Sessions } from './sessions.ts';
 
 export interface FrontendParts {
-  readonly builds: Pick<BuildService, 'contextDirectory' | 'keptContext' | 'unpack' | 'readText' | 'remotes'>;
+  readonly builds: Pick<BuildService, 'contextDirectory' | 'keptContext' | 'setAttributes' | 'unpack' | 'readText' | 'remotes'>;
   readonly sessions: Sessions;
   readonly job: Job;
   readonly options: Attributes;
@@ -144,7 +144,7 @@ async function sessionFor({ sessions, job, options }: FrontendParts, name: strin
 }
 
 async function receiveInto(
-  { job }: FrontendParts,
+  { job, builds }: FrontendParts,
   session: ClientSession,
   wanted: WantedFiles,
   meter: Meter,
@@ -153,7 +153,10 @@ async function receiveInto(
 ): Promise<void> {
   const what = `transferring ${wanted.directory}:`;
   meter.part(what, {});
-  const { bytes } = await receiveDirectory(session, wanted, directory, meterEvery(meter, what), job.signal, former);
+  const { bytes } = await receiveDirectory(session, wanted, directory, meterEvery(meter, what), job.signal, {
+    former,
+    setAttributes: builds.setAttributes,
+  });
   meter.part(what, { current: bytes, isDone: true });
 }
 

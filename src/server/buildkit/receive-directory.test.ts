@@ -27,7 +27,10 @@ function client(entries: readonly Entry[], seen: CallMetadata[] = []): Pick<Clie
       const out = new Channel<Buffer>(1000);
       const say = (packet: Partial<Packet>): void => void out.push(packets.encode(packet));
       for (const { content, ...stat } of entries)
-        say({ type: packetType.stat, stat: { modTime: '1600000000123456789', mode: 0o644, size: content?.length ?? 0, ...stat } as Stat });
+        say({
+          type: packetType.stat,
+          stat: { modTime: '1600000000123456789', mode: 0o644, size: content?.length ?? 0, xattrs: {}, ...stat } as Stat,
+        });
       say({ type: packetType.stat });
       const hear = (message: Uint8Array): void => {
         const { type, ID } = packets.decode(message);
@@ -137,7 +140,7 @@ async function again(entries: readonly Entry[], known: Map<string, string>): Pro
   let changes = 0;
   const former = { known, onChange: () => void (changes += 1) };
   const signal = new AbortController().signal;
-  const { bytes } = await receiveDirectory(client(entries), { directory: 'context' }, root, () => undefined, signal, former);
+  const { bytes } = await receiveDirectory(client(entries), { directory: 'context' }, root, () => undefined, signal, { former });
   return { bytes, changes };
 }
 

@@ -33,6 +33,8 @@ export interface ReceivedFiles {
   readonly bytes: number;
 }
 
+export type SetAttributes = (path: string, attributes: Stat['xattrs']) => void;
+
 /** A directory with files of an earlier transfer in it. */
 export interface FormerFiles {
   /** Everything that is there, by path, with what is known of it. Kept true while files come. */
@@ -63,10 +65,10 @@ export async function receiveDirectory(
   destination: string,
   onBytes: (total: number) => void,
   signal: AbortSignal,
-  former?: FormerFiles,
+  { former, setAttributes }: { readonly former?: FormerFiles | undefined; readonly setAttributes?: SetAttributes } = {},
 ): Promise<ReceivedFiles> {
   const call = session.call(method, metadataOf(wanted), signal);
-  const receiver = new Receiver(destination, former);
+  const receiver = new Receiver(destination, former, setAttributes);
   let places = 0;
   let isListed = false;
   let pending = 0;
@@ -150,8 +152,13 @@ interface OpenFile {
 }
 
 /** What has to be the same for a file to count as the same. A directory's time changes with what is in it. */
-const identityOf = ({ mode: bits, size, modTime, linkname }: Stat): FormerFile =>
-  has(bits, mode.directory) ? `${String(bits)} ${modTime}` : `${String(bits)} ${String(size)} ${modTime} ${linkname}`;
+function identityOf({ mode: bits, size, modTime, linkname, xattrs }: Stat): FormerFile {
+  const attributes = Object.entries(xattrs)
+    .map(([name, value]) => ` ${name}=${Buffer.from(value).toString('hex')}`)
+    .sort()
+    .join('');
+  return (has(bits, mode.directory) ? `${String(bits)} ${modTime}` : `${String(bits)} ${String(size)} ${modTime} ${linkname}`) + attributes;
+}
 
 const unknown: FormerFile = '';
 
@@ -162,6 +169,7 @@ class Receiver {
   readonly #root: string;
   readonly #known: Map<string, FormerFile>;
   readonly #onChange: () => void;
+  readonly #setAttributes: SetAttributes;
   readonly #directories = new Map<string, Stat | undefined>([['', undefined]]);
   /** Directories that have to be given their modes and times. */
   readonly #touched = new Set<string>();
@@ -173,8 +181,9 @@ class Receiver {
   readonly #links: [target: string, stat: Stat][] = [];
   #hasChanged = false;
 
-  constructor(root: string, former: FormerFiles | undefined) {
+  constructor(root: string, former: FormerFiles | undefined, setAttributes: SetAttributes = () => undefined) {
     this.#root = root;
+    this.#setAttributes = setAttributes;
     this.#known = former?.known ?? new Map<string, FormerFile>();
     this.#onChange = () => former?.onChange();
   }
@@ -232,6 +241,7 @@ class Receiver {
     if (file.fd === -1) file.fd = openSync(file.path, 'wx', 0o600);
     closeSync(file.fd);
     this.#files.delete(id);
+    this.#setAttributes(file.path, file.stat.xattrs);
     dress(file.path, file.stat);
     this.#known.set(file.stat.path, identityOf(file.stat));
   }
@@ -253,6 +263,7 @@ class Receiver {
     }
     for (const [name, stat] of [...this.#directories].reverse()) {
       if (stat === undefined || !this.#touched.has(name)) continue;
+      this.#setAttributes(join(this.#root, name), stat.xattrs);
       dress(join(this.#root, name), stat);
       this.#known.set(name, identityOf(stat));
     }
