@@ -6,15 +6,19 @@ export class Struct {
   readonly typeName: string;
   readonly #fields: Readonly<Record<string, () => unknown>>;
   readonly #methods: Readonly<Record<string, (...args: readonly string[]) => unknown>>;
+  readonly #jsonFields: Readonly<Record<string, () => unknown>>;
 
+  /** `jsonFields` are those that read otherwise in JSON. */
   constructor(
     typeName: string,
     fields: Readonly<Record<string, () => unknown>>,
     methods: Readonly<Record<string, (...args: readonly string[]) => unknown>> = {},
+    jsonFields: Readonly<Record<string, () => unknown>> = {},
   ) {
     this.typeName = typeName;
     this.#fields = fields;
     this.#methods = methods;
+    this.#jsonFields = jsonFields;
   }
 
   has(name: string): boolean {
@@ -34,7 +38,7 @@ export class Struct {
     return Object.fromEntries(
       Object.keys(this.#fields)
         .toSorted()
-        .map(name => [name, this.get(name)]),
+        .map(name => [name, (this.#jsonFields[name] ?? this.#fields[name])?.()]),
     );
   }
 }

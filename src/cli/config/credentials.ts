@@ -92,7 +92,7 @@ export async function knownRegistries(cli: Cli): Promise<string[]> {
   return [...new Set([...Object.keys(storedAuths(config)), ...Object.keys(config.values.credHelpers ?? {}), ...stored])];
 }
 
-/** Keeps credentials: with the helper, if there is one, else in the settings. Resolves with true when they lie in a file in plain text. */
+/** Keeps credentials: with the helper, if there is one, else in the settings. Resolves with true when a password lies in a file in plain text. */
 export async function storeCredentials(cli: Cli, registry: string, auth: AuthConfig): Promise<boolean> {
   const config = await cli.config();
   const helper = helperFor(config, registry);
@@ -114,7 +114,7 @@ export async function storeCredentials(cli: Cli, registry: string, auth: AuthCon
       ? { auth: Buffer.from(`${auth.username ?? ''}:${auth.password ?? ''}`).toString('base64') }
       : { auth: Buffer.from(`${auth.username ?? ''}:`).toString('base64'), identitytoken: token };
   config.save();
-  return true;
+  return token === '';
 }
 
 /** Forgets credentials. Resolves with false when there were none. */

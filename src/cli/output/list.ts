@@ -8,6 +8,8 @@ export interface ListView<T> {
   /** The Go type that template errors name. */
   readonly typeName: string;
   readonly fields: Readonly<Record<string, (item: T) => unknown>>;
+  /** Fields that read otherwise in JSON. */
+  readonly jsonFields?: Readonly<Record<string, (item: T) => unknown>>;
   /** Columns of the table that templates and JSON do not know. */
   readonly hiddenFields?: Readonly<Record<string, (item: T) => unknown>>;
   /** Methods of templates, such as `{{.Label "key"}}`. */
@@ -86,9 +88,9 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
 type StructClass = typeof Struct;
 
 function toStruct<T>(view: ListView<T>, item: T, StructOf: StructClass): Struct {
-  const fields = Object.fromEntries(Object.entries(view.fields).map(([name, get]) => [name, () => get(item)]));
+  const bound = (fields: ListView<T>['fields']) => Object.fromEntries(Object.entries(fields).map(([name, get]) => [name, () => get(item)]));
   const methods = Object.fromEntries(Object.entries(view.methods ?? {}).map(([name, get]) => [name, (key: string) => get(item)(key)]));
-  return new StructOf(view.typeName, fields, methods);
+  return new StructOf(view.typeName, bound(view.fields), methods, bound(view.jsonFields ?? {}));
 }
 
 function headingOf<T>(view: ListView<T>, StructOf: StructClass): Struct {

@@ -66,17 +66,15 @@ export async function listImages(context: ImageContext, options: ListOptions): P
     const shown = patterns.length === 0 ? refs : refs.filter(ref => patterns.some(pattern => matchesReference(pattern, ref)));
     if (patterns.length > 0 && shown.length === 0) continue;
     const index = options.manifests ? context.store.indexFor(image.id) : undefined;
+    const manifests = options.manifests ? await summarizeManifests(context, image, index) : undefined;
     summaries.push({
-      ...(options.manifests && {
-        target: await targetOf(context, image, index),
-        manifests: await summarizeManifests(context, image, index),
-      }),
+      ...(manifests !== undefined && { target: await targetOf(context, image, index), manifests }),
       id: image.id,
       parentId: image.parent ?? '',
       repoTags: shown.filter(ref => ref.tag !== undefined).map(familiarString),
       repoDigests: shown.filter(ref => ref.digest !== undefined).map(familiarString),
       created,
-      sizeBytes: disk?.of(image).totalBytes ?? image.sizeBytes,
+      sizeBytes: disk?.of(image).totalBytes ?? (manifests === undefined ? image.sizeBytes : sizeOfAll(manifests)),
       sharedSizeBytes: users === undefined ? undefined : (disk?.of(image).sharedBytes ?? sharedBytes(context, image, users)),
       labels: labelsOf(config),
       containers: context.users.usedBy(image.id).length,
@@ -84,6 +82,13 @@ export async function listImages(context: ImageContext, options: ListOptions): P
   }
   return summaries.sort((a, b) => b.created.getTime() - a.created.getTime());
 }
+
+/** Of the platforms that are here, with their blobs: who asks for them adds up what each takes. */
+const sizeOfAll = (manifests: readonly ManifestSummary[]): number =>
+  manifests.reduce(
+    (bytes, { isAvailable, contentBytes, image }) => bytes + (isAvailable ? contentBytes + (image?.record.sizeBytes ?? 0) : 0),
+    0,
+  );
 
 const labelsOf = (config: ImageConfigFile): Readonly<Record<string, string>> | null => config.config?.Labels ?? null;
 

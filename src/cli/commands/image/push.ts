@@ -5,6 +5,7 @@ import { parseImageName } from '../../container-options/image-name.ts';
 import { parsePlatform } from '../../container-options/platform.ts';
 import { ExitError } from '../../errors.ts';
 import { bool, text } from '../../flags/flag.ts';
+import { printNote } from '../../output/note.ts';
 import { showProgress } from '../../output/progress.ts';
 
 export const command = defineCommand({
@@ -21,12 +22,13 @@ export const command = defineCommand({
   async run(cli, { flags, args }) {
     const given = args[0] ?? '';
     const name = parseImageName(given);
-    if (name === undefined || given.includes('@'))
-      throw new ExitError(1, 'invalid reference format: push takes a name with a tag, not a digest or an id');
+    if (name === undefined) throw new ExitError(1, 'invalid reference format: push takes a name with a tag, not an id');
+    if (given.includes('@')) throw new ExitError(1, 'cannot push a digest reference');
     const tagged = given.lastIndexOf(':') > given.lastIndexOf('/');
     if (flags['all-tags'] && tagged) throw new ExitError(1, "tag can't be used with --all-tags/-a");
     if (!tagged && !flags['all-tags'] && !flags.quiet) cli.out.line('Using default tag: latest');
     const platform: Platform | undefined = flags.platform === '' ? undefined : parsePlatform(flags.platform);
+    if (platform !== undefined) printNote(cli.out, platformNote);
     const { images } = await cli.client();
     const messages = await images.push(name.repository, {
       tag: flags['all-tags'] ? undefined : name.tag,
@@ -38,10 +40,15 @@ export const command = defineCommand({
       const note = partialPush(aux);
       if (note !== undefined) notes.push(note);
     });
-    for (const note of notes) cli.err.line(`\nInfo → ${note}`);
+    for (const note of notes) printNote(cli.out, note);
     if (flags.quiet) cli.out.line(fullName(name.repository, flags['all-tags'] ? '' : name.tag));
   },
 });
+
+const platformNote = `Using --platform pushes only the specified platform manifest of a multi-platform image index.
+Other components, like attestations, will not be included.
+To push the complete multi-platform image, remove the --platform flag.
+`;
 
 /** What the daemon says when an index could not be pushed as a whole. */
 function partialPush(aux: unknown): string | undefined {

@@ -38,4 +38,5 @@ const searchView = (truncated: boolean): ListView<ImageSearchItem> => ({
     Name: item => item.name,
     StarCount: item => String(item.star_count),
   },
+  jsonFields: { IsOfficial: item => String(item.is_official) },
 });

@@ -30,20 +30,19 @@ const table = (headings: readonly string[], rows: readonly (readonly string[])[]
 
 function imageTable({ Images: images }: DiskUsage): string {
   const headings = ['REPOSITORY', 'TAG', 'IMAGE ID', 'CREATED', 'SIZE', 'SHARED SIZE', 'UNIQUE SIZE', 'CONTAINERS'];
-  const rows = (images ?? []).flatMap(image => {
-    const tags = (image.RepoTags ?? []).filter(tag => tag !== '<none>:<none>');
-    return (tags.length === 0 ? ['<none>:<none>'] : tags).map(reference => {
-      const colon = reference.lastIndexOf(':');
-      const sizes = [humanSize(image.Size, 3), humanSize(image.SharedSize), humanSize(image.Size - image.SharedSize)];
-      return [
-        reference.slice(0, colon),
-        reference.slice(colon + 1),
-        shortId(image.Id),
-        ago(image.Created * 1000),
-        ...sizes,
-        String(image.Containers),
-      ];
-    });
+  const rows = (images ?? []).map(image => {
+    // Its space is used once, whatever it is called.
+    const [reference = '<none>:<none>'] = image.RepoTags ?? [];
+    const colon = reference.lastIndexOf(':');
+    const sizes = [humanSize(image.Size, 3), humanSize(image.SharedSize), humanSize(image.Size - image.SharedSize)];
+    return [
+      reference.slice(0, colon),
+      reference.slice(colon + 1),
+      shortId(image.Id),
+      ago(image.Created * 1000),
+      ...sizes,
+      String(image.Containers),
+    ];
   });
   return table(headings, rows);
 }
