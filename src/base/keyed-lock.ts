@@ -16,6 +16,10 @@ export class KeyedLock {
     };
   }
 
+  isHeld(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   async run<T>(key: string, action: () => Promise<T>): Promise<T> {
     using _held = await this.acquire(key);
     return await action();

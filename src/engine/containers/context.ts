@@ -27,6 +27,7 @@ import type {
   SharedMemory,
 } from './ports.ts';
 import { ContainerRegistry } from './registry.ts';
+import { StartAhead } from './start-ahead.ts';
 
 export interface ContainerDependencies {
   readonly records: RecordStore;
@@ -65,8 +66,10 @@ export interface Context extends ContainerDependencies {
   readonly probeStarts: Semaphore;
   /** One prune at a time. */
   readonly pruning: Semaphore;
-  /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. */
+  /** Held while a container changes: create to run, run to exit, and away. Waiting for a process to end happens without it. To be taken with `hold`. */
   readonly locks: KeyedLock;
+  /** What has been made for a start that nobody has asked for yet. */
+  readonly ahead: StartAhead;
   /** Directories of containers that are gone. */
   readonly rubbish: Rubbish;
   /** Aborts when the daemon lets go of its containers. */
@@ -87,6 +90,7 @@ export function createContext(
     probeStarts: new Semaphore(probeStartsAtOnce),
     pruning: new Semaphore(1),
     locks: new KeyedLock(),
+    ahead: new StartAhead(),
     rubbish: new Rubbish(dependencies.log),
     closing: new AbortController(),
     handleExit: (entry, run, exit) => onExit(ctx, entry, run, exit),
@@ -117,8 +121,15 @@ export function publishAs(
 /** Runs an action while nothing else changes the container; its record is looked up again, since it may have gone meanwhile. */
 export async function withContainer<T>(ctx: Context, ref: string, action: (entry: Entry) => Promise<T>): Promise<T> {
   const { id } = ctx.containers.find(ref);
-  using _held = await ctx.locks.acquire(id);
+  using _held = await hold(ctx, id);
   return await action(ctx.containers.find(id));
+}
+
+/** The lock of a container, for which nothing is being made ahead of its start then. */
+export async function hold(ctx: Context, id: string): Promise<Disposable> {
+  const held = await ctx.locks.acquire(id);
+  await ctx.ahead.abandon(id);
+  return held;
 }
 
 export const containerDir = (ctx: Context, id: string): string => `${ctx.options.dataDir}/${id}`;

@@ -8,7 +8,7 @@ import { createExec, inspectExec, startExec, startExecDetached } from './exec-st
 import { handleExit } from './exit.ts';
 import { exportContainer, listChanges, putArchive, readArchive, statPath } from './files.ts';
 import { killContainer } from './kill.ts';
-import { networkNamespaceOf } from './launch.ts';
+import { launchAhead, networkNamespaceOf } from './launch.ts';
 import { inspectContainer, listContainers } from './list.ts';
 import { logSubject, readLogs } from './logs.ts';
 import { pauseContainer, unpauseContainer } from './pause.ts';
@@ -30,7 +30,12 @@ import { waitForContainer } from './wait.ts';
 export function createContainerService(dependencies: ContainerDependencies): ContainerService {
   const ctx = createContext(dependencies, handleExit);
   return {
-    create: (request, signal) => createContainer(ctx, request, signal),
+    create: async (request, signal) => {
+      const result = await createContainer(ctx, request, signal);
+      // Once the client has its answer.
+      setImmediate(() => launchAhead(ctx, result.id));
+      return result;
+    },
     start: (ref, signal, from) => startContainer(ctx, ref, signal, from),
     stop: (ref, options) => stopContainer(ctx, ref, options),
     restart: (ref, options, signal) => restartContainer(ctx, ref, options, signal),
@@ -96,6 +101,7 @@ export function createContainerService(dependencies: ContainerDependencies): Con
         entry.hub?.close();
         for (const exec of entry.execs?.values() ?? []) exec.hub?.close();
       }
+      await ctx.ahead.abandon();
       await ctx.logs.close();
       await ctx.rubbish.settled();
     },

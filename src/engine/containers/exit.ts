@@ -1,7 +1,7 @@
 import { cleanUp } from '#base/dispose.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { ExitStatus } from '#core/runtime.ts';
-import { type Context, publish } from './context.ts';
+import { type Context, hold, publish } from './context.ts';
 import type { Entry } from './entry.ts';
 import { unwatchHealth } from './health-checks.ts';
 import { releaseIpc } from './ipc.ts';
@@ -17,7 +17,7 @@ import { exitedState, isRunning, noRun, startedAtOf } from './state.ts';
  * its ports free. Events come in the order of what happens: the end first.
  */
 export async function handleExit(ctx: Context, entry: Entry, run: number, exit: ExitStatus): Promise<void> {
-  using _held = await ctx.locks.acquire(entry.id);
+  using _held = await hold(ctx, entry.id);
   const { container } = entry;
   const { state } = container;
   if (entry.run !== run || !isRunning(state)) return;

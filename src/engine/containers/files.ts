@@ -1,7 +1,7 @@
 import { conflict, kindOf, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import type { ExtractOptions, FileChange, FilesSession, FilesView, PathStat, WritableLayer } from '#core/files.ts';
-import { type Context, containerDir, publish } from './context.ts';
+import { type Context, containerDir, hold, publish } from './context.ts';
 import type { Entry } from './entry.ts';
 import type { Container } from './model.ts';
 import { viewMounts } from './mounts.ts';
@@ -120,7 +120,7 @@ async function enter(ctx: Context, ref: string, what: 'view' | 'root', signal: A
   const { id } = ctx.containers.find(ref);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      using _held = await ctx.locks.acquire(id);
+      using _held = await hold(ctx, id);
       return await enterLocked(ctx, ctx.containers.find(id), what, signal);
     } catch (err) {
       if (kindOf(err) !== 'FailedPrecondition' || attempt === mostAttempts) throw err;

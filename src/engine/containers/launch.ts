@@ -40,7 +40,8 @@ export async function launch(ctx: Context, entry: Entry, signal: AbortSignal, re
   failpoint('container.start.begin');
   ctx.runtime.expectStart(50);
   try {
-    await bringUp(ctx, entry, signal, restoreFrom);
+    if (restoreFrom !== undefined) await ctx.ahead.abandon(entry.id);
+    if (!(await ctx.ahead.finish(entry.id, signal))) await bringUp(ctx, entry, signal, { restoreFrom });
   } catch (err) {
     const failure = toStartFailure(err);
     recordFailure(ctx, entry, failure.error.message, failure.exitCode);
@@ -53,6 +54,19 @@ export async function launch(ctx: Context, entry: Entry, signal: AbortSignal, re
   await cleanUp(`links to container ${entry.id}`, ctx.log, () => refreshLinksTo(ctx, container));
 }
 
+/**
+ * Begins the start of a container that was just made. Not where readiness is something that others see, such as a connection to a receiver of logs, and not
+ * when somebody is at the container already.
+ */
+export function launchAhead(ctx: Context, id: string): void {
+  const entry = ctx.containers.get(id);
+  if (entry === undefined || ctx.locks.isHeld(id) || ctx.closing.signal.aborted) return;
+  if (entry.container.state.status !== 'created' || !localLogDrivers.has(entry.container.hostConfig.logConfig.type)) return;
+  ctx.ahead.begin(id, (gate, signal) => bringUp(ctx, entry, signal, { gate }));
+}
+
+const localLogDrivers: ReadonlySet<string> = new Set(['json-file', 'local', 'none']);
+
 /** Waits for the end of a run that has begun, and for want of memory before it, and has them dealt with. */
 export function watchExit(ctx: Context, entry: Entry): void {
   const { run } = entry;
@@ -63,7 +77,13 @@ export function watchExit(ctx: Context, entry: Entry): void {
   );
 }
 
-async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreFrom: string | undefined): Promise<void> {
+interface BringUpOptions {
+  readonly restoreFrom?: string | undefined;
+  /** What only this container sees is done before it resolves, the rest after. */
+  readonly gate?: Promise<void>;
+}
+
+async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, { restoreFrom, gate }: BringUpOptions): Promise<void> {
   const { container } = entry;
   const { id, config } = container;
   await using undo = new AsyncDisposableStack();
@@ -76,7 +96,7 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreF
   const prepared = async (): Promise<Prepared> => {
     log?.begin();
     failpoint('container.start.logged');
-    return await prepare(ctx, container, userNamespace, pins, defer, signal);
+    return await prepare(ctx, container, userNamespace, { pins, defer, gate }, signal);
   };
   let preparing: Promise<Prepared> | undefined;
   const creating = ctx.runtime.create(
@@ -118,6 +138,13 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, restoreF
   undo.move();
 }
 
+/** What the steps of a start share. */
+interface Scope {
+  readonly pins: DisposableStack;
+  readonly defer: Defer;
+  readonly gate: Promise<void> | undefined;
+}
+
 interface Prepared {
   readonly sandbox: Network;
   readonly spec: RuntimeSpec;
@@ -127,11 +154,15 @@ async function prepare(
   ctx: Context,
   container: Container,
   userNamespace: UserNamespace | undefined,
-  pins: DisposableStack,
-  defer: Defer,
+  scope: Scope,
   signal: AbortSignal,
 ): Promise<Prepared> {
-  const [sandbox, root] = await both(joinNetwork(ctx, container, userNamespace, defer, signal), prepareRoot(ctx, container, pins, defer));
+  const { defer, gate } = scope;
+  const network = async (): Promise<Network> => {
+    await gate;
+    return await joinNetwork(ctx, container, userNamespace, defer, signal);
+  };
+  const [sandbox, root] = await both(network(), prepareRoot(ctx, container, scope));
   failpoint('container.start.prepared');
   signal.throwIfAborted();
   if (container.hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
@@ -236,7 +267,7 @@ interface PreparedRoot {
   readonly sources: ReadonlyMap<string, string>;
 }
 
-async function prepareRoot(ctx: Context, container: Container, pins: DisposableStack, defer: Defer): Promise<PreparedRoot> {
+async function prepareRoot(ctx: Context, container: Container, { pins, defer, gate }: Scope): Promise<PreparedRoot> {
   const { id, config, hostConfig } = container;
   defer('root', () => ctx.snapshots.unmount(id));
   const path = await ctx.snapshots.mount(id, { volatile: hostConfig.autoRemove });
@@ -249,6 +280,7 @@ async function prepareRoot(ctx: Context, container: Container, pins: DisposableS
     ctx.files.ensureDirectory(path, config.workingDir, owner);
   }
   if (container.mounts.length === 0) return { path, user, sources: new Map() };
+  await gate;
   defer('mounts', () => unmountSources(ctx, container));
   const sources = await mountSources(ctx, container, pins);
   failpoint('container.start.volumes');

@@ -1,7 +1,7 @@
 import { undoAll } from '#base/dispose.ts';
 import { conflict, EngineError, kindOf, messageOf } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
-import { type Context, containerDir, publish } from './context.ts';
+import { type Context, containerDir, hold, publish } from './context.ts';
 import type { Entry } from './entry.ts';
 import { removeLink } from './links.ts';
 import { forgetExecsOf } from './exec-start.ts';
@@ -20,7 +20,7 @@ export async function removeContainer(ctx: Context, ref: string, options: Remove
   entry.removing = true;
   try {
     if (isRunning(entry.container.state)) await kill(ctx, entry);
-    using _held = await ctx.locks.acquire(entry.id);
+    using _held = await hold(ctx, entry.id);
     // A --rm container may have gone while it was being killed.
     if (ctx.containers.get(entry.id) !== entry) return;
     refuseActive(entry, options);

@@ -138,7 +138,6 @@ class ConmonRuntime implements OpenedRuntime {
     let facts: ContainerFacts | undefined = undefined;
     await using undo = new AsyncDisposableStack();
     undo.defer(() => cleanUp(`container ${id}`, this.#log, late => this.#eraser.erase(id, facts, processes, late)));
-    using _free = this.#migrations.hold();
     using terminal = io.tty ? temporaryDirectory(this.#layout.terminals) : undefined;
     const hasUserNamespace = options.hasUserNamespace === true;
     const waiting = this.#spawnMonitor(program, {
@@ -152,6 +151,7 @@ class ConmonRuntime implements OpenedRuntime {
     });
     undo.defer(() => waiting.abandon());
     const spec = await (typeof options.spec === 'function' ? options.spec() : options.spec);
+    using _free = this.#migrations.hold();
     signal.throwIfAborted();
     const cgroup = spec.linux.cgroupsPath ?? `${this.#cgroupParent}/${id}`;
     facts = {
