@@ -11,12 +11,14 @@ export interface Shortage {
   readonly neededBytes: number;
   /** What is there. */
   readonly usedBytes: number;
+  /** How many images may go, but were used a moment ago. */
+  readonly fresh: number;
 }
 
 const shownImages = 3;
 
 /** Says how much there may be, how much there is, what of it stays and why, and what would make room. */
-export async function refuse(context: ImageContext, { budgetBytes, neededBytes, usedBytes }: Shortage): Promise<EngineError> {
+export async function refuse(context: ImageContext, { budgetBytes, neededBytes, usedBytes, fresh }: Shortage): Promise<EngineError> {
   const usage = await imageDiskUsage(context);
   const images = context.store.all();
   const needed = images.filter(({ id }) => context.users.usedBy(id).length > 0);
@@ -30,7 +32,8 @@ export async function refuse(context: ImageContext, { budgetBytes, neededBytes, 
   const uses = parts.flatMap(([bytes, what]) => (bytes === 0 ? [] : [`${formatBytes(bytes)} ${what}`]));
   return resourceExhausted(
     `no room in the disk budget of ${formatBytes(budgetBytes)}: with this it would be ${formatBytes(neededBytes)}, even without all that may go by itself. ` +
-      `In use are ${formatBytes(usedBytes)}${uses.length === 0 ? '' : `: ${uses.join(', ')}`}. ` +
+      `In use are ${formatBytes(Math.max(usedBytes, allImages))}${uses.length === 0 ? '' : `: ${uses.join(', ')}`}. ` +
+      `${fresh === 0 ? '' : `Images used within the last minute (${String(fresh)}) stay until it is over. `}` +
       `To make room, remove images ("image rm", "image prune --all") or build cache ("builder prune"), let more go by itself with "disk-budget-images", or raise "disk-budget"`,
   );
 }

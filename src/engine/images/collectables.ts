@@ -52,9 +52,14 @@ export async function collectables(
 
 /** Layers that stay whatever has to go: those of images that may not. */
 export function stayingLayers(context: RegistryContext, images: CollectableImages): Set<ChainId> {
+  const staying = context.store.all().filter(image => rankOf(context, images, image) === undefined);
+  return new Set([...staying, ...freshImages(context, images)].flatMap(image => image.layers.map(layer => layer.chainId)));
+}
+
+/** Images that may go, but not yet. */
+export function freshImages(context: RegistryContext, images: CollectableImages): ImageRecord[] {
   const newest = Date.now() - graceMs;
-  const staying = context.store.all().filter(image => rankOf(context, images, image) === undefined || context.uses.usedAt(image) > newest);
-  return new Set(staying.flatMap(image => image.layers.map(layer => layer.chainId)));
+  return context.store.all().filter(image => rankOf(context, images, image) !== undefined && context.uses.usedAt(image) > newest);
 }
 
 /** Blobs that nothing would be lost without, by the last move of an image that has them. */

@@ -3,7 +3,7 @@ import { messageOf } from '#base/errors.ts';
 import type { ChainId } from '#core/snapshots.ts';
 import type { Digest } from '#oci/digest.ts';
 import { refuse } from './budget-refusal.ts';
-import { type CollectableImages, collectables, spareBlobs, stayingLayers } from './collectables.ts';
+import { type CollectableImages, collectables, freshImages, spareBlobs, stayingLayers } from './collectables.ts';
 import type { RegistryContext } from './context.ts';
 import { unfinishedLifetimeMs } from './fetch-layer.ts';
 import type { ImageLayer } from './model.ts';
@@ -88,7 +88,8 @@ export class DiskBudget implements Disposable, Room {
     const leastBytes = await this.#leastBytes(held);
     const neededBytes = leastBytes > budgetBytes ? leastBytes : await this.#shrinkTo(budgetBytes);
     if (neededBytes <= budgetBytes) return;
-    throw await refuse(this.#context, { budgetBytes, neededBytes, usedBytes: await this.#usedBytes() });
+    const fresh = freshImages(this.#context, this.#options().images).length;
+    throw await refuse(this.#context, { budgetBytes, neededBytes, usedBytes: await this.#usedBytes(), fresh });
   }
 
   /** What would be there without all that may go, with what is about to come: at least so much, as layers may be needed by others too. */
