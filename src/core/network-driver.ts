@@ -36,6 +36,8 @@ export interface TunnelLink {
   readonly mtu: number;
   /** This host's address among its peers; undefined: the kernel's choice for each peer. */
   readonly local: string | undefined;
+  /** Of the addresses of hosts. Default: 4. */
+  readonly family?: 4 | 6;
 }
 
 /** What makes a tunnel's packets unreadable between hosts. */
@@ -131,8 +133,8 @@ export interface DefaultRoute {
  * a namespace change must not be interrupted. A refusal carries the kernel's words.
  */
 export interface NetworkDriver {
-  /** Makes a bridge, or changes what differs on the one that is there. Rejects with Conflict when the name belongs to something else. True when it made one. */
-  putBridge(bridge: BridgeLink): boolean;
+  /** Makes a bridge, or changes what differs on the one that is there. Rejects with Conflict when the name belongs to something else. Says whether it made one or found it down. */
+  putBridge(bridge: BridgeLink): 'made' | 'raised' | 'found';
   /** Makes the link if that is asked, and takes it up. Rejects with NotFound when there is none; with NotImplemented when the kernel has no such links. True when it made one. */
   putParent(parent: ParentLink): boolean;
   /** Makes the tunnel, or changes what differs. Rejects with Conflict when another tunnel has its number. True when it made one. */

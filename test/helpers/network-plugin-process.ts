@@ -19,6 +19,8 @@ interface Behaviour {
   readonly join?: Readonly<Record<string, unknown>>;
   /** Interface that CreateEndpoint answers with. */
   readonly interface?: Readonly<Record<string, string>>;
+  /** It can be asked whether networks need a gateway. */
+  readonly needsGateway?: boolean;
   readonly needsMac?: boolean;
   readonly needsReplay?: boolean;
 }
@@ -68,7 +70,8 @@ const drop = <T>(list: T[], item: T, what: string): void => {
 const host = (subnet: string, number: number): string => subnet.replace(/\d+\/(\d+)$/, `${String(number)}/$1`);
 
 const network: Readonly<Record<string, (body: Body) => object>> = {
-  GetCapabilities: () => ({ Scope: behaviour().scope ?? 'local' }),
+  GetCapabilities: () => ({ Scope: behaviour().scope ?? 'local', GwAllocChecker: behaviour().needsGateway !== undefined }),
+  GwAllocCheck: () => ({ SkipIPv4: behaviour().needsGateway === false }),
   AllocateNetwork({ NetworkID = '' }) {
     state.allocated.push(NetworkID);
     return { Options: { allocated: 'yes' } };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '#base/errors.ts';
 import { newId } from '#base/id.ts';
-import { silentLogger } from '#base/log.ts';
+import { createLogger, silentLogger } from '#base/log.ts';
 import type { EngineEvent } from '#core/events.ts';
 import type { Sandbox, SandboxRequest } from '#core/network.ts';
 import type { RecordStore } from '#core/records.ts';
@@ -29,6 +29,8 @@ const lanLink = `vl${suffix}`;
 export class NetworkStack {
   readonly dir: string;
   readonly events: Omit<EngineEvent, 'timeNano'>[] = [];
+  /** What the service says, line by line. */
+  readonly logged: string[] = [];
   readonly table: string;
   readonly bridge: string;
   readonly lanBridge = `bl${suffix}`;
@@ -76,7 +78,7 @@ export class NetworkStack {
       createNameServer: lookup => createNameServer({ lookup, log: silentLogger }),
       hostFiles: { hosts: readHosts, resolvConf: readResolvConf },
       events: { publish: event => void this.events.push(event) },
-      log: silentLogger,
+      log: createLogger({ level: 'info', format: 'text', write: line => void this.logged.push(line) }),
       options: {
         bridgeName: this.bridge as string | undefined,
         bridgeIsGiven: false,

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect } from 'bun:test';
 import { createNetworkDriver } from '#host/netlink/network-driver.ts';
 import { runInNamespace } from '#host/sys/netns.ts';
+import { eventually } from '#test/helpers/eventually.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { fetchTcp, type Member, NetworkStack, refusal } from '#test/helpers/network-stack.ts';
 import { inOwnNetwork } from '#test/helpers/own-network.ts';
@@ -159,8 +160,12 @@ if (inOwnNetwork(import.meta.path)) {
       await create('alone', 'macvlan', {}, 217);
       const [a, b] = [await start('a', { alone: {} }), await start('b', { alone: {} })];
       expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+      // The interfaces of the containers go with what they share.
+      const made = (): string[] => stack.driver.linkNames().filter(name => name.startsWith('dm-'));
+      await runOk(['ip', 'link', 'delete', made()[0] ?? '']);
+      await eventually('they are back', async () => (await fetchTcp(a.path, b.address, 80, 500)) === `b ${a.address}`);
       await end();
-      expect(stack.driver.linkNames().filter(name => name.startsWith('dm-'))).toEqual([]);
+      expect(made()).toEqual([]);
     });
 
     const ipvlan = needs('root', 'ipvlan');
@@ -218,59 +223,68 @@ if (inOwnNetwork(import.meta.path)) {
       expect(await fetchTcp(a.path, '10.216.0.254', 80)).toBe(`other ${a.address}`);
     });
 
-    needs('root', 'vxlan').test('overlay: containers of two hosts are on one network, and leave each host by its own way', async () => {
-      const cable = `ov${process.pid.toString(16).slice(-6)}`;
-      await using after = new AsyncDisposableStack();
-      const host = after.use(await OtherMachine.connect(cable, ['10.219.0.1/24'], ['10.219.0.2/24']));
-      host.serve('host', 81);
-      const options = { 'com.docker.network.driver.overlay.peers': '10.219.0.2', 'com.docker.network.driver.overlay.vxlanid_list': '5001' };
-      const wide = await stack.createNetwork('wide', {
-        driver: 'overlay',
-        options,
-        ipam: ipam(pool('10.220.0.0/24', '', '10.220.0.0/25')),
-      });
-      const a = await start('a', { wide: {} });
-      const mtu = wide.bridge?.mtu ?? 0;
+    needs('root', 'vxlan').test.each([
+      [4, '10.219.0.1', '10.219.0.2'],
+      [6, 'fd13:219::1', 'fd13:219::2'],
+    ] as const)(
+      'overlay: containers of two hosts of IPv%p are on one network, and leave each host by its own way',
+      async (family, here, peer) => {
+        const cable = `ov${process.pid.toString(16).slice(-6)}`;
+        await using after = new AsyncDisposableStack();
+        const host = after.use(await OtherMachine.connect(cable, ['10.219.0.1/24', 'fd13:219::1/64'], ['10.219.0.2/24', 'fd13:219::2/64']));
+        host.serve('host', 81);
+        const options = { 'com.docker.network.driver.overlay.peers': peer, 'com.docker.network.driver.overlay.vxlanid_list': '5001' };
+        const wide = await stack.createNetwork('wide', {
+          driver: 'overlay',
+          options,
+          ipam: ipam(pool('10.220.0.0/24', '', '10.220.0.0/25')),
+        });
+        const a = await start('a', { wide: {} });
+        const mtu = wide.bridge?.mtu ?? 0;
 
-      // The other host has what a daemon there would have made.
-      const there = runInNamespace(host.path, () =>
-        createNetworkDriver({ namespaceDir: `${stack.dir}/far`, userNamespaceDir: `${stack.dir}/far-userns` }),
-      );
-      after.use(there);
-      after.defer(() => void there.removeSandbox('far'));
-      there.putBridge({ name: 'ov0', mac: '02:00:00:00:09:01', mtu, addresses: [], keepsAddresses: false, routesNeighbours: false });
-      there.putTunnel({ name: 'vx0', bridge: 'ov0', vni: 5001, port: 4789, mtu, local: undefined });
-      there.putTunnelPeers('vx0', { hosts: ['10.219.0.1'], interfaces: [] });
-      const far = await there.createSandbox(
-        'far',
-        [
-          {
-            ...{ kind: 'bridged', hostName: 'vethfar', bridge: 'ov0', name: 'eth0', mac: '02:00:00:00:09:02', mtu },
-            ...{ addresses: ['10.220.0.200/24'], settings: {}, hairpin: false, isolated: false },
-          },
-        ],
-        [],
-      );
-      const answer = (socket: Bun.Socket): void => void socket.end(`far ${socket.remoteAddress}`);
-      const server = runInNamespace(far.path, () =>
-        Bun.listen({ hostname: '0.0.0.0', port: 80, socket: { open: answer, data: () => undefined } }),
-      );
-      after.defer(() => server.stop(true));
-      expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
-      expect(await fetchTcp(far.path, a.address, 80, 3000)).toBe('a 10.220.0.200');
-      // Whole packets of the network's size pass: the way between the hosts has room for what is put around them.
-      const ping = ['busybox', 'ping', '-c', '1', '-W', '2', '-s', String(Math.min(mtu, 1400) - 28), '10.220.0.200'];
-      expect((await run(['nsenter', `--net=${a.path}`, ...ping])).exitCode).toBe(0);
-      // The way out is another network, which nobody sees.
-      expect(Object.keys(a.sandbox.endpoints)).toEqual(['wide']);
-      expect(await fetchTcp(a.path, '10.219.0.2', 81)).toBe('host 10.219.0.1');
-      expect(await fetchTcp(undefined, a.address, 80, 300)).not.toStartWith('a ');
-      // A host that is no peer any more gets nothing.
-      stack.driver.putTunnelPeers(wide.overlay?.link ?? '', { hosts: [], interfaces: [{ mac: '02:00:00:00:09:02', host: '10.219.0.2' }] });
-      expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
+        // The other host has what a daemon there would have made.
+        const there = runInNamespace(host.path, () =>
+          createNetworkDriver({ namespaceDir: `${stack.dir}/far`, userNamespaceDir: `${stack.dir}/far-userns` }),
+        );
+        after.use(there);
+        after.defer(() => void there.removeSandbox('far'));
+        there.putBridge({ name: 'ov0', mac: '02:00:00:00:09:01', mtu, addresses: [], keepsAddresses: false, routesNeighbours: false });
+        there.putTunnel({ name: 'vx0', bridge: 'ov0', vni: 5001, port: 4789, mtu, local: undefined, family });
+        there.putTunnelPeers('vx0', { hosts: [here], interfaces: [] });
+        const far = await there.createSandbox(
+          'far',
+          [
+            {
+              ...{ kind: 'bridged', hostName: 'vethfar', bridge: 'ov0', name: 'eth0', mac: '02:00:00:00:09:02', mtu },
+              ...{ addresses: ['10.220.0.200/24'], settings: {}, hairpin: false, isolated: false },
+            },
+          ],
+          [],
+        );
+        const answer = (socket: Bun.Socket): void => void socket.end(`far ${socket.remoteAddress}`);
+        const server = runInNamespace(far.path, () =>
+          Bun.listen({ hostname: '0.0.0.0', port: 80, socket: { open: answer, data: () => undefined } }),
+        );
+        after.defer(() => server.stop(true));
+        expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
+        expect(await fetchTcp(far.path, a.address, 80, 3000)).toBe('a 10.220.0.200');
+        // Whole packets of the network's size pass: the way between the hosts has room for what is put around them.
+        const ping = ['busybox', 'ping', '-c', '1', '-W', '2', '-s', String(Math.min(mtu, 1400) - 28), '10.220.0.200'];
+        expect((await run(['nsenter', `--net=${a.path}`, ...ping])).exitCode).toBe(0);
+        // The way out is another network, which nobody sees.
+        expect(Object.keys(a.sandbox.endpoints)).toEqual(['wide']);
+        expect(await fetchTcp(a.path, '10.219.0.2', 81)).toBe('host 10.219.0.1');
+        expect(await fetchTcp(undefined, a.address, 80, 300)).not.toStartWith('a ');
+        // What somebody removes is put back.
+        await runOk(['ip', 'link', 'delete', wide.overlay?.link ?? '']);
+        await eventually('the tunnel is back', async () => (await fetchTcp(a.path, '10.220.0.200', 80, 500)) === `far ${a.address}`);
+        // A host that is no peer any more gets nothing.
+        stack.driver.putTunnelPeers(wide.overlay?.link ?? '', { hosts: [], interfaces: [{ mac: '02:00:00:00:09:02', host: peer }] });
+        expect(await fetchTcp(a.path, '10.220.0.200', 80, 3000)).toBe(`far ${a.address}`);
 
-      await end();
-      expect(stack.driver.linkNames().filter(name => /^(vx|ov)-/.test(name))).toEqual([]);
-    });
+        await end();
+        expect(stack.driver.linkNames().filter(name => /^(vx|ov)-/.test(name))).toEqual([]);
+      },
+    );
   });
 }

@@ -238,6 +238,16 @@ if (inOwnNetwork(import.meta.path)) {
       );
     });
 
+    test('a plugin that needs no gateway: none is reserved', async () => {
+      await plugin.behave({ needsGateway: false });
+      await plugin.start();
+      expect((await create()).ipam.pools[0]?.gateway).toBe('');
+      expect(methods().filter(method => method === 'IpamDriver.RequestAddress')).toEqual([]);
+      expect((await start('a')).address).toBe('10.251.0.1');
+      await plugin.behave({});
+      await plugin.start();
+    });
+
     test('a running container joins and leaves, and its ports go with the default route', async () => {
       await create();
       const a = await stack.start('a', { endpoints: { bridge: {} }, ...published });

@@ -71,6 +71,15 @@ if (inOwnNetwork(import.meta.path)) {
       await runOk(['nft', 'flush', 'ruleset']);
       await everything();
       expect((await run(['nft', 'list', 'table', 'inet', `${stack.table}_user`])).exitCode).toBe(0);
+      // Each is told of, by what it was.
+      const told = stack.logged.filter(line => line.includes('repaired what somebody else had changed')).join('');
+      for (const what of [
+        `${bridge} of network net, which was gone`,
+        'interface eth0 of container b',
+        'which was down',
+        'the packet rules, which were gone',
+      ])
+        expect(told).toContain(what);
     });
 
     test('an interface that is removed inside a container, and the process that holds published ports, are replaced', async () => {

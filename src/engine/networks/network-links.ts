@@ -4,16 +4,24 @@ import { bridgeLinkOf } from './kernel-state.ts';
 import type { BridgeSettings, Network } from './model.ts';
 import { peersOf, putEncryption } from './overlay-peers.ts';
 
-/** The links of a network that containers' interfaces need, without packet rules; what is there already is brought in line. Returns those it made. */
-export function putLinks(ctx: Context, network: Network): string[] {
+/** What was not as it should be, by name. */
+export interface MendedLinks {
+  readonly made: readonly string[];
+  readonly raised: readonly string[];
+}
+
+/** The links of a network that containers' interfaces need, without packet rules; what is there already is brought in line. */
+export function putLinks(ctx: Context, network: Network): MendedLinks {
   const made: string[] = [];
+  const raised: string[] = [];
   if (network.parent !== undefined && ctx.driver.putParent(network.parent.link)) made.push(network.parent.link.name);
   const link = bridgeLinkOf(network);
-  if (link === undefined) return made;
-  if (ctx.driver.putBridge(link)) made.push(link.name);
+  if (link === undefined) return { made, raised };
+  const bridge = ctx.driver.putBridge(link);
+  if (bridge !== 'found') (bridge === 'made' ? made : raised).push(link.name);
   if (putTunnel(ctx, network)) made.push(String(network.overlay?.link));
   if (ctx.options.forwarding && !network.internal && network.overlay === undefined) enableForwarding(ctx, network);
-  return made;
+  return { made, raised };
 }
 
 function putTunnel(ctx: Context, network: Network): boolean {
@@ -23,8 +31,10 @@ function putTunnel(ctx: Context, network: Network): boolean {
   putEncryption(ctx, network);
   failpoint('network.create.tunnel');
   const { link: name, vni, port, local } = overlay;
-  const made = ctx.driver.putTunnel({ name, vni, port, local, bridge: bridge.name, mtu: bridge.mtu });
-  ctx.driver.putTunnelPeers(name, peersOf(ctx, network));
+  const peers = peersOf(ctx, network);
+  const family = peers.hosts.some(host => host.includes(':')) ? 6 : 4;
+  const made = ctx.driver.putTunnel({ name, vni, port, local, family, bridge: bridge.name, mtu: bridge.mtu });
+  ctx.driver.putTunnelPeers(name, peers);
   return made;
 }
 

@@ -27,12 +27,18 @@ export function readOverlayOptions(network: { readonly id: string; readonly name
   if (keyFile !== '' && (!isEncrypted || !keyFile.startsWith('/')))
     throw invalidArgument(`invalid ${optionName.overlayKeyFile} "${keyFile}": want the whole path of a file, and the option "encrypted"`);
   const [local] = addresses(options, optionName.overlayLocal);
+  const peers = addresses(options, optionName.overlayPeers);
+  const all = local === undefined ? peers : [...peers, local];
+  if (new Set(all.map(address => address.includes(':'))).size > 1)
+    throw invalidArgument(
+      `invalid ${optionName.overlayPeers} "${all.join(',')}": want addresses of IPv4 or of IPv6, a tunnel has one of them`,
+    );
   const vni = vniOf(options[optionName.vxlanIds], network.name);
   return {
     link: `vx-${network.id.slice(0, 12)}`,
     vni,
     port: portOf(options[optionName.overlayPort], isEncrypted ? firstPrivatePort + (vni % privatePorts) : defaultPort),
-    peers: addresses(options, optionName.overlayPeers),
+    peers,
     local,
     ...(isEncrypted ? { encryption: { keyFile } } : {}),
   };

@@ -84,7 +84,8 @@ async function mendLinks(ctx: Context, suspects: ReadonlySet<string>): Promise<s
   const affected = new Set<string>();
   for (const network of ctx.networks.list()) {
     if (!linksOf(network).some(name => name !== undefined && suspects.has(name))) continue;
-    const made = putLinks(ctx, network);
+    const { made, raised } = putLinks(ctx, network);
+    repaired.push(...raised.map(name => `${name} of network ${network.name}, which was down`));
     if (made.length === 0) continue;
     repaired.push(`${made.join(' and ')} of network ${network.name}, which was gone`);
     for (const { sandbox } of ctx.sandboxes.on(network.id)) affected.add(sandbox.request.containerId);

@@ -42,6 +42,20 @@ test('an answer that does not fit into a datagram says so and carries nothing', 
   expect(dns.decode(Buffer.from(serverFailure(query)))).toMatchObject({ rcode: 'SERVFAIL' });
 });
 
+test('whoever speaks EDNS hears that we do, and gets as much in one datagram as he takes', () => {
+  const options: dns.OptAnswer = {
+    ...{ type: 'OPT', name: '.', udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0 },
+    ...{ flags: 0, flag_do: false, options: [] },
+  };
+  const query = parseQuery(dns.encode({ type: 'query', id: 1, questions: [{ name: 'db', type: 'A' }], additionals: [options] }));
+  if (query === undefined) throw new Error('not a query');
+  expect(query.udpBytes).toBe(1232);
+  const answer = answerLocally(query, 'me', lookup) ?? new Uint8Array();
+  expect(dns.decode(Buffer.from(answer)).additionals).toMatchObject([{ type: 'OPT', udpPayloadSize: 1232 }]);
+  expect(fitDatagram(query, new Uint8Array(1200))).toHaveLength(1200);
+  expect(dns.decode(Buffer.from(fitDatagram(query, new Uint8Array(1300))))).toMatchObject({ flag_tc: true });
+});
+
 test('garbage is answered with a format error, if with anything', () => {
   expect(parseQuery(new Uint8Array([1, 2, 3]))).toBeUndefined();
   expect(formatError(new Uint8Array(3))).toBeUndefined();

@@ -15,6 +15,7 @@ const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_LOCAL = 4;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
+const IFLA_VXLAN_GROUP6 = 16;
 const IFLA_VXLAN_LOCAL6 = 17;
 
 const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
@@ -84,6 +85,8 @@ export function addVxlan(socket: NetlinkSocket, tunnel: TunnelLink, bridge: numb
     u32Attribute(IFLA_VXLAN_ID, tunnel.vni),
     u8Attribute(IFLA_VXLAN_LEARNING, 1),
     attribute(IFLA_VXLAN_PORT, Uint8Array.of(tunnel.port >> 8, tunnel.port & 0xff)),
+    // Without an address of its own: hosts of IPv6 nevertheless.
+    ...(local === undefined && tunnel.family === 6 ? [attribute(IFLA_VXLAN_GROUP6, new Uint8Array(16))] : []),
     ...(local === undefined ? [] : [attribute(local.family === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, ipBytes(local))]),
   );
   const payload = concat(

@@ -54,7 +54,7 @@ export function createNetworkDriver({ namespaceDir, userNamespaceDir }: Namespac
         putSysctl(`net/ipv4/neigh/${bridge.name}/proxy_delay`, '0');
         putSysctl(`net/ipv4/conf/${bridge.name}/send_redirects`, '0');
       }
-      return existing === undefined;
+      return existing === undefined ? 'made' : existing.up ? 'found' : 'raised';
     },
     putParent({ name, made }) {
       const existing = findLink(host, name);

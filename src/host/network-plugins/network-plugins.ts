@@ -10,7 +10,6 @@ import { createRemoteIpam } from './remote-ipam.ts';
 
 const networkInterface = 'NetworkDriver';
 const ipamInterface = 'IpamDriver';
-const activationMs = 10_000;
 
 /** Plugins that speak Docker's protocols for networks and addresses, found where Docker finds plugins. One process may speak both. */
 export function createNetworkPlugins(
@@ -67,7 +66,7 @@ export function createNetworkPlugins(
 async function greet(client: PluginClient, wanted: string, times: CallTimes, isPatient: boolean): Promise<PluginCalls | undefined> {
   const calls = new PluginCalls(client, wanted, times);
   try {
-    const interfaces = await client.interfaces({ timeoutMs: Math.min(activationMs, times.workMs), isPatient });
+    const interfaces = await client.interfaces({ timeoutMs: calls.greetingMs, isPatient });
     return interfaces.includes(wanted) ? calls : undefined;
   } catch (err) {
     throw err instanceof PluginFailure ? err : calls.failure(err);

@@ -9,6 +9,9 @@ export interface CallTimes {
   readonly undoMs: number;
 }
 
+/** For a plugin to say what it is. */
+const greetingMs = 10_000;
+
 /** As long as Docker's daemons wait for volumes; a container's end does not wait that long for a plugin. */
 export const usualTimes: CallTimes = { workMs: 120_000, undoMs: 10_000 };
 
@@ -24,6 +27,11 @@ export class PluginCalls {
     this.times = times;
     this.#client = client;
     this.#interface = interfaceName;
+  }
+
+  /** How long what it is asked about itself may take. */
+  get greetingMs(): number {
+    return Math.min(greetingMs, this.times.workMs);
   }
 
   /** Rejects with PluginFailure. */

@@ -56,7 +56,7 @@ export async function networkCapabilities(calls: PluginCalls): Promise<NetworkCa
     readonly Scope?: string;
     readonly ConnectivityScope?: string;
     readonly GwAllocChecker?: boolean;
-  }>('GetCapabilities', {});
+  }>('GetCapabilities', {}, { timeoutMs: calls.greetingMs });
   const scopeOf = (text: string): 'local' | 'global' => {
     const scope = text.toLowerCase();
     if (scope === 'local' || scope === 'global') return scope;

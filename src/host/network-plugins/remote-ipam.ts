@@ -13,6 +13,7 @@ export async function createRemoteIpam(calls: PluginCalls): Promise<RemoteIpam> 
   const spaces = await calls.call<{ readonly LocalDefaultAddressSpace?: string; readonly GlobalDefaultAddressSpace?: string }>(
     'GetDefaultAddressSpaces',
     {},
+    { timeoutMs: calls.greetingMs },
   );
   const needs = await capabilities(calls);
   return {
@@ -61,7 +62,7 @@ interface Needs {
 /** A plugin that does not know the question needs nothing. */
 async function capabilities(calls: PluginCalls): Promise<Needs> {
   try {
-    return (await calls.callIfKnown<Needs>('GetCapabilities', {})) ?? {};
+    return (await calls.callIfKnown<Needs>('GetCapabilities', {}, { timeoutMs: calls.greetingMs })) ?? {};
   } catch (err) {
     if (err instanceof PluginFailure && err.kind === 'FailedPrecondition') return {};
     throw err;
