@@ -13,6 +13,7 @@ import {
   type BuildPlan,
   neededStages,
   type PlannedStage,
+  references,
   reportBasePlatform,
   resolveSource,
   type SourceReference,
@@ -136,6 +137,7 @@ export class Build {
     this.#observer.finished(fromStep, { how: 'config', imageId: (isUnchanged ? result.base.id : undefined) ?? this.#idOf(result) });
     for (const [index, instruction] of (planned.isReplaced ? [] : planned.stage.instructions).entries()) {
       const step = steps[index] ?? fromStep;
+      await this.#stagesFor(planned, instruction);
       this.#observer.started(step);
       const before = result;
       let how: StepResult['how'] = 'config';
@@ -149,6 +151,14 @@ export class Build {
       this.#observer.finished(step, { how, imageId: this.#idOf(result), processId });
     }
     return result;
+  }
+
+  /** Waits for the stages that an instruction takes files from: until they are there, it has not begun. Why one failed is told where it is used. */
+  async #stagesFor(planned: PlannedStage, instruction: Instruction): Promise<void> {
+    for (const { from, range } of references(instruction)) {
+      const source = resolveSource(this.#plan, from, { stage: planned.stage.index, range, namedContexts: this.#contextNames });
+      if (source.kind === 'stage') await this.#stage(source.index).catch(() => undefined);
+    }
   }
 
   async #told<T>(step: StepInfo, work: () => Promise<T>): Promise<T> {

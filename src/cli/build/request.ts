@@ -1,5 +1,6 @@
 import { parseBytes } from '#base/size.ts';
 import { splitCsv } from '#base/csv.ts';
+import { messageOf } from '#base/errors.ts';
 import type { Query } from '#client/connection.ts';
 import type { Cli } from '../cli.ts';
 import { proxyEnvironment } from '../config/proxies.ts';
@@ -33,10 +34,7 @@ const entitlement = /^(?:network\.host|security\.insecure|device(?:=.*)?)$/;
 
 /** Refuses what cannot be done, naming the flag. */
 export function checkBuildFlags(flags: BuildFlags): void {
-  for (const tag of flags.tag) {
-    const name = parseImageName(tag);
-    if (name === undefined || tag.includes('@')) throw new ExitError(1, `invalid tag ${JSON.stringify(tag)}: invalid reference format`);
-  }
+  for (const tag of flags.tag) checkTag(tag);
   for (const platform of flags.platform) checkPlatform(platform);
   for (const allowed of flags.allow) {
     if (!entitlement.test(allowed))
@@ -47,6 +45,16 @@ export function checkBuildFlags(flags: BuildFlags): void {
   if (flags.quiet && !['auto', 'quiet'].includes(flags.progress))
     throw new ExitError(1, `ERROR: progress=${flags.progress} and quiet cannot be used together`);
   if (flags.policy.length > 0) throw new ExitError(1, 'ERROR: --policy is not supported: policies of sources are not evaluated');
+}
+
+function checkTag(tag: string): void {
+  let reason = 'invalid reference format';
+  try {
+    if (parseImageName(tag) !== undefined && !tag.includes('@')) return;
+  } catch (err) {
+    if (/must be lowercase/.test(messageOf(err))) reason = 'repository name must be lowercase';
+  }
+  throw new ExitError(1, `ERROR: failed to build: invalid tag ${JSON.stringify(tag)}: ${reason}`);
 }
 
 /** What is to be built for, as the frontend reads it. */
