@@ -50,6 +50,7 @@ export async function pruneCache(
   const chosen = choose(entries, options, { nowMs: Date.now(), freeBytes: free });
   const blobs = new Set<Digest>();
   const chains = new Set<Digest>();
+  const layers: [chain: Digest, sizeBytes: number][] = [];
   const ids: string[] = [];
   let reclaimedBytes = 0;
   for (const { id, handle, sizeBytes } of chosen) {
@@ -63,12 +64,21 @@ export async function pruneCache(
       if (layer !== undefined && layer !== null) {
         blobs.add(layer.digest);
         chains.add(layer.chainId);
+        layers.push([layer.chainId, sizeBytes]);
       }
     }
     ids.push(id);
   }
   if (chosen.length === entries.length) context.cache.forgetImageTimes();
-  reclaimedBytes += await context.images.release(blobs, chains);
+  const released = await context.images.release(blobs, chains);
+  // What the list said of a layer counts, if nobody else has it.
+  const gone = await Promise.all(
+    layers.map(async ([chain, bytes]) => ((await context.snapshots.diskUsage(chain)) === undefined ? bytes : 0)),
+  );
+  reclaimedBytes += Math.max(
+    released,
+    gone.reduce((sum, bytes) => sum + bytes, 0),
+  );
   return { ids, reclaimedBytes };
 }
 

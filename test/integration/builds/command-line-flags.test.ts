@@ -324,6 +324,41 @@ describe('every flag of build', () => {
     expect(new Set(digests).size).toBe(1);
   });
 
+  test('the cache is listed, and bounds and filters say what of it goes', async () => {
+    await ok(['builder', 'prune', '-af']);
+    const context = directory({ Dockerfile: lines('FROM busybox', 'COPY f /f', 'RUN head -c 300000 /dev/zero > /made'), f: 'f' });
+    await build('-o', 'type=cacheonly', context);
+    const ids = async (...filters: string[]): Promise<string[]> => {
+      const { stdout } = await ok([
+        'buildx',
+        'du',
+        '--format',
+        '{{.Type}} {{.Description}}',
+        ...filters.flatMap(each => ['--filter', each]),
+      ]);
+      return stdout.trim().split('\n').filter(Boolean).sort();
+    };
+    const made = 'regular RUN head -c 300000 /dev/zero > /made';
+    const all = [made, 'regular COPY f /f', 'source.local local source for context'].sort();
+    const prune = async (...args: string[]): Promise<string> => (await ok(['builder', 'prune', '-f', ...args])).stdout;
+    expect(await ids()).toEqual(all);
+    for (const nothing of [
+      ['--filter', 'until=1h'],
+      ['--filter', 'inuse=true'],
+      ['--filter', 'id=none'],
+      ['--max-used-space', '1gb'],
+      ['--min-free-space', '1kb'],
+    ])
+      expect(await prune(...nothing)).toBe('Total reclaimed space: 0B\n');
+    expect(await ids()).toEqual(all);
+    expect(await prune('--filter', 'description=head')).toMatch(/Total reclaimed space: 3\d\d(?:\.\d+)?kB/);
+    expect(await ids()).toEqual(all.filter(each => each !== made));
+    await prune('--min-free-space', '1000tb');
+    expect(await ids()).toEqual([]);
+    const refused = await berth(['builder', 'prune', '-f', '--filter', 'colour=red']);
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("invalid filter 'colour'")]);
+  });
+
   test('one layer for all that is new (--squash)', async () => {
     const context = directory({
       Dockerfile: lines(
