@@ -7,6 +7,10 @@ import type { EventPublisher } from '#core/events.ts';
 import type { BuildFiles } from '#core/build-files.ts';
 import type { RecordStore } from '#core/records.ts';
 import type { Digest } from '#oci/digest.ts';
+import { BuildHistory } from './history/build-history.ts';
+import { solveGraph } from './llb/solve-graph.ts';
+import type { GraphObserver, GraphRequest } from './llb/request.ts';
+import type { BuildWorkspace } from './ports.ts';
 import { CacheBudget } from './cache/budget.ts';
 import { CacheMounts } from './cache/cache-mounts.ts';
 import { type KeptContext, KeptContexts } from './cache/kept-contexts.ts';
@@ -55,7 +59,13 @@ export interface BuildService {
   build(request: BuildRequest, observer: BuildObserver, signal: AbortSignal): Promise<BuildResult>;
   /** Builds without making an image of it: what comes of it stays until it is disposed. Rejects like `build`. */
   solve(request: BuildRequest, observer: BuildObserver, signal: AbortSignal): Promise<SolvedBuild>;
+  /** Builds a graph that a client has written itself. Rejects like `build`. */
+  solveGraph(request: GraphRequest, observer: GraphObserver, signal: AbortSignal): Promise<SolvedBuild>;
   readonly remotes: BuilderContext['remotes'];
+  /** What builds need of images, for whoever wants to know something of them. */
+  workspace(): BuildWorkspace;
+  /** The builds that clients have asked for. */
+  readonly history: BuildHistory;
   usage(): Promise<CacheEntry[]>;
   prune(options: PruneOptions): Promise<PruneResult>;
   /** The cache, for a disk budget that is not only its own. */
@@ -83,6 +93,7 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     flights: new SharedWork(),
     turns: new Semaphore(parallelism),
   };
+  const history = new BuildHistory(join(dataDir, 'history'), records);
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   const budget = new CacheBudget(keepBytes, async reservedBytes => {
@@ -94,7 +105,10 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     if (ids.length > 0)
       context.log.info('removed what the build cache had used longest ago', { records: ids.length, bytes: reclaimedBytes });
   });
-  const solveTracked: BuildService['solve'] = async (request, observer, signal) => {
+  const tracked = async (
+    work: (signal: AbortSignal, done: () => void) => Promise<SolvedBuild>,
+    signal: AbortSignal,
+  ): Promise<SolvedBuild> => {
     const end = Promise.withResolvers<void>();
     running.add(end.promise);
     const done = (): void => {
@@ -102,8 +116,10 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       end.resolve();
       budget.keep(context.log);
     };
-    return await solve(context, request, observer, AbortSignal.any([signal, closing.signal]), done);
+    return await work(AbortSignal.any([signal, closing.signal]), done);
   };
+  const solveTracked: BuildService['solve'] = (request, observer, signal) =>
+    tracked((stop, done) => solve(context, request, observer, stop, done), signal);
   return {
     contextDirectory: async () => await directoryIn(workDir),
     keptContext: (key, what) => context.keptContexts.acquire(key, what),
@@ -122,15 +138,22 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
       return { imageId: await solved.save(request.names) };
     },
     solve: solveTracked,
+    solveGraph: (request, observer, signal) => tracked((stop, done) => solveGraph(context, request, observer, stop, done), signal),
     remotes: context.remotes,
+    workspace: () => context.images.workspace(),
+    history,
     usage: () => listCache(context, isOfImage),
     reclaimable: reclaimableCache(context, isOfImage),
     async prune(prune) {
       const result = await pruneCache(context, isOfImage, prune);
+      const { unusedForMs = 0, ...others } = prune.filters;
+      // What is to go whole takes along what is remembered of builds.
+      if (prune.all && prune.room === undefined && Object.keys(others).length === 0) await history.prune(unusedForMs);
       events.publish({ type: 'builder', action: 'prune', actorId: '', attributes: { reclaimed: String(result.reclaimedBytes) } });
       return result;
     },
     async recover() {
+      await history.recover();
       const mode = passableMode(context.steps.idMap);
       for (const [directory, kept] of [
         [cachesDir, context.cacheMounts.list()],

@@ -16,6 +16,8 @@ export interface FileSource {
   readonly keepOwners: boolean;
   /** Whether a file that is an archive is unpacked instead of copied. */
   readonly unpack: boolean;
+  /** A directory is copied itself, under its own name, not only what is in it. Default: false. */
+  readonly whole?: boolean;
 }
 
 /** What files are to become. */
@@ -27,6 +29,27 @@ export interface FileTarget {
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   /** Octal digits, or symbolic as chmod takes it; undefined: as in the source. */
   readonly mode: string | undefined;
+  /** What files and directories that are copied get for their time (nanoseconds since 1970, decimal); undefined: what they have in the source. */
+  readonly timeNs?: string | undefined;
+}
+
+/** One thing to be made or removed in a root. Paths are resolved inside it. */
+export type FileChange =
+  | ({ readonly kind: 'file'; readonly path: string; readonly mode: number /** Base64. */; readonly content: string } & MadeFile)
+  | ({ readonly kind: 'directory'; readonly path: string; readonly mode: number; readonly withParents: boolean } & MadeFile)
+  | ({ readonly kind: 'symlink'; readonly path: string; readonly target: string } & MadeFile)
+  | {
+      readonly kind: 'remove';
+      /** Its last part may be a pattern of Go's filepath.Match, with `hasWildcard`. */
+      readonly path: string;
+      readonly allowsMissing: boolean;
+      readonly hasWildcard: boolean;
+    };
+
+export interface MadeFile {
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Nanoseconds since 1970, in decimal digits; undefined: 0. */
+  readonly timeNs: string | undefined;
 }
 
 export interface LayerFiles extends LayerChanges {
@@ -65,6 +88,10 @@ export interface BuildFiles {
    * none, they are left out.
    */
   setAttributes(path: string, attributes: Readonly<Record<string, Uint8Array>>): void;
+  /** Makes or removes one thing. Rejects with NotFound for a parent that is not there, InvalidArgument and AlreadyExists for what is in the way. */
+  change(root: string, change: FileChange, signal: AbortSignal): Promise<void>;
+  /** Makes a mounted root the same as another tree, touching only what is different. */
+  mirror(model: string, root: string, signal: AbortSignal): Promise<void>;
   /** Where a path in a tree is on the host, links resolved inside it. Rejects with NotFound. */
   resolve(root: string, path: string): string;
   /** What a path in a tree is, links resolved inside it. */

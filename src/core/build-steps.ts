@@ -21,6 +21,8 @@ export interface BuildStep {
   readonly id: string;
   /** The mounted root; with mapped ids it shows owners as the host knows them. */
   readonly rootPath: string;
+  /** Default: false. */
+  readonly isRootReadOnly?: boolean;
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;

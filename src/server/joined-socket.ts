@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 /**
- * A connection with bytes put first that have been read of it already. HTTP/2 wants a stream from its first byte on, and this runtime's does not read what
+ * A connection for HTTP/2, with bytes put first that have been read of it already. HTTP/2 wants a stream from its first byte on, and this runtime's does not read what
  * was unshifted into a socket.
  */
 export function joinSocket(socket: Socket, start: Uint8Array): Duplex {
@@ -21,7 +21,11 @@ export function joinSocket(socket: Socket, start: Uint8Array): Duplex {
   socket.on('data', chunk => {
     if (!joined.push(chunk)) socket.pause();
   });
-  socket.on('end', () => joined.push(null));
+  socket.on('end', () => {
+    joined.push(null);
+    // HTTP/2 is never spoken in one direction: whoever sends no more has gone, even where nothing else tells so.
+    joined.once('end', () => joined.destroy());
+  });
   socket.on('error', err => joined.destroy(err));
   socket.on('close', () => joined.destroy());
   // What goes wrong ends in `close`; a listener must exist all the same.

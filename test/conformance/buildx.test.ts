@@ -5,7 +5,7 @@ import { getXattr, setXattr } from '#host/sys/fs.ts';
 import { Buildx } from '#test/helpers/buildx.ts';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
 import { eventually } from '#test/helpers/eventually.ts';
-import { processesNaming } from '#test/helpers/machine.ts';
+import { mountsBelow, processesNaming } from '#test/helpers/machine.ts';
 import { needs } from '#test/helpers/needs.ts';
 import { run, runOk } from '#test/helpers/run.ts';
 
@@ -216,6 +216,17 @@ describe('docker buildx with the docker driver', () => {
     child.kill('SIGINT');
     await child.exited;
     await eventually('the step has ended', () => processesNaming('sleep 71717').length === 0);
+  });
+
+  test('ends the steps of a client that has died, which says nothing of it', async () => {
+    const context = buildx.directory({ Dockerfile: lines('FROM busybox', 'RUN --mount=type=cache,target=/c sleep 71718') });
+    const child = Bun.spawn(buildx.plugin('build', context), { env: buildx.environment, stdout: 'ignore', stderr: 'ignore' });
+    await eventually('the step runs', () => processesNaming('sleep 71718').length > 0);
+    child.kill('SIGKILL');
+    await child.exited;
+    await eventually('the step has ended', () => processesNaming('sleep 71718').length === 0);
+    await eventually('nothing is left of it', () => readdirSync(join(daemon().dataRoot, 'build/work')).length === 0);
+    expect(mountsBelow(join(daemon().dataRoot, 'build'))).toEqual([]);
   });
 
   test('builds several targets of a bake file', async () => {

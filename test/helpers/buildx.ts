@@ -46,6 +46,11 @@ export class Buildx implements Disposable {
     return [cached('buildx/usr/bin/docker'), ...args];
   }
 
+  /** The plugin itself, without the command line that starts it: signals reach it alone. */
+  plugin(...args: readonly string[]): string[] {
+    return [join(plugins, 'docker-buildx'), ...args];
+  }
+
   async run(args: readonly string[], options: { readonly env?: Record<string, string>; readonly cwd?: string } = {}): Promise<BuildxRun> {
     return await run(this.command(...args), { ...options, env: { ...this.environment, ...options.env } });
   }

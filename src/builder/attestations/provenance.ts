@@ -6,14 +6,16 @@ export interface ProvenanceFacts {
   readonly finishedAt: string;
   /** `linux/amd64`: what the daemon runs on. */
   readonly builderPlatform: string;
-  /** The name of the Dockerfile in its context. */
+  /** What read the plan; empty: the client wrote it as a graph. */
+  readonly frontend: string;
+  /** The name of the Dockerfile in its context; empty: there is none. */
   readonly entryPoint: string;
   /** Where the context came from, when that was not a directory of the client. */
   readonly source: Material | undefined;
   /** The frontend's options; with build arguments and labels, which may say more than everybody should read. */
   readonly options: Readonly<Record<string, string>>;
   readonly locals: readonly string[];
-  readonly dockerfile: string;
+  readonly dockerfile: string | undefined;
   readonly materials: readonly Material[];
 }
 
@@ -56,14 +58,14 @@ export function provenance(facts: ProvenanceFacts, options: ProvenanceOptions): 
     ),
   );
   const parameters = {
-    frontend: 'dockerfile.v0',
+    ...(facts.frontend !== '' && { frontend: facts.frontend }),
     ...(Object.keys(args).length > 0 && { args }),
     ...(facts.locals.length > 0 && { locals: facts.locals.map(name => ({ name })) }),
   };
-  const configSource = { ...facts.source, entryPoint: facts.entryPoint };
-  const source = {
-    source: { infos: [{ filename: facts.entryPoint, language: 'Dockerfile', data: Buffer.from(facts.dockerfile).toString('base64') }] },
-  };
+  const configSource = { ...facts.source, ...(facts.entryPoint !== '' && { entryPoint: facts.entryPoint }) };
+  const { dockerfile } = facts;
+  const file = dockerfile && { filename: facts.entryPoint, language: 'Dockerfile', data: Buffer.from(dockerfile).toString('base64') };
+  const source = file === undefined ? {} : { source: { infos: [file] } };
   const materials = [...(facts.source === undefined ? [] : [facts.source]), ...facts.materials];
   const completeness = { parameters: isMax, environment: true, materials: facts.locals.length === 0 };
   if (options.version === 'v1') {

@@ -71,7 +71,11 @@ function foreignHint(wanted: Platform, machine: Platform): string {
   return `this machine runs programs for ${formatPlatform(machine)}, and the image is for ${formatPlatform(wanted)}: install an emulator that the kernel knows (package qemu-user-static, with binfmt_misc mounted), or build on such a machine`;
 }
 
-function checkEntitlements({ request }: BuildSession, { network, security, devices }: RunOperation): void {
+/** Rejects with PermissionDenied for what the client has not allowed. */
+export function checkEntitlements(
+  { request }: BuildSession,
+  { network, security, devices }: Pick<RunOperation, 'network' | 'security' | 'devices'>,
+): void {
   const { entitlements } = request;
   if (network === 'host' && request.network !== 'host' && !entitlements.has('network.host'))
     throw permissionDenied('network.host is not allowed');
@@ -83,7 +87,7 @@ function checkEntitlements({ request }: BuildSession, { network, security, devic
 }
 
 /** What of a mount the result of a step depends on. Secrets and caches are not known by what they hold. */
-async function identityOf(session: BuildSession, mount: Mount, treeOf: TreeOf): Promise<unknown> {
+export async function identityOf(session: BuildSession, mount: Mount, treeOf: TreeOf): Promise<unknown> {
   if (mount.type !== 'bind') return mount.type === 'cache' ? { ...mount, from: mount.from ?? null } : mount;
   const tree = await existing(mount, treeOf);
   return { ...mount, from: null, content: await digestOf(session.context.files, [sourceIn(tree, mount)], tree, session.signal) };
@@ -111,9 +115,10 @@ interface PreparedMounts extends AsyncDisposable {
   readonly env: readonly string[];
 }
 
-async function prepareMounts(
+/** Makes ready what is mounted beside the root. */
+export async function prepareMounts(
   session: BuildSession,
-  operation: RunOperation,
+  operation: Pick<RunOperation, 'mounts' | 'script'>,
   id: string,
   treeOf: TreeOf,
   signal: AbortSignal,

@@ -22,7 +22,7 @@ import { prepareCopy, type SourceTree } from '../operations/copy.ts';
 import { prepareRun } from '../operations/run.ts';
 import { prepareWorkdir } from '../operations/workdir.ts';
 import type { BaseImage, Layer } from '../ports.ts';
-import type { BuildObserver, NamedContext, StepInfo, StepResult } from '../request.ts';
+import type { BuildObserver, BuildRequest, NamedContext, StepInfo, StepResult } from '../request.ts';
 import { performOrReuse, type PreparedWork, type WorkResult } from './perform.ts';
 import type { BuildSession } from './session.ts';
 
@@ -45,7 +45,7 @@ const outsideStages = -1;
 
 /** Builds the target of a plan. Stages that nobody needs are left out; those that do not need each other are built at the same time. */
 export class Build {
-  readonly #session: BuildSession;
+  readonly #session: BuildSession<BuildRequest>;
   readonly #plan: BuildPlan;
   readonly #observer: BuildObserver;
   readonly #dispatch: DispatchContext;
@@ -56,7 +56,7 @@ export class Build {
   /** By stage, what is said of each of its lines, `FROM` first. */
   #steps: ReadonlyMap<number, readonly StepInfo[]> = new Map();
 
-  constructor(session: BuildSession, plan: BuildPlan, observer: BuildObserver, lint: Linter) {
+  constructor(session: BuildSession<BuildRequest>, plan: BuildPlan, observer: BuildObserver, lint: Linter) {
     this.#session = session;
     this.#plan = plan;
     this.#observer = observer;
@@ -337,7 +337,7 @@ function advance(before: StageResult, state: StageState, history: ImageHistory |
 }
 
 /** What the image says that a stage has become. */
-export function imageConfigOf(session: BuildSession, { state, layers, times, base }: StageResult): ImageConfigFile {
+export function imageConfigOf(session: BuildSession<BuildRequest>, { state, layers, times, base }: StageResult): ImageConfigFile {
   const { request, epoch, context } = session;
   const config = { ...state.image.config, Labels: { ...state.image.config?.Labels, ...request.labels } };
   const entries = state.image.history ?? [];

@@ -48,10 +48,16 @@ export type StepEvent =
 /** Root of a step whose ids are mapped passes through on its way to what it may read. The data root, above it, lets nobody else in. */
 export const passableMode = (idMap: IdMap | undefined): number => (idMap === undefined ? 0o700 : 0o711);
 
+/** What steps need to know of the build that they belong to. */
+export type SessionRequest = Pick<
+  BuildRequest,
+  'platform' | 'buildArgs' | 'network' | 'limits' | 'hostname' | 'entitlements' | 'secrets' | 'openCaches'
+>;
+
 /** One build under way: what it holds goes when it is disposed. */
-export class BuildSession implements AsyncDisposable {
+export class BuildSession<R extends SessionRequest = SessionRequest> implements AsyncDisposable {
   readonly context: BuilderContext;
-  readonly request: BuildRequest;
+  readonly request: R;
   readonly workspace: BuildWorkspace;
   readonly platform: Platform;
   /** Aborts when the client leaves and when a part of the build has failed. */
@@ -64,7 +70,7 @@ export class BuildSession implements AsyncDisposable {
   readonly #steps = new Set<string>();
   #remoteCaches: readonly RemoteCache[] = [];
 
-  constructor(context: BuilderContext, request: BuildRequest, epoch: number | undefined, signal: AbortSignal) {
+  constructor(context: BuilderContext, request: R, epoch: number | undefined, signal: AbortSignal) {
     this.context = context;
     this.request = request;
     this.platform = request.platform ?? context.platform;

@@ -63,7 +63,15 @@ export async function solve(
   lint.check(parsed.source);
   const plain = imageConfigOf(session, stage);
   const { config, layers } = request.squash ? await squash(session, stage, plain) : { config: plain, layers: stage.layers };
-  const kept = held.move();
+  return solvedBuild(session, { config, layers }, held.move());
+}
+
+/** What a session has come to; disposing it disposes `held`. */
+export function solvedBuild(
+  session: BuildSession,
+  { config, layers }: Pick<SolvedBuild, 'config' | 'layers'>,
+  held: AsyncDisposableStack,
+): SolvedBuild {
   return {
     platform: normalizePlatform(config),
     config,
@@ -75,7 +83,7 @@ export async function solve(
       const image = { config: instead, layers, names, parent: undefined, annotations };
       return (await session.workspace.add(image, session.signal)).id;
     },
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 

@@ -232,7 +232,11 @@ const configOf = (step: BuildStep): ContainerConfig => ({
   healthcheck: undefined,
 });
 
-function hostConfigOf({ limits, mounts, network, insecure }: BuildStep, options: ContainerOptions, host: HostFacts): HostConfig {
+function hostConfigOf(
+  { limits, mounts, network, insecure, isRootReadOnly = false }: BuildStep,
+  options: ContainerOptions,
+  host: HostFacts,
+): HostConfig {
   const { maskedPaths, readonlyPaths } = systemPaths(insecure, [], host);
   const tmpfs = mounts.flatMap(mount =>
     mount.type === 'tmpfs' ? [[mount.target, mount.sizeBytes > 0 ? `exec,size=${String(mount.sizeBytes)}` : 'exec']] : [],
@@ -291,7 +295,7 @@ function hostConfigOf({ limits, mounts, network, insecure }: BuildStep, options:
     pidMode: '',
     privileged: insecure,
     publishAllPorts: false,
-    readonlyRootfs: false,
+    readonlyRootfs: isRootReadOnly,
     securityOpt: [],
     storageOpt: {},
     tmpfs: Object.fromEntries(tmpfs) as Record<string, string>,

@@ -25,6 +25,8 @@ export function createBuildFiles(limit: number, userNamespaceFd?: number): Build
     copy: (sources, target, signal) => copy(workers, sources, target, signal),
     makeDirectory: async (target, signal) => void (await workers.run({ kind: 'directory', target }, signal)),
     setAttributes,
+    change: async (root, change, signal) => void (await workers.run({ kind: 'change', root, change }, signal)),
+    mirror: async (model, root, signal) => void (await workers.run({ kind: 'mirror', model, root }, signal)),
     resolve: rootFiles.resolve,
     kindOf: rootFiles.kindOf,
     scratchOver,

@@ -7,9 +7,11 @@ import { writeFully } from '#host/sys/fs.ts';
 import { endWithParent } from '#host/sys/parent.ts';
 import { parseDigest } from '#oci/digest.ts';
 import { decodeName } from '#oci/tar/names.ts';
+import { applyChange } from './change.ts';
 import { copyFiles, makeTargetDirectory } from './copy.ts';
 import { digestOf } from './digest.ts';
 import type { FileJob, FileJobAnswer, FileJobResults } from './job.ts';
+import { mirror } from './mirror.ts';
 import { select } from './selection.ts';
 
 /** The process for file work: reads jobs from stdin, does one after the other, writes the answers to stdout. Ends with its input or with the daemon. */
@@ -49,6 +51,12 @@ function work(job: FileJob): FileJobResults[keyof FileJobResults] {
     }
     case 'directory':
       return makeTargetDirectory(job.target);
+    case 'change':
+      applyChange(job.root, job.change);
+      return null;
+    case 'mirror':
+      mirror(job.model, job.root);
+      return null;
     case 'pack':
       return pack(job.layer);
   }

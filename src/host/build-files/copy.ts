@@ -45,7 +45,7 @@ export function makeTargetDirectory(target: FileTarget): string {
   return pathOfFd(directory.fd);
 }
 
-type Times = readonly [seconds: number, nanoseconds: number];
+export type Times = readonly [seconds: number, nanoseconds: number];
 
 /** Directories that belong to no source get the same time on every day. */
 const beginningOfTime: Times = [0, 0];
@@ -78,14 +78,14 @@ class Copier implements Disposable {
 
   #copyDirectory(selected: Selected, path: string): void {
     // What is copied are a directory's contents: where they go is a directory like any other, unless its path comes along.
-    const like = selected.source.parents ? selected : undefined;
-    using target = ownedFd(this.directory(path, timesOf(selected.stats), like));
+    const like = selected.source.parents || selected.source.whole === true ? selected : undefined;
+    using target = ownedFd(this.directory(path, this.#timesOf(selected.stats), like));
     this.#copyBelow(selected, '', selected.path, target.fd);
   }
 
   #copyFileTo(selected: Selected, path: string): void {
     const at = path.lastIndexOf('/');
-    using directory = ownedFd(this.directory(path.slice(0, at + 1), timesOf(selected.stats)));
+    using directory = ownedFd(this.directory(path.slice(0, at + 1), this.#timesOf(selected.stats)));
     this.#copyOne(selected, selected.path, selected.stats, directory.fd, path.slice(at + 1));
   }
 
@@ -151,7 +151,7 @@ class Copier implements Disposable {
         this.#copyBelow(selected, name, childPath, directory.fd);
         if (!isNew) continue;
         this.#dress(directory.fd, selected, childPath, stats);
-        changeTimesOf(directory.fd, ...timesOf(stats));
+        changeTimesOf(directory.fd, ...this.#timesOf(stats));
       }
     }
   }
@@ -213,7 +213,7 @@ class Copier implements Disposable {
       writeFully(target.fd, this.#buffer.subarray(0, count));
     }
     this.#dress(target.fd, selected, path, stats);
-    changeTimesOf(target.fd, ...timesOf(stats));
+    changeTimesOf(target.fd, ...this.#timesOf(stats));
   }
 
   /** Owner first: changing it takes away set-user-id bits and file capabilities. */
@@ -234,7 +234,12 @@ class Copier implements Disposable {
     if (!stats.isSymbolicLink()) changeMode(targetFd, name, changedMode(this.#target.mode, Number(stats.mode & 0o7777n), false));
     const own = decodeName(childOf(targetFd, name));
     for (const [key, value] of xattrsOf(path)) tolerateUnsupported(() => setXattr(own, key, value));
-    changeTimes(targetFd, name, ...timesOf(stats));
+    changeTimes(targetFd, name, ...this.#timesOf(stats));
+  }
+
+  #timesOf(stats: BigIntStats): Times {
+    const { timeNs } = this.#target;
+    return timeNs === undefined ? timesOf(stats) : splitTime(BigInt(timeNs));
   }
 
   #ownerOf({ source }: Selected, stats: BigIntStats): [uid: number, gid: number] {
@@ -271,9 +276,12 @@ const atRoot = -100;
 
 const childOf = (fd: number, name: string): Buffer => Buffer.concat([Buffer.from(`/proc/self/fd/${String(fd)}/`), encodeName(name)]);
 
-function timesOf(stats: BigIntStats): Times {
-  const nanoseconds = ((stats.mtimeNs % second) + second) % second;
-  return [Number((stats.mtimeNs - nanoseconds) / second), Number(nanoseconds)];
+const timesOf = ({ mtimeNs }: BigIntStats): Times => splitTime(mtimeNs);
+
+/** Nanoseconds since 1970 as the kernel takes them. */
+export function splitTime(timeNs: bigint): Times {
+  const nanoseconds = ((timeNs % second) + second) % second;
+  return [Number((timeNs - nanoseconds) / second), Number(nanoseconds)];
 }
 
 const second = 1_000_000_000n;

@@ -1,5 +1,5 @@
 import type { ErrorKind } from '#base/errors.ts';
-import type { FileSource, FileTarget, LayerFiles, PackedLayer } from '#core/build-files.ts';
+import type { FileChange, FileSource, FileTarget, LayerFiles, PackedLayer } from '#core/build-files.ts';
 
 /** What a process for file work is asked, one line of JSON each, one after the other. */
 export type FileJob =
@@ -9,6 +9,8 @@ export type FileJob =
   | { readonly kind: 'files'; readonly sources: readonly FileSource[] }
   /** Makes the directory of a target; answers where it is on the host. */
   | { readonly kind: 'directory'; readonly target: FileTarget }
+  | { readonly kind: 'change'; readonly root: string; readonly change: FileChange }
+  | { readonly kind: 'mirror'; readonly model: string; readonly root: string }
   | { readonly kind: 'pack'; readonly layer: LayerFiles };
 
 export interface FileJobResults {
@@ -16,6 +18,8 @@ export interface FileJobResults {
   readonly copy: null;
   readonly files: readonly string[];
   readonly directory: string;
+  readonly change: null;
+  readonly mirror: null;
   readonly pack: PackedLayer;
 }
 

@@ -56,7 +56,7 @@ function selectPath(rootFd: number, path: string, kept: string, source: FileSour
   if (!isDirectory && patterns.matches(source.parents ? kept : own)) return undefined;
   const prefix = source.parents && isDirectory && kept !== '' ? `${kept}/` : '';
   return {
-    name: source.parents ? kept : isDirectory ? '' : own,
+    name: source.parents ? kept : isDirectory && source.whole !== true ? '' : own,
     path: Buffer.from(pathOfFd(file.fd)),
     stats,
     source,
@@ -115,7 +115,8 @@ function isLink(rootFd: number, path: string): boolean {
   return lstatSync(Buffer.concat([Buffer.from(`/proc/self/fd/${String(parent.fd)}/`), encodeName(path.slice(at + 1))])).isSymbolicLink();
 }
 
-function namesIn(rootFd: number, path: string): string[] {
+/** Names in a directory of the tree, sorted; none when it is no directory. */
+export function namesIn(rootFd: number, path: string): string[] {
   try {
     using directory = ownedFd(openInRoot(rootFd, `/${path}`, constants.O_RDONLY | constants.O_DIRECTORY));
     return readdirSync(`/proc/self/fd/${String(directory.fd)}`, { encoding: 'buffer' })

@@ -14,7 +14,8 @@ export interface AttestOptions {
 export interface ResultFacts {
   readonly attest: AttestOptions;
   readonly options: Attributes;
-  readonly dockerfile: { readonly name: string; readonly text: string };
+  /** Undefined: the client wrote a graph. */
+  readonly dockerfile: { readonly name: string; readonly text: string } | undefined;
   /** The images that stages began with. */
   readonly images: readonly string[];
 }

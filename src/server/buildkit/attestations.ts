@@ -1,5 +1,5 @@
 import { readPackages } from '#builder/attestations/packages.ts';
-import { imageMaterial, type Material, type Predicate, provenance } from '#builder/attestations/provenance.ts';
+import { imageMaterial, type Material, type Predicate, provenance, type ProvenanceOptions } from '#builder/attestations/provenance.ts';
 import { spdx } from '#builder/attestations/spdx.ts';
 import { formatPlatform, hostPlatform } from '#oci/platform.ts';
 import { canonicalString, tryParseReference, withDefaultTag } from '#oci/reference.ts';
@@ -23,33 +23,41 @@ export async function predicatesOf(
   if (facts.attest.sbom !== undefined) {
     const root = await build.view();
     const packages = readPackages(path => context.services.builds.place(root, path));
-    const document = spdx(packages, { name: facts.dockerfile.name, createdAt: new Date().toISOString() });
+    const document = spdx(packages, { name: facts.dockerfile?.name ?? 'graph', createdAt: new Date().toISOString() });
     predicates.push({ ...document, file: 'sbom.spdx.json' });
   }
   const wanted = facts.attest.provenance;
-  if (wanted !== undefined && (isInline || !wanted.isInlineOnly)) {
-    const predicate = provenance(
-      {
-        builderId: wanted.builderId,
-        invocationId: job.ref,
-        startedAt: new Date(job.startedMs).toISOString(),
-        finishedAt: new Date().toISOString(),
-        builderPlatform: formatPlatform(hostPlatform()),
-        entryPoint: facts.dockerfile.name,
-        source:
-          facts.options.context === undefined || facts.options.context.startsWith('http://buildkit-session/')
-            ? undefined
-            : { uri: facts.options.context },
-        options: facts.options,
-        locals: facts.options.context === undefined ? ['context', 'dockerfile'] : [],
-        dockerfile: facts.dockerfile.text,
-        materials: await materialsOf(context, result),
-      },
-      wanted,
-    );
-    predicates.push({ ...predicate, file: 'provenance.json' });
-  }
+  if (wanted !== undefined && (isInline || !wanted.isInlineOnly))
+    predicates.push({ ...(await provenanceOf(context, job, result, wanted)), file: 'provenance.json' });
   return predicates;
+}
+
+/** How a result was made. */
+export async function provenanceOf(
+  context: FrontendContext,
+  job: Job,
+  result: KeptResult,
+  options: ProvenanceOptions & { readonly builderId: string },
+): Promise<Predicate> {
+  const { facts } = result;
+  const { context: remote } = facts.options;
+  return provenance(
+    {
+      builderId: options.builderId,
+      invocationId: job.ref,
+      startedAt: new Date(job.startedMs).toISOString(),
+      finishedAt: new Date().toISOString(),
+      builderPlatform: formatPlatform(hostPlatform()),
+      frontend: facts.dockerfile === undefined ? '' : 'dockerfile.v0',
+      entryPoint: facts.dockerfile?.name ?? '',
+      source: remote === undefined || remote.startsWith('http://buildkit-session/') ? undefined : { uri: remote },
+      options: facts.options,
+      locals: facts.dockerfile !== undefined && remote === undefined ? ['context', 'dockerfile'] : [],
+      dockerfile: facts.dockerfile?.text,
+      materials: await materialsOf(context, result),
+    },
+    options,
+  );
 }
 
 async function materialsOf({ services }: FrontendContext, { build, facts }: KeptResult): Promise<Material[]> {

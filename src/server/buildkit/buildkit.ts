@@ -2,7 +2,9 @@ import type { Duplex } from 'node:stream';
 import type { JsonMessage } from '#api/types/image.ts';
 import type { Services } from '../ports.ts';
 import { ClientSession } from './client-session.ts';
-import { controlService, type ControlContext } from './control.ts';
+import { contentService } from './content-service.ts';
+import { controlService } from './control.ts';
+import type { ControlContext } from './control-context.ts';
 import { buildForEngine, type EngineBuild } from './engine-build.ts';
 import { gatewayService } from './gateway.ts';
 import { createGrpcServer } from './grpc.ts';
@@ -35,6 +37,8 @@ export function createBuildKit(
   const accept = createGrpcServer({
     'moby.buildkit.v1.Control': controlService(context),
     'moby.buildkit.v1.frontend.LLBBridge': gatewayService(context),
+    // Of records of builds: what clients have themselves is on the other side.
+    'containerd.services.content.v1.Content': contentService(services.builds.history),
     'grpc.health.v1.Health': { unary: { Check: () => ({ status: 1 }) } },
   });
   return {

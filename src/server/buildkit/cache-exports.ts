@@ -99,7 +99,7 @@ async function cacheBundle(
 }
 
 /** An image's configuration with the records of its own layers in it, for whoever has the image. */
-export function withInlineCache(build: SolvedBuild): ImageConfigFile {
+export function withInlineCache(build: SolvedBuild, config: ImageConfigFile): ImageConfigFile {
   const own = new Map(build.layers.map(layer => [layer.diffId, layer]));
   const records = build.steps.flatMap(({ key, record }): PortableRecord[] => {
     const { layer, description, parentChain, sizeBytes, createdAt } = record;
@@ -107,5 +107,5 @@ export function withInlineCache(build: SolvedBuild): ImageConfigFile {
     const portable = layer && { diffId: layer.diffId, blob: { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes } };
     return [{ key, description, parentChain, sizeBytes, createdAt, layer: portable }];
   });
-  return { ...build.config, [inlineKey]: Buffer.from(encodeRecords(records)).toString('base64') } as ImageConfigFile;
+  return { ...config, [inlineKey]: Buffer.from(encodeRecords(records)).toString('base64') } as ImageConfigFile;
 }

@@ -1,11 +1,13 @@
-import { failedPrecondition, notImplemented } from '#base/errors.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { failedPrecondition, invalidArgument, notImplemented } from '#base/errors.ts';
+import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { Attributes, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { writeImageArchive } from '#builder/exporters/archive.ts';
 import { annotationsFor, bundleAttestations, bundleImages, type BundleImage, type ImageBundle } from '#builder/exporters/image-bundle.ts';
 import type { IndexedImage } from '#builder/ports.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
 import type { Digest } from '#oci/digest.ts';
-import { formatPlatform, hostPlatform, platformRank } from '#oci/platform.ts';
+import { formatPlatform, hostPlatform, normalizePlatform, platformRank } from '#oci/platform.ts';
 import { canonicalString } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import { type NamedPredicate, predicatesOf } from './attestations.ts';
@@ -30,13 +32,18 @@ export interface Exported {
   readonly cacheExports: readonly TypeAndAttributes[];
 }
 
+/** A result, and what the image of it says. */
+export interface ExportedResult extends KeptResult {
+  readonly config: ImageConfigFile;
+}
+
 /** Everything that an exporter works with. */
 interface Export {
   readonly context: FrontendContext;
   /** Images say which results of steps their layers are. */
   readonly hasInlineCache: boolean;
   readonly job: Job;
-  readonly builds: readonly KeptResult[];
+  readonly builds: readonly ExportedResult[];
   /** Several platforms, or one that is to look like several. */
   readonly isIndex: boolean;
   readonly session: () => Promise<ClientSession>;
@@ -50,7 +57,7 @@ export async function exportResult(
   { context, job, result, cacheExports }: Exported,
   exporters: readonly TypeAndAttributes[],
 ): Promise<ExportResponse> {
-  const builds = buildsOf(job, result);
+  const builds = resultsOf(job, result);
   const response: ExportResponse = {};
   const isIndex = result.refs !== undefined || result.refsDeprecated !== undefined;
   const hasInlineCache = cacheExports.some(({ Type }) => Type === 'inline');
@@ -61,11 +68,43 @@ export async function exportResult(
   return response;
 }
 
-function buildsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated, metadata }: Result): KeptResult[] {
+/** The results of a build, in the order in which their platforms were asked for. */
+export function resultsOf(job: Job, { ref, refs, refDeprecated, refsDeprecated, metadata }: Result): ExportedResult[] {
   const order = platformOrder(metadata);
   const byOrder = Object.entries(refs?.refs ?? refsDeprecated?.refs ?? {}).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
-  const ids = [ref?.id ?? refDeprecated ?? '', ...byOrder.map(([, entry]) => (typeof entry === 'string' ? entry : entry.id))];
-  return ids.filter(id => id !== '').map(id => job.result(id));
+  const ids = [
+    ['', ref?.id ?? refDeprecated ?? ''],
+    ...byOrder.map(([platform, entry]) => [`/${platform}`, typeof entry === 'string' ? entry : entry.id]),
+  ] as const;
+  return ids.flatMap(([platform, id = '']) => {
+    if (id === '') return [];
+    const result = job.result(id);
+    return [{ ...result, config: configOf(result, metadata[`containerimage.config${platform ?? ''}`]) }];
+  });
+}
+
+/** What an image says is what its client says; which layers it has is known here. */
+function configOf({ build }: KeptResult, given: Uint8Array | undefined): ImageConfigFile {
+  if (given === undefined) return build.config;
+  const config = parseConfig(given);
+  const diffIds = build.layers.map(({ diffId }) => diffId);
+  const { history = [] } = config;
+  const listed = history.filter(entry => entry.empty_layer !== true).length;
+  if (isDeepStrictEqual(config.rootfs?.diff_ids, diffIds) && listed === diffIds.length) return config;
+  // A list that does not fit the layers would make the image invalid.
+  const { history: _history, ...rest } = config;
+  const image = { ...rest, rootfs: { type: 'layers' as const, diff_ids: diffIds } };
+  return listed === diffIds.length ? { ...image, history } : image;
+}
+
+function parseConfig(bytes: Uint8Array): ImageConfigFile {
+  try {
+    const config = JSON.parse(new TextDecoder().decode(bytes)) as Partial<ImageConfigFile> | null;
+    if (typeof config?.os === 'string' && typeof config.architecture === 'string') return config as ImageConfigFile;
+  } catch {
+    // Said below.
+  }
+  throw invalidArgument('the configuration of the image is not valid: expected JSON with os and architecture');
 }
 
 /** The order of platforms as they were asked for: on their way through a client, results lose it. */
@@ -108,16 +147,17 @@ async function exportImage(given: Export): Promise<ExportResponse> {
 }
 
 /** Makes the results images of this daemon: one, or an index of several that its names stand for. */
-async function keepImages({ context, job, builds, isIndex, hasInlineCache }: Export, options: ImageOptions): Promise<ExportResponse> {
+async function keepImages(given: Export, options: ImageOptions): Promise<ExportResponse> {
+  const { context, job, builds, isIndex } = given;
   const images: (IndexedImage & { readonly isSaidOf: boolean; readonly build: SolvedBuild })[] = [];
   for (const result of builds) {
     const { build } = result;
-    const { platform } = build;
+    const platform = normalizePlatform(result.config);
     const predicates = await predicatesOf(context, job, result, { isInline: false });
     const attestations = predicates.map(({ type, value }) => ({ predicateType: type, predicate: value }));
     images.push({
       build,
-      config: hasInlineCache ? withInlineCache(build) : build.config,
+      config: configFor(given, result),
       layers: build.layers,
       annotations: annotationsFor(options.annotations, 'manifest', platform).annotations,
       entryAnnotations: annotationsFor(options.annotations, 'manifest-descriptor', platform).annotations,
@@ -143,6 +183,9 @@ async function keepImages({ context, job, builds, isIndex, hasInlineCache }: Exp
   const here = ids[images.findIndex(({ build }) => platformRank(hostPlatform(), build.platform) !== undefined)] ?? ids[0] ?? '';
   return { 'containerimage.config.digest': here, 'containerimage.digest': here };
 }
+
+const configFor = ({ hasInlineCache }: Export, { build, config }: ExportedResult): ImageConfigFile =>
+  hasInlineCache ? withInlineCache(build, config) : config;
 
 const statementsAbout = ({ blobs, manifest, entry }: ReturnType<typeof bundleAttestations>) => ({
   entry,
@@ -175,11 +218,8 @@ function describe({ root, configs }: ImageBundle): ExportResponse {
   };
 }
 
-async function bundleOf(
-  { context, job, builds, isIndex, hasInlineCache }: Export,
-  options: ImageOptions,
-  { isAttested }: { readonly isAttested: boolean },
-): Promise<ImageBundle> {
+async function bundleOf(given: Export, options: ImageOptions, { isAttested }: { readonly isAttested: boolean }): Promise<ImageBundle> {
+  const { context, job, builds, isIndex } = given;
   const images: BundleImage[] = [];
   for (const result of builds) {
     const { build } = result;
@@ -187,7 +227,7 @@ async function bundleOf(
     const attestations = predicates.map(({ type, value }) => ({ predicateType: type, predicate: value }));
     const layers = [];
     for (const layer of build.layers) layers.push(await build.workspace.blobOf(layer, options.form, job.signal));
-    images.push({ platform: build.platform, config: hasInlineCache ? withInlineCache(build) : build.config, layers, attestations });
+    images.push({ platform: normalizePlatform(result.config), config: configFor(given, result), layers, attestations });
   }
   return bundleImages(images, { isOci: options.isOci, isIndex, annotations: options.annotations });
 }

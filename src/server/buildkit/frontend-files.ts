@@ -1,22 +1,25 @@
 import { posix } from 'node:path';
-import { invalidArgument, kindOf, notImplemented } from '#base/errors.ts';
-import type { Attributes, Definition } from '#api/buildkit/messages.ts';
+import { invalidArgument, kindOf } from '#base/errors.ts';
+import type { Attributes } from '#api/buildkit/messages.ts';
 import { ownIgnoreFile, parseIgnoreFile } from '#builder/dockerfile/ignore.ts';
 import type { KnownDigests } from '#builder/request.ts';
 import type { BuildService } from '#builder/service.ts';
+import type { SolvedBuild } from '#builder/solver/solve.ts';
 import { fetchContext } from '../remote-context.ts';
 import { pullUpload } from './client-services.ts';
 import type { ClientSession } from './client-session.ts';
 import type { Job } from './job.ts';
 import { type FormerFiles, receiveDirectory, type WantedFiles } from './receive-directory.ts';
 import type { Sessions } from './sessions.ts';
+import { withoutUserInfo } from './without-credentials.ts';
 
 export interface FrontendParts {
   readonly builds: Pick<BuildService, 'contextDirectory' | 'keptContext' | 'setAttributes' | 'unpack' | 'readText' | 'remotes'>;
   readonly sessions: Sessions;
   readonly job: Job;
   readonly options: Attributes;
-  readonly inputs: Readonly<Record<string, Definition>>;
+  /** What the client hands over under a name, built; undefined: nothing. */
+  input(name: string): Promise<SolvedBuild | undefined>;
 }
 
 export interface ReceivedContext {
@@ -36,23 +39,20 @@ export interface FilesOfBuild {
 /** Finds the Dockerfile, and where the context is. Rejects with InvalidArgument when there is no Dockerfile. */
 export async function openFiles(parts: FrontendParts): Promise<FilesOfBuild> {
   const { options } = parts;
-  const remote = options.context;
+  const key = options.contextkey || 'context';
+  const remote = await remoteContext(parts, key);
   const name = options.filename === undefined || options.filename === '' ? 'Dockerfile' : options.filename;
+  const dockerfileKey = options.dockerfilekey || 'dockerfile';
+  const given = await parts.input(dockerfileKey);
   const hasLocalDockerfile = remote === undefined || (options.dockerfilekey ?? '') !== '';
-  const fetched = remote === undefined ? undefined : await fetchRemote(parts, remote);
+  const fetched = await remote?.fetch();
   const root = fetched && posix.join(fetched.directory, posix.join('/', options.contextsubdir ?? ''));
   const dockerfile = parts.job.progress.vertex('dockerfile', `[internal] load build definition from ${name}`);
   const found = await dockerfile.run(async () => {
     if (fetched?.text !== undefined) return { text: fetched.text, directory: undefined };
+    const wanted = { follow: [name, ownIgnoreFile(name), name.toLowerCase()] };
     const directory =
-      hasLocalDockerfile || root === undefined
-        ? await receive(
-            parts,
-            options.dockerfilekey || 'dockerfile',
-            { follow: [name, ownIgnoreFile(name), name.toLowerCase()] },
-            dockerfile,
-          )
-        : root;
+      (await given?.view()) ?? (hasLocalDockerfile || root === undefined ? await receive(parts, dockerfileKey, wanted, dockerfile) : root);
     const text = await readFirst(parts, directory, name === 'Dockerfile' ? [name, 'dockerfile'] : [name]);
     if (text === undefined) throw invalidArgument(`failed to read dockerfile: open ${name}: no such file or directory`);
     if (text.trim() === '') throw invalidArgument(`the Dockerfile (${name}) is empty`);
@@ -60,7 +60,6 @@ export async function openFiles(parts: FrontendParts): Promise<FilesOfBuild> {
   });
   if (root !== undefined) return { dockerfile: { name, text: found.text }, ignored: [], context: () => Promise.resolve({ path: root }) };
   const ignore = parts.job.progress.vertex('ignore', '[internal] load .dockerignore');
-  const key = options.contextkey || 'context';
   const ignored = await ignore.run(async () => {
     const own = found.directory && (await readFirst(parts, found.directory, [ownIgnoreFile(name)]));
     if (own !== undefined) return parseIgnoreFile(own);
@@ -186,27 +185,46 @@ async function readFirst({ builds }: FrontendParts, directory: string, names: re
   return undefined;
 }
 
-/** A context that is not a directory of the client's. The text is that of a Dockerfile which is all there is. */
-async function fetchRemote(
-  parts: FrontendParts,
-  remote: string,
-): Promise<{ readonly directory: string; readonly text: string | undefined }> {
-  const { builds, sessions, job } = parts;
-  if (remote.startsWith('input:'))
-    throw notImplemented(`the context ${JSON.stringify(remote)} is a graph: only Dockerfiles are built here`);
-  const vertex = job.progress.vertex('remote', `[internal] load remote build context`);
-  return await vertex.run(async () => {
-    const directory = await emptyDirectory(parts);
-    const url = /^https?:\/\/buildkit-session\//.test(remote) ? new URL(remote) : undefined;
-    if (url === undefined) return { directory, text: await fetchContext(builds, remote, directory, job.signal) };
-    await builds.unpack(pullUpload(await sessions.get(job.sessionId, job.signal), url, job.signal), directory, job.signal);
+interface FetchedContext {
+  readonly directory: string;
+  /** That of a Dockerfile which is all there is. */
+  readonly text: string | undefined;
+}
+
+/** A context that is not a directory of the client's; undefined when it is one. */
+async function remoteContext(parts: FrontendParts, key: string): Promise<{ fetch(): Promise<FetchedContext> } | undefined> {
+  const { builds, sessions, job, options } = parts;
+  const given = await parts.input(inputName(options.context) ?? key);
+  if (given !== undefined) return { fetch: async () => ({ directory: await given.view(), text: undefined }) };
+  const remote = options.context;
+  const { upload } = job;
+  if (remote === undefined && upload === undefined) return undefined;
+  const unpacked = async (archive: AsyncIterable<Uint8Array>, directory: string): Promise<FetchedContext> => {
+    await builds.unpack(archive, directory, job.signal);
     return { directory, text: undefined };
-  });
+  };
+  const vertex = job.progress.vertex('remote', `[internal] load remote build context`);
+  return {
+    fetch: () =>
+      vertex.run(async () => {
+        const directory = await emptyDirectory(parts);
+        if (remote === undefined) return await unpacked(upload ?? nothing(), directory);
+        const url = /^https?:\/\/buildkit-session\//.test(remote) ? new URL(remote) : undefined;
+        if (url === undefined) return { directory, text: await fetchContext(builds, remote, directory, job.signal) };
+        return await unpacked(pullUpload(await sessions.get(job.sessionId, job.signal), url, job.signal), directory);
+      }),
+  };
+}
+
+const inputName = (context: string | undefined): string | undefined => /^input:(.+)$/.exec(context ?? '')?.[1];
+
+async function* nothing(): AsyncGenerator<Uint8Array, void, undefined> {
+  await Promise.resolve();
 }
 
 /** A context of its own, for `--build-context name=URL`. */
 export async function fetchNamed(parts: FrontendParts, name: string, remote: string): Promise<string> {
-  const vertex = parts.job.progress.vertex(`context ${name}`, `[context ${name}] ${remote}`);
+  const vertex = parts.job.progress.vertex(`context ${name}`, `[context ${name}] ${withoutUserInfo(remote)}`);
   return await vertex.run(async () => {
     const directory = await emptyDirectory(parts);
     const text = await fetchContext(parts.builds, remote, directory, parts.job.signal);

@@ -42,7 +42,7 @@ export function frontendOptions(options: Attributes, entitlements: readonly stri
       extraHosts: listOf(text('add-hosts')).map(host => host.replace('=', ':')),
     },
     hostname: text('build-arg:BUILDKIT_SANDBOX_HOSTNAME') || text('hostname') || 'buildkitsandbox',
-    entitlements: new Set(entitlements.map(entitlement)),
+    entitlements: entitlementsOf(entitlements),
     platforms,
     isMultiPlatform: platforms.length > 1 || isTrue(text('multi-platform')),
   };
@@ -70,6 +70,9 @@ function ulimit(text: string): BuildRequest['limits']['ulimits'][number] {
   if (name === undefined) throw invalidArgument(`invalid ulimit ${JSON.stringify(text)}: expected name=soft[:hard]`);
   return { name, soft: Number(soft), hard: Number(hard) };
 }
+
+/** Rejects with InvalidArgument for one that is not known. */
+export const entitlementsOf = (texts: readonly string[]): ReadonlySet<Entitlement> => new Set(texts.map(entitlement));
 
 function entitlement(text: string): Entitlement {
   if (text === 'network.host' || text === 'security.insecure' || text === 'device') return text;

@@ -1,11 +1,12 @@
-import { notImplemented } from '#base/errors.ts';
-import type { Attributes, Definition, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
+import { invalidArgument, notImplemented } from '#base/errors.ts';
+import type { Attributes, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { type FindImage, pathsOfBuild } from '#builder/dockerfile/context-paths.ts';
 import { parseDockerfile } from '#builder/dockerfile/parse.ts';
 import { planStages } from '#builder/dockerfile/stages.ts';
 import type { BuildRequest, NamedContext } from '#builder/request.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
 import { formatPlatform, hostPlatform, type Platform } from '#oci/platform.ts';
+import { sha256 } from '#oci/digest.ts';
 import type { ImageConfigFile } from '#oci/image-config.ts';
 import type { FrontendContext } from './frontend-context.ts';
 import type { Services } from '../ports.ts';
@@ -14,15 +15,14 @@ import { importsOf, openCaches } from './cache-imports.ts';
 import { authOf, secretsOf } from './client-services.ts';
 import { fetchNamed, type FilesOfBuild, type FrontendParts, openFiles, receiveNamed } from './frontend-files.ts';
 import { type FrontendOptions, frontendOptions, withPrefix } from './frontend-options.ts';
-import type { Job } from './job.ts';
+import { runGraph } from './graph-build.ts';
+import type { Inputs, Job } from './job.ts';
 import { loadLayout } from './oci-layout.ts';
 import { StepObserver } from './observer.ts';
-import { graphOf, resultOf } from './result-graph.ts';
+import { graphOf } from './result-graph.ts';
 import { StepError } from './status.ts';
 import { answerSubrequest } from './subrequests.ts';
-
-/** What a client hands over from other builds, by name. */
-export type Inputs = Readonly<Record<string, Definition>>;
+import { withoutCredentials } from './without-credentials.ts';
 
 export interface FrontendRun {
   readonly options: Attributes;
@@ -39,7 +39,14 @@ export async function runFrontend(
 ): Promise<Result> {
   const { services, sessions } = context;
   const options = withEpoch(given, job.sourceDateEpoch);
-  const parts: FrontendParts = { builds: services.builds, sessions, job, options, inputs };
+  job.options ??= options;
+  const parts: FrontendParts = {
+    builds: services.builds,
+    sessions,
+    job,
+    options,
+    input: openInputs(context, job, inputs),
+  };
   const wanted = frontendOptions(options, job.entitlements);
   const attest = attestOptions(options);
   const files = await openFiles(parts);
@@ -54,6 +61,20 @@ const epochName = 'build-arg:SOURCE_DATE_EPOCH';
 
 const withEpoch = (options: Attributes, epoch: string | undefined): Attributes =>
   epoch === undefined || options[epochName] !== undefined ? options : { ...options, [epochName]: epoch };
+
+/** What the client hands over, each graph built once whatever names it has. */
+function openInputs(context: FrontendContext, job: Job, inputs: Inputs): FrontendParts['input'] {
+  const built = new Map<string, Promise<SolvedBuild>>();
+  return async name => {
+    const definition = inputs[name];
+    const last = definition?.def.at(-1);
+    if (definition === undefined || last === undefined) return undefined;
+    const key = sha256(last);
+    const build = built.get(key) ?? runGraph(context, job, definition).then(id => job.result(id).build);
+    built.set(key, build);
+    return await build;
+  };
+}
 
 interface Solved {
   readonly id: string;
@@ -89,13 +110,13 @@ async function solveOne(
   const observer = new StepObserver(job.progress, wanted.isMultiPlatform ? formatPlatform(request.platform ?? hostPlatform()) : '');
   try {
     const build = await services.builds.solve(request, observer, job.signal);
-    const facts = { attest, options, dockerfile: request.dockerfile, images: observer.images };
+    const facts = { attest, options: withoutCredentials(options), dockerfile: request.dockerfile, images: observer.images };
     return { id: job.keep({ build, facts }), build };
   } catch (err) {
     job.signal.throwIfAborted();
     const { failedStep } = observer;
     if (failedStep === undefined) throw err;
-    throw new StepError(err, failedStep.range, { ...request.dockerfile });
+    throw new StepError(err, observer.failedVertex, { range: failedStep.range, source: { ...request.dockerfile } });
   }
 }
 
@@ -178,7 +199,11 @@ async function namedContext(parts: FrontendParts, name: string, value: string): 
   const [, scheme = '', rest = ''] = /^([a-z-]+):(?:\/\/)?(.*)$/.exec(value) ?? [];
   if (scheme === 'docker-image') return { kind: 'image', reference: rest };
   if (scheme === 'local') return { kind: 'directory', ...(await receiveNamed(parts, rest)) };
-  if (scheme === 'input') return { kind: 'built', build: inputBuild(parts, name, rest) };
+  if (scheme === 'input') {
+    const build = await parts.input(rest);
+    if (build === undefined) throw invalidArgument(`the named context ${name} is the input ${rest}, which the client has not handed over`);
+    return { kind: 'built', build };
+  }
   if (scheme === 'oci-layout') {
     const { job } = parts;
     const vertex = job.progress.vertex(`context ${name}`, `[context ${name}] load image from OCI layout`);
@@ -194,19 +219,17 @@ async function namedContext(parts: FrontendParts, name: string, value: string): 
   return { kind: 'directory', path: await fetchNamed(parts, name, value) };
 }
 
-/** What another build under way has made. */
-function inputBuild({ job, inputs }: FrontendParts, name: string, key: string): SolvedBuild {
-  const graph = inputs[key];
-  const id = graph && resultOf(graph);
-  if (id !== undefined) return job.result(id).build;
-  throw notImplemented(
-    `the named context ${name} is a graph (LLB): this daemon takes results of its own builds, directories, images and URLs`,
-  );
-}
-
 function contextsFor(named: ReadonlyMap<string, NamedContext>, platform: Platform | undefined): ReadonlyMap<string, NamedContext> {
   const suffix = `::${formatPlatform(platform ?? hostPlatform())}`;
   const found = new Map([...named].filter(([name]) => !name.includes('::')));
   for (const [name, value] of named) if (name.endsWith(suffix)) found.set(name.slice(0, -suffix.length), value);
   return found;
+}
+
+/** The attributes for building a Dockerfile. Rejects with NotImplemented for a frontend that does something else. */
+export function attributesFor(frontend: string, attributes: Attributes): Attributes {
+  const isDockerfile = /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(attributes.source ?? '');
+  if (frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && isDockerfile)) return attributes;
+  const what = frontend === 'gateway.v0' ? `${frontend} ${attributes.source ?? ''}` : frontend;
+  throw notImplemented(`the frontend ${what} is not run by this daemon: it builds Dockerfiles, through the frontend dockerfile.v0`);
 }

@@ -19,6 +19,8 @@ export interface CallContext {
   metadata(key: string): string;
   /** Every value of a key; several are joined by commas on their way. */
   all(key: string): readonly string[];
+  /** Sends metadata before the first message of the answer. */
+  sendHeader(key: string, value: string): void;
   /** Aborts when the client gives the call up. */
   readonly signal: AbortSignal;
 }
@@ -85,13 +87,24 @@ function implementationOf(
   return implementation;
 }
 
-function contextOf(call: { readonly metadata: Metadata; on(event: 'cancelled', listener: () => void): unknown }): CallContext {
+interface Call {
+  readonly metadata: Metadata;
+  on(event: 'cancelled', listener: () => void): unknown;
+  sendMetadata(metadata: Metadata): void;
+}
+
+function contextOf(call: Call): CallContext {
   const gone = new AbortController();
   call.on('cancelled', () => gone.abort(new DOMException('the client gave the call up', 'AbortError')));
   return {
     signal: gone.signal,
     metadata: key => String(call.metadata.get(key)[0] ?? ''),
     all: key => call.metadata.get(key).flatMap(value => String(value).split(/, ?/)),
+    sendHeader(key, value) {
+      const header = new Metadata();
+      header.set(key, value);
+      call.sendMetadata(header);
+    },
   };
 }
 

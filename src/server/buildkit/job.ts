@@ -1,6 +1,7 @@
+import { Arrivals } from '#base/arrivals.ts';
 import { newId } from '#base/id.ts';
 import { deadlineExceeded, notFound } from '#base/errors.ts';
-import type { Result } from '#api/buildkit/messages.ts';
+import type { Attributes, Definition, Result } from '#api/buildkit/messages.ts';
 import type { SolvedBuild } from '#builder/solver/solve.ts';
 import type { ResultFacts } from './attest-options.ts';
 import { Progress } from './progress.ts';
@@ -15,8 +16,23 @@ export type Results = Map<string, KeptResult>;
 
 /** A result, with what was asked about it. */
 export interface KeptResult {
+  readonly id: string;
   readonly build: SolvedBuild;
   readonly facts: ResultFacts;
+}
+
+/** What a client hands over from other builds, by name. */
+export type Inputs = Readonly<Record<string, Definition>>;
+
+/** What a build is known by and what it may use. */
+export interface AskedBuild {
+  readonly ref: string;
+  readonly sessionId: string;
+  readonly entitlements: readonly string[];
+  readonly inputs?: Inputs;
+  /** The context, as an archive that came with the request. */
+  readonly upload?: AsyncIterable<Uint8Array> | undefined;
+  readonly sourceDateEpoch?: string | undefined;
 }
 
 /** One build that a client has asked for. What it holds goes when it is disposed. */
@@ -26,36 +42,40 @@ export class Job implements AsyncDisposable {
   readonly entitlements: readonly string[];
   /** What an exporter wants for SOURCE_DATE_EPOCH where the build does not say. */
   readonly sourceDateEpoch: string | undefined;
+  readonly inputs: Inputs;
+  readonly upload: AsyncIterable<Uint8Array> | undefined;
   readonly progress: Progress;
   readonly startedMs = Date.now();
   /** Aborts when the client gives the build up and when the build has ended. */
   readonly signal: AbortSignal;
+  readonly #client: AbortSignal;
   readonly #results: Results;
   readonly #stop = new AbortController();
   readonly #held = new AsyncDisposableStack();
   readonly #own: string[] = [];
   readonly #returned = Promise.withResolvers<Result | null>();
+  /** The options of the first frontend that was run for it; undefined: none was. */
+  options: Attributes | undefined;
   /** Calls that work for this build. */
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(
-    {
-      ref,
-      sessionId,
-      entitlements,
-      sourceDateEpoch,
-    }: Pick<Job, 'ref' | 'sessionId' | 'entitlements'> & { sourceDateEpoch?: string | undefined },
-    results: Results,
-    signal: AbortSignal,
-  ) {
+  constructor({ ref, sessionId, entitlements, inputs = {}, upload, sourceDateEpoch }: AskedBuild, results: Results, signal: AbortSignal) {
     this.ref = ref;
     this.sessionId = sessionId;
     this.entitlements = entitlements;
+    this.inputs = inputs;
+    this.upload = upload;
     this.sourceDateEpoch = sourceDateEpoch;
     this.#results = results;
     this.progress = new Progress(`${ref} ${newId()}`);
+    this.#client = signal;
     this.signal = AbortSignal.any([signal, this.#stop.signal]);
     this.#returned.promise.catch(() => undefined);
+  }
+
+  /** The client has given the build up. */
+  get isGivenUp(): boolean {
+    return this.#client.aborted;
   }
 
   /** Does work that the build waits for before it ends. */
@@ -69,9 +89,9 @@ export class Job implements AsyncDisposable {
   }
 
   /** Keeps a result until the build has ended. Returns the id it is known by. */
-  keep(result: KeptResult): string {
+  keep(result: Omit<KeptResult, 'id'>): string {
     const id = `${this.ref}-${newId().slice(0, 16)}`;
-    this.#results.set(id, result);
+    this.#results.set(id, { id, ...result });
     this.#own.push(id);
     this.#held.use(result.build);
     return id;
@@ -121,37 +141,22 @@ export class Job implements AsyncDisposable {
 
 /** The builds under way, and those that have just ended. */
 export class Jobs {
-  readonly #jobs = new Map<string, Job>();
-  readonly #waiting = new Map<string, Set<(job: Job) => void>>();
+  readonly #jobs = new Arrivals<Job>();
 
   begin(job: Job): void {
-    this.#jobs.set(job.ref, job);
-    for (const tell of this.#waiting.get(job.ref) ?? []) tell(job);
+    this.#jobs.arrive(job.ref, job);
   }
 
   end(job: Job): void {
-    setTimeout(() => {
-      if (this.#jobs.get(job.ref) === job) this.#jobs.delete(job.ref);
-    }, memoryMs).unref();
+    setTimeout(() => this.#jobs.leave(job.ref, job), memoryMs).unref();
+  }
+
+  find(ref: string): Job | undefined {
+    return this.#jobs.find(ref);
   }
 
   /** Rejects with DeadlineExceeded when the build does not come. */
-  async get(ref: string, signal: AbortSignal): Promise<Job> {
-    const known = this.#jobs.get(ref);
-    if (known !== undefined) return known;
-    const { promise, resolve, reject } = Promise.withResolvers<Job>();
-    const waiting = this.#waiting.get(ref) ?? new Set();
-    this.#waiting.set(ref, waiting.add(resolve));
-    const timer = setTimeout(() => reject(deadlineExceeded(`no such job ${ref}`)), patienceMs);
-    const stop = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', stop, { once: true });
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-      waiting.delete(resolve);
-      if (waiting.size === 0) this.#waiting.delete(ref);
-    }
+  get(ref: string, signal: AbortSignal): Promise<Job> {
+    return this.#jobs.get(ref, { patienceMs, missing: () => deadlineExceeded(`no such job ${ref}`) }, signal);
   }
 }

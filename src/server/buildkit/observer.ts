@@ -2,7 +2,7 @@ import type { LintWarning } from '#builder/dockerfile/linter.ts';
 import type { Source } from '#builder/dockerfile/source.ts';
 import type { BuildObserver, StepInfo, StepResult } from '#builder/request.ts';
 import { tryParseReference, canonicalString, withDefaultTag } from '#oci/reference.ts';
-import type { Progress, VertexProgress } from './progress.ts';
+import { type Progress, pullSteps, type VertexProgress } from './progress.ts';
 import { toSourceRange } from './status.ts';
 
 /** The instructions that work on files: the others are part of the image's configuration and are not shown. */
@@ -16,6 +16,8 @@ export class StepObserver implements BuildObserver {
   readonly #fetched = new Set<number>();
   /** Where the first error happened. */
   failedStep: StepInfo | undefined;
+  /** The digest of its piece of work. */
+  failedVertex: string | undefined;
   /** The images that the stages begin with. */
   images: readonly string[] = [];
 
@@ -54,12 +56,10 @@ export class StepObserver implements BuildObserver {
     this.#vertexes.get(step.number)?.output(stream, chunk);
   }
 
-  progress(step: StepInfo, { id, status, current, total }: Parameters<BuildObserver['progress']>[1]): void {
+  progress(step: StepInfo, progress: Parameters<BuildObserver['progress']>[1]): void {
     this.#fetched.add(step.number);
-    if (id === undefined || status === undefined) return;
-    const isDone = /^(Pull complete|Download complete|Already exists)$/.test(status);
-    const part = { ...(current !== undefined && { current }), ...(total !== undefined && { total }), isDone };
-    this.#vertexes.get(step.number)?.part(`${status === 'Extracting' || status === 'Pull complete' ? 'extracting ' : ''}${id}`, part);
+    const vertex = this.#vertexes.get(step.number);
+    if (vertex !== undefined) pullSteps(vertex, progress);
   }
 
   finished(step: StepInfo, { how }: StepResult): void {
@@ -72,6 +72,7 @@ export class StepObserver implements BuildObserver {
     if (this.failedStep !== undefined) return;
     this.failedStep = step;
     const vertex = this.#vertexes.get(step.number);
+    this.failedVertex = vertex?.digest;
     vertex?.fail(err);
   }
 

@@ -23,7 +23,12 @@ export class Progress {
 
   /** A piece of work by its name; the same `id` is the same piece. */
   vertex(id: string, name: string): VertexProgress {
-    return new VertexProgress(this, sha256(`${this.#key} ${id}`), name);
+    return new VertexProgress(this, { digest: sha256(`${this.#key} ${id}`), name });
+  }
+
+  /** A node of a graph, which clients know by its digest. */
+  node(digest: string, name: string, inputs: readonly string[]): VertexProgress {
+    return new VertexProgress(this, { digest, name, inputs });
   }
 
   tell(update: StatusUpdate): void {
@@ -68,6 +73,16 @@ export class Progress {
     }
   }
 
+  /** Everything that has been said so far. */
+  said(): readonly StatusUpdate[] {
+    return this.#log;
+  }
+
+  /** How each piece of work is. */
+  vertexes(): Vertex[] {
+    return [...this.#vertexes.values()];
+  }
+
   counts(): { readonly total: number; readonly completed: number; readonly cached: number; readonly warnings: number } {
     const vertexes = [...this.#vertexes.values()];
     return {
@@ -87,10 +102,10 @@ export class VertexProgress {
   readonly #parts = new Map<string, VertexStatus>();
   #saidBytes = 0;
 
-  constructor(progress: Progress, digest: string, name: string) {
+  constructor(progress: Progress, vertex: Vertex) {
     this.#progress = progress;
-    this.digest = digest;
-    this.#vertex = { digest, name };
+    this.digest = vertex.digest;
+    this.#vertex = vertex;
   }
 
   get isStarted(): boolean {
@@ -173,6 +188,21 @@ export class VertexProgress {
     this.#vertex = { ...this.#vertex, ...change };
     this.#progress.tell({ vertexes: [this.#vertex] });
   }
+}
+
+/** How a part of an image that is pulled comes here. */
+export function pullSteps(
+  vertex: VertexProgress,
+  { id, status, current, total }: { readonly id?: string; readonly status?: string; readonly current?: number; readonly total?: number },
+): void {
+  if (id === undefined || status === undefined) return;
+  const isDone = /^(Pull complete|Download complete|Already exists)$/.test(status);
+  const isExtracted = status === 'Extracting' || status === 'Pull complete';
+  vertex.part(`${isExtracted ? 'extracting ' : ''}${id}`, {
+    ...(current !== undefined && { current }),
+    ...(total !== undefined && { total }),
+    isDone,
+  });
 }
 
 export const now = (): Timestamp => toTimestamp(Date.now());

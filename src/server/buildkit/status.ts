@@ -36,15 +36,16 @@ export class ForwardedError extends Error {
   }
 }
 
-/** An error of a step, and where in the Dockerfile the step is. */
+/** An error of a piece of work, and where in the Dockerfile that stands if there is one. */
 export class StepError extends Error {
-  readonly range: Range;
-  readonly source: Source;
+  /** The digest of the piece of work. */
+  readonly vertex: string | undefined;
+  readonly place: { readonly range: Range; readonly source: Source } | undefined;
 
-  constructor(cause: unknown, range: Range, source: Source) {
+  constructor(cause: unknown, vertex: string | undefined, place?: StepError['place']) {
     super(messageOf(cause), { cause });
-    this.range = range;
-    this.source = source;
+    this.vertex = vertex;
+    this.place = place;
   }
 }
 
@@ -52,23 +53,33 @@ export function statusOf(err: unknown): Status {
   if (err instanceof ForwardedError) return err.status;
   const place = placeOf(err);
   const message = err instanceof DockerfileError ? err.reason : messageOf(err);
-  return { code: codes[kindOf(err)], message, details: place === undefined ? [] : [sourceDetail(place.source, place.range)] };
+  const vertex = err instanceof StepError ? err.vertex : undefined;
+  const details = [
+    ...(vertex === undefined ? [] : [detail('Vertex', { digest: vertex })]),
+    ...(place === undefined ? [] : [sourceDetail(place.source, place.range)]),
+  ];
+  return { code: codes[kindOf(err)], message, details };
 }
 
 function placeOf(err: unknown): { readonly range: Range; readonly source: Source } | undefined {
-  if (err instanceof StepError) return err;
+  if (err instanceof StepError) return err.place;
   if (err instanceof DockerfileError && err.range !== undefined && err.source !== undefined)
     return { range: err.range, source: err.source };
   return undefined;
 }
 
-/** Clients show the lines that this names. Unlike everything else, details are JSON. */
+/** Unlike everything else, details are JSON. */
+const detail = (type: 'Source' | 'Vertex', value: object): Any => ({
+  type_url: `github.com/moby/buildkit/errdefs.${type}+json`,
+  value: new TextEncoder().encode(JSON.stringify(value)),
+});
+
+/** Clients show the lines that this names. */
 function sourceDetail(source: Source, range: Range): Any {
-  const value = {
+  return detail('Source', {
     info: { filename: source.name, data: Buffer.from(source.text).toString('base64'), language: 'Dockerfile' },
     ranges: [toSourceRange(range)],
-  };
-  return { type_url: 'github.com/moby/buildkit/errdefs.Source+json', value: new TextEncoder().encode(JSON.stringify(value)) };
+  });
 }
 
 export const toSourceRange = ({ start, end }: Range): SourceRange => ({

@@ -1,4 +1,3 @@
-import { invalidArgument } from '#base/errors.ts';
 import { decodeJson, list, map, object, string } from '#api/decode.ts';
 import type { Attributes, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import type { ApiRequest } from '../api-request.ts';
@@ -12,14 +11,11 @@ export function engineBuild(request: ApiRequest): EngineBuild {
   const { query } = request;
   const { buildArgs, labels, limits, platform, noCache, pull, names, target } = buildParameters(request);
   const remote = query.text('remote');
-  if (query.text('session') === '')
-    throw invalidArgument(
-      'a build by BuildKit (version=2) needs the id of a session that the client has opened: the parameter session is missing',
-    );
   const network = query.text('networkmode');
   const given: Record<string, string | undefined> = {
     filename: query.optional('dockerfile'),
-    context: remote === 'client-session' ? undefined : remote,
+    // Otherwise it comes over the session, or with the request.
+    context: remote === '' || remote === 'client-session' ? undefined : remote,
     target,
     platform: platform && query.text('platform'),
     'no-cache': noCache === 'all' ? '' : undefined,
@@ -44,6 +40,7 @@ export function engineBuild(request: ApiRequest): EngineBuild {
   );
   return {
     sessionId: query.text('session'),
+    upload: remote === '' ? request.body : undefined,
     isQuiet: query.bool('q'),
     options,
     exporters: exporters(

@@ -268,6 +268,7 @@ async function checkFolders(daemon: TestDaemon): Promise<void> {
     'data/build/work',
     'data/build/caches',
     'data/build/contexts',
+    'data/build/history',
     'run/build-secrets',
     'data/content/ingest',
     'data/content/partial',
