@@ -12,6 +12,25 @@ export interface RegistryAuth {
   readonly identityToken?: string;
   /** A token to send as it is. */
   readonly registryToken?: string;
+  /** Whoever has the credentials; there are no others beside it then. */
+  readonly keeper?: CredentialKeeper;
+}
+
+/** Has credentials, and asks for tokens with them itself where a registry takes tokens. */
+export interface CredentialKeeper {
+  /** Tokens are remembered under it. */
+  readonly id: string;
+  /** A token of an authorization server; undefined: the keeper does not ask for any, and gives the credentials. Rejects with Unauthenticated. */
+  token(request: TokenRequest, signal: AbortSignal): Promise<{ readonly token: string; readonly lifetimeMs: number } | undefined>;
+  /** Undefined when it has none. */
+  credentials(signal: AbortSignal): Promise<RegistryAuth | undefined>;
+}
+
+export interface TokenRequest {
+  readonly realm: string;
+  readonly service: string;
+  /** `repository:library/busybox:pull`. */
+  readonly scopes: readonly string[];
 }
 
 /** What a registry refused, in its own words: `code` is one of the distribution API (`MANIFEST_UNKNOWN`, `DENIED`, …). */

@@ -38,7 +38,7 @@ export class AuthorizedRequests {
       const next = challenge === undefined ? undefined : await this.#authorization(origin, identity, authorization, request);
       if (next === undefined || next === authorization || attempt === maxAttempts) {
         const err = await errorOf(request.method, request.url, response);
-        if (challenge?.scheme === 'basic' && basicHeader(identity.auth) === undefined) {
+        if (challenge?.scheme === 'basic' && next === undefined) {
           const method = request.method[0] + request.method.slice(1).toLowerCase();
           throw new RegistryError(
             'Unauthenticated',
@@ -67,11 +67,15 @@ export class AuthorizedRequests {
     if (auth?.registryToken !== undefined && auth.registryToken !== '') return `Bearer ${auth.registryToken}`;
     const challenge = this.#challenges.get(origin);
     if (challenge === undefined) return undefined;
-    if (challenge.scheme === 'basic') return basicHeader(auth);
+    if (challenge.scheme === 'basic') return basicHeader(await openAuth(auth, signal));
     const token = await this.#tokens.token(challenge, scopes, auth, { refused: refused?.replace(/^Bearer /, ''), origin, signal, tls });
     return `Bearer ${token}`;
   }
 }
+
+/** The credentials themselves. */
+const openAuth = async (auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RegistryAuth | undefined> =>
+  auth?.keeper === undefined ? auth : await auth.keeper.credentials(signal);
 
 const withAuthorization = (request: HttpRequest, authorization: string | undefined): HttpRequest =>
   authorization === undefined ? request : { ...request, headers: { ...request.headers, Authorization: authorization } };

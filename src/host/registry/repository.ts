@@ -230,6 +230,7 @@ export class HttpRepository implements RegistryRepository {
 const reading = (tagOrDigest: string): Capability => (tagOrDigest.includes(':') ? 'pull' : 'resolve');
 
 const isEmpty = (auth: RegistryAuth | undefined): boolean =>
+  auth?.keeper === undefined &&
   [auth?.username, auth?.identityToken, auth?.registryToken].every(value => value === undefined || value === '');
 
 function checkManifest(bytes: Uint8Array, expected: Digest): void {

@@ -1,5 +1,5 @@
 import { failedPrecondition, unauthenticated } from '#base/errors.ts';
-import { RegistryError, type RegistryAuth } from '#core/registry.ts';
+import { type CredentialKeeper, RegistryError, type RegistryAuth } from '#core/registry.ts';
 import type { Challenge } from './challenge.ts';
 import type { TlsOptions } from './certificates.ts';
 import { errorOf } from './registry-errors.ts';
@@ -68,6 +68,7 @@ export class TokenSource {
     auth: RegistryAuth | undefined,
     options: TokenOptions & { readonly offline: boolean },
   ): Promise<Token> {
+    if (auth?.keeper !== undefined) return await this.#fetchThrough(auth.keeper, challenge, scopes, options);
     const { origin, signal, offline } = options;
     const realm = realmOf(challenge, origin, auth !== undefined);
     const tls = realm.origin === origin ? options.tls : undefined;
@@ -83,6 +84,18 @@ export class TokenSource {
         : err;
     }
     return parseToken(await response.text(), realm.host);
+  }
+
+  async #fetchThrough(
+    keeper: CredentialKeeper,
+    challenge: Bearer,
+    scopes: readonly string[],
+    options: TokenOptions & { readonly offline: boolean },
+  ): Promise<Token> {
+    const { href } = realmOf(challenge, options.origin, true);
+    const given = await keeper.token({ realm: href, service: challenge.service ?? '', scopes }, options.signal);
+    if (given === undefined) return await this.#fetch(challenge, scopes, await keeper.credentials(options.signal), options);
+    return { value: given.token, refreshToken: '', expiresAt: Date.now() + Math.max(given.lifetimeMs, defaultLifetimeMs) - safetyMs };
   }
 
   async #get(
@@ -128,7 +141,10 @@ const keyOf = (challenge: Bearer, scopes: readonly string[], auth: RegistryAuth 
     challenge.realm,
     challenge.service,
     scopes,
-    auth && new Bun.CryptoHasher('sha256').update(JSON.stringify([auth.username, auth.password, auth.identityToken])).digest('hex'),
+    auth &&
+      new Bun.CryptoHasher('sha256')
+        .update(JSON.stringify([auth.username, auth.password, auth.identityToken, auth.keeper?.id]))
+        .digest('hex'),
   ]);
 
 function realmOf(challenge: Bearer, origin: string, hasCredentials: boolean): URL {

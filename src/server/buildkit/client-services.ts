@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net';
-import { kindOf } from '#base/errors.ts';
+import { kindOf, messageOf, unauthenticated } from '#base/errors.ts';
 import type { ClientSecrets } from '#builder/ports.ts';
 import type { RegistryAuth } from '#core/registry.ts';
 import type { ClientSession, SessionCall } from './client-session.ts';
@@ -21,6 +21,17 @@ const agent = {
 const credentials = {
   request: codec<{ readonly Host: string }>('moby.session.CredentialsRequest'),
   answer: codec<{ readonly Username: string; readonly Secret: string }>('moby.session.CredentialsResponse'),
+};
+
+const tokens = {
+  request: codec<{
+    readonly ClientID: string;
+    readonly Host: string;
+    readonly Realm: string;
+    readonly Service: string;
+    readonly Scopes: readonly string[];
+  }>('moby.session.FetchTokenRequest'),
+  answer: codec<{ readonly Token: string; readonly ExpiresIn: number }>('moby.session.FetchTokenResponse'),
 };
 
 /** What the client of a session has for `--mount=type=secret` and `type=ssh`. */
@@ -89,9 +100,32 @@ async function carry(socket: Socket, call: SessionCall): Promise<void> {
   await out;
 }
 
-/** The client's credentials for a registry; undefined when it has none. */
+const tokenMethod = '/moby.filesync.v1.Auth/FetchToken';
+
+/** How the client is let into a registry; undefined when it does not say. Where it can, it asks for tokens itself and keeps its credentials. */
 export async function authOf(session: ClientSession, domain: string, signal: AbortSignal): Promise<RegistryAuth | undefined> {
   const host = domain === 'docker.io' ? 'registry-1.docker.io' : domain;
+  if (!session.serves(tokenMethod)) return await credentialsOf(session, host, signal);
+  return {
+    keeper: {
+      id: `${session.id} ${host}`,
+      credentials: stop => credentialsOf(session, host, stop),
+      async token({ realm, service, scopes }, stop) {
+        const request = { ClientID: 'berth', Host: host, Realm: realm, Service: service, Scopes: scopes };
+        try {
+          const { Token, ExpiresIn } = await session.ask(tokenMethod, request, tokens, stop);
+          return Token === '' ? undefined : { token: Token, lifetimeMs: ExpiresIn * 1000 };
+        } catch (err) {
+          // A client may be told to give its credentials instead (BUILDKIT_NO_CLIENT_TOKEN).
+          if (kindOf(err) === 'NotImplemented' || kindOf(err) === 'Unavailable') return undefined;
+          throw unauthenticated(messageOf(err), { cause: err });
+        }
+      },
+    },
+  };
+}
+
+async function credentialsOf(session: ClientSession, host: string, signal: AbortSignal): Promise<RegistryAuth | undefined> {
   try {
     const { Username, Secret } = await session.ask('/moby.filesync.v1.Auth/Credentials', { Host: host }, credentials, signal);
     if (Secret === '') return undefined;
