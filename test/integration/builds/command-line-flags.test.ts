@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
@@ -357,6 +357,41 @@ describe('every flag of build', () => {
     expect(await ids()).toEqual([]);
     const refused = await berth(['builder', 'prune', '-f', '--filter', 'colour=red']);
     expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("invalid filter 'colour'")]);
+  });
+
+  test('a base image that there is for another platform only is taken, with a warning', async () => {
+    await using registry = await startRegistry();
+    const other = process.arch === 'x64' ? 'arm64' : 'amd64';
+    const base = `${registry.address}/team/foreign:1`;
+    const context = directory({ Dockerfile: lines('FROM scratch', 'COPY f /f'), f: 'f' });
+    await build('--platform', `linux/${other}`, '--provenance=false', '--push', '-t', base, context);
+    await ok(['rmi', base]);
+    const { stderr } = await ok(['build', '--progress', 'plain', '-o', 'type=cacheonly', '-'], { stdin: `FROM ${base}\nLABEL a=b\n` });
+    const words = `InvalidBaseImagePlatform: Base image ${base} was pulled with platform "linux/${other}"`;
+    expect(stderr).toContain(words);
+  });
+
+  test('the same files give the same layers on another day, from another path and of another owner', async () => {
+    const layers: string[][] = [];
+    for (const [owner, day] of [
+      [0, '1'],
+      [1234, '2'],
+    ] as const) {
+      const context = directory({
+        Dockerfile: lines('FROM busybox', 'COPY --chmod=750 d /d', 'ADD d/f /e/', 'COPY --link d /l'),
+        'd/f': 'f',
+        'd/s/g': 'g',
+      });
+      for (const path of ['d/f', 'd/s/g', 'd/s', 'd']) {
+        utimesSync(join(context, path), 1_600_000_000, 1_600_000_000);
+        chownSync(join(context, path), owner, owner);
+      }
+      await build('--no-cache', '-t', `same:${day}`, context);
+      const { json } = await daemon().api.get<{ RootFS: { Layers: string[] } }>(`/images/same:${day}/json`);
+      layers.push(json.RootFS.Layers);
+      await ok(['builder', 'prune', '-af']);
+    }
+    expect(layers[1]).toEqual(layers[0] as string[]);
   });
 
   test('one layer for all that is new (--squash)', async () => {

@@ -160,16 +160,13 @@ async function neededPaths(read: ReadDockerfile, { client, context, flags, signa
   return paths === undefined ? undefined : new NeededPaths(context.root, paths);
 }
 
-/** What the checks found: here when the Dockerfile is here, else what the daemon says. */
+/** What the checks found, here and at the daemon, which knows of more: what images it was given. */
 function showWarnings(cli: Cli, outcome: BuildOutcome, read: ReadDockerfile | undefined, progress: string): void {
   if (['quiet', 'none', 'rawjson'].includes(progress)) return;
   if (read !== undefined && isForeign(read.parsed)) return;
-  const lines =
-    read === undefined
-      ? outcome.warnings.map(({ text }) => text)
-      : read.lint.warnings.map(warning =>
-          shortWarning(warning).replace(/\(line (\d+)\)$/, (_all, line: string) => `(${read.parsed.source.name}:${line})`),
-        );
+  const name = read?.parsed.source.name ?? 'Dockerfile';
+  const texts = [...(read?.lint.warnings ?? []).map(shortWarning), ...outcome.warnings.map(({ text }) => text)];
+  const lines = [...new Set(texts)].map(text => text.replace(/\(line (\d+)\)$/, (_all, line: string) => `(${name}:${line})`));
   if (lines.length === 0) return;
   const count = lines.length === 1 ? '1 warning' : `${String(lines.length)} warnings`;
   cli.err.line(`\n ${count} found (use ${cli.name} build --check for details):`);
