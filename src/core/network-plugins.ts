@@ -89,7 +89,8 @@ export interface RemoteNetworkDriver {
   createEndpoint(
     endpoint: RemoteEndpoint,
     given: EndpointAddresses,
-    options: { readonly ports: WantedPorts; readonly driverOpts: Readonly<Record<string, string>> },
+    /** `ports` undefined: the network leads nowhere. */
+    options: { readonly ports: WantedPorts | undefined; readonly driverOpts: Readonly<Record<string, string>> },
   ): Promise<EndpointAddresses>;
   join(endpoint: RemoteEndpoint, sandboxPath: string, ports: WantedPorts): Promise<JoinedEndpoint>;
   /** Makes the published ports reachable; a plugin that does not know the call has nothing to do with ports. */

@@ -172,9 +172,11 @@ const ipam: Readonly<Record<string, (body: Body) => object>> = {
 Bun.serve({
   unix: socket,
   async fetch(request) {
-    const method = new URL(request.url).pathname.slice(1);
+    // Docker names the socket as the host.
+    const method = new URL(request.url, 'http://plugin').pathname.slice(1);
     if (method === 'Plugin.Activate') return Response.json({ Implements: ['NetworkDriver', 'IpamDriver'] });
-    const body = (await request.json()) as Body;
+    const text = await request.text();
+    const body = (text === '' ? {} : JSON.parse(text)) as Body;
     appendFileSync(join(folder, 'calls.jsonl'), `${JSON.stringify({ method, body })}\n`);
     const [kind, name = ''] = method.split('.');
     const { refuse, hang, die, dieAfter } = behaviour();

@@ -32,8 +32,15 @@ export interface NetworkPlugin extends AsyncDisposable {
 }
 
 /** A small real plugin for networks and addresses in a process of its own, listening at `socket`, with what it has in `folder`. */
-export async function startNetworkPlugin(socket: string, folder: string): Promise<NetworkPlugin> {
-  mkdirSync(dirname(socket), { recursive: true });
+export async function startNetworkPlugin(
+  socket: string,
+  folder: string,
+  /** A process in whose namespaces it lives, and the socket. */
+  besideProcess?: number,
+): Promise<NetworkPlugin> {
+  const beside = besideProcess === undefined ? [] : ['nsenter', `--target=${String(besideProcess)}`, '--net', '--mount'];
+  const root = besideProcess === undefined ? '' : `/proc/${String(besideProcess)}/root`;
+  mkdirSync(dirname(root + socket), { recursive: true });
   mkdirSync(folder, { recursive: true });
   let child: Bun.Subprocess | undefined;
   let seen = 0;
@@ -59,16 +66,16 @@ export async function startNetworkPlugin(socket: string, folder: string): Promis
     },
     async start() {
       await plugin.kill();
-      rmSync(socket, { force: true });
-      child = Bun.spawn([process.execPath, join(import.meta.dirname, 'network-plugin-process.ts'), socket, folder], {
+      rmSync(root + socket, { force: true });
+      child = Bun.spawn([...beside, process.execPath, join(import.meta.dirname, 'network-plugin-process.ts'), socket, folder], {
         stdio: ['ignore', 'inherit', 'inherit'],
       });
-      await eventually('the plugin listens', () => existsSync(socket));
+      await eventually('the plugin listens', () => existsSync(root + socket));
     },
     forgetPools: () => writeFileSync(join(folder, 'state.json'), JSON.stringify({ ...plugin.state(), pools: {} })),
     async [Symbol.asyncDispose]() {
       await plugin.kill();
-      rmSync(socket, { force: true });
+      rmSync(root + socket, { force: true });
       // What a failed test leaves would disturb the next one.
       const left = /** As in the process. */ /^\d+: (n[pv][0-9a-f]{10})[@:]/gm;
       for (const [, name = ''] of (await run(['ip', '-o', 'link'])).stdout.matchAll(left)) await run(['ip', 'link', 'delete', name]);

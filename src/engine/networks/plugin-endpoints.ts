@@ -43,7 +43,7 @@ async function join(
   // Whether a plugin that failed has made half of it is not known: it is told in any case.
   undo.defer(() => takeBack(ctx, network, endpoint, 'DeleteEndpoint'));
   const chosen = await driver.createEndpoint(endpoint, givenAddresses(link), {
-    ports,
+    ports: network.internal ? undefined : ports,
     driverOpts: attachment.config.driverOpts ?? {},
   });
   let record = withAttachment(ctx, before, { ...attachment, link: withChosen(link, chosen) });

@@ -96,7 +96,11 @@ export function createRemoteDriver(calls: PluginCalls, { scope, connects, checks
       const answer = await calls.call<{ readonly Interface?: WireInterface | null }>('CreateEndpoint', {
         ...wireEndpoint(endpoint),
         Interface: { Address: given.ipv4, AddressIPv6: given.ipv6, MacAddress: given.mac },
-        Options: { ...driverOpts, ...(given.mac === '' ? {} : { [macKey]: given.mac }), ...portOptions(ports) },
+        Options: {
+          ...driverOpts,
+          ...(given.mac === '' ? {} : { [macKey]: given.mac }),
+          ...(ports === undefined ? {} : portOptions(ports)),
+        },
       });
       return chosenAddresses(calls, given, answer.Interface ?? {});
     },
