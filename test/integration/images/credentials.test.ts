@@ -33,7 +33,7 @@ esac
 `;
 
 describe('credentials', () => {
-  const daemon = sharedDaemon({ busybox: false, args: ['--max-download-attempts', '1'] });
+  const daemon = sharedDaemon({ busybox: false, args: ['--max-download-attempts', '1', '--debug'] });
   const image = makeImage(['secretive'], { compress: true });
   const said: string[] = [];
   let basic: SmallRegistry;

@@ -44,7 +44,7 @@ describe('registries are reached', () => {
         besideProcess: etc.pid,
         args: [
           ...['--insecure-registry', '198.51.100.0/24', '--insecure-registry', 'plain.test:5005'],
-          ...['--registry-mirror', `quay.test=http://${near}:5006`, '--max-download-attempts', '1'],
+          ...['--registry-mirror', `quay.test=http://${near}:5006`, '--max-download-attempts', '1', '--debug'],
         ],
         env: {
           HTTP_PROXY: `http://me:geheim@${proxyHost}:${String(proxyPort)}`,
