@@ -7,9 +7,8 @@ import { ExitError } from '../errors.ts';
 export function checkOutputPath(path: string, prefix = ''): void {
   if (path === '') return;
   const directory = statSync(dirname(path), { throwIfNoEntry: false });
-  if (directory?.isDirectory() !== true) {
-    throw new ExitError(1, `${prefix}invalid output path: directory ${JSON.stringify(dirname(path))} does not exist`);
-  }
+  if (directory === undefined) throw new ExitError(1, `${prefix}invalid output path: stat ${dirname(path)}: no such file or directory`);
+  if (!directory.isDirectory()) throw new ExitError(1, `${prefix}invalid output path: ${JSON.stringify(dirname(path))} is no directory`);
   const target = statSync(path, { throwIfNoEntry: false });
   if (target?.isDirectory() === true)
     throw new ExitError(1, `${prefix}invalid output path: ${JSON.stringify(path)} must be a regular file, and is a directory`);

@@ -87,7 +87,8 @@ async function renderList<T>(view: ListView<T>, items: readonly T[], format: str
 
 type StructClass = typeof Struct;
 
-function toStruct<T>(view: ListView<T>, item: T, StructOf: StructClass): Struct {
+/** What a template sees of an item. */
+export function toStruct<T>(view: ListView<T>, item: T, StructOf: StructClass): Struct {
   const bound = (fields: ListView<T>['fields']) => Object.fromEntries(Object.entries(fields).map(([name, get]) => [name, () => get(item)]));
   const methods = Object.fromEntries(Object.entries(view.methods ?? {}).map(([name, get]) => [name, (key: string) => get(item)(key)]));
   return new StructOf(view.typeName, bound(view.fields), methods, bound(view.jsonFields ?? {}));

@@ -22,7 +22,7 @@ export async function printTemplate(cli: Cli, name: string, format: string, data
     cli.out.write(`${template.execute(data)}${end}`);
   } catch (err) {
     if (!(err instanceof TemplateError)) throw err;
-    cli.out.line();
+    if (end !== '') cli.out.line();
     throw new ExitError(1, err.message, { cause: err });
   }
 }

@@ -72,7 +72,7 @@ const headers = {
   Platform: 'PLATFORM',
 };
 
-function containerView(truncated: boolean, size: boolean): ListView<ContainerSummary> {
+export function containerView(truncated: boolean, size: boolean): ListView<ContainerSummary> {
   return {
     typeName: '*formatter.ContainerContext',
     headers,

@@ -49,7 +49,7 @@ const rawFormat = (digests: boolean): string =>
   `repository: {{ .Repository }}\ntag: {{.Tag}}${digests ? '\ndigest: {{.Digest}}' : ''}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n\n`;
 
 /** An image has a row for each of its names. */
-interface Row {
+export interface Row {
   readonly image: ImageSummary;
   readonly repository: string;
   readonly tag: string;
@@ -97,7 +97,7 @@ const headers = {
   UniqueSize: 'UNIQUE SIZE',
 };
 
-function imageView(truncated: boolean, digests: boolean): ListView<Row> {
+export function imageView(truncated: boolean, digests: boolean): ListView<Row> {
   return {
     typeName: '*formatter.imageContext',
     headers,

@@ -19,12 +19,13 @@ export const command = defineCommand({
 
 function readTarget(target: string): { repository: string; tag: string } {
   const parsing = `Error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: `;
-  if (target.includes('@')) throw new ExitError(1, 'refusing to create a tag with a digest reference');
+  let name: ReturnType<typeof parseImageName>;
   try {
-    const name = parseImageName(target);
-    if (name !== undefined) return name;
+    name = parseImageName(target);
   } catch (err) {
     throw new ExitError(1, parsing + messageOf(err), { cause: err });
   }
-  throw new ExitError(1, `${parsing}it reads like the id of an image`);
+  if (name === undefined) throw new ExitError(1, `${parsing}it reads like the id of an image`);
+  if (target.includes('@')) throw new ExitError(1, 'refusing to create a tag with a digest reference');
+  return name;
 }

@@ -25,8 +25,8 @@ export const command = defineCommand({
     const server = registryKey(args[0]);
     let { password } = flags;
     if (changed.has('password')) {
-      cli.err.line('WARNING! Using --password via the CLI is insecure. Use --password-stdin.');
       if (flags['password-stdin']) throw new ExitError(1, 'conflicting options: cannot specify both --password and --password-stdin');
+      cli.err.line('WARNING! Using --password via the CLI is insecure. Use --password-stdin.');
     }
     if (flags['password-stdin']) {
       if (flags.username === '') throw new ExitError(1, 'the --password-stdin option requires --username to be set');

@@ -3,7 +3,6 @@ import type { ImageSummary } from '#api/types/image.ts';
 import type { BuildCacheRecord, DiskUsage } from '#api/types/system.ts';
 import type { Volume } from '#api/types/volume.ts';
 import { defineCommand, noArgs } from '../../command.ts';
-import { ExitError } from '../../errors.ts';
 import { bool, text } from '../../flags/flag.ts';
 import { formatUsage } from '../../flags/format.ts';
 import { type ListView, printList } from '../../output/list.ts';
@@ -17,9 +16,6 @@ export const command = defineCommand({
   args: noArgs,
   flags: { format: text(formatUsage('table')), verbose: bool('Show each object', { short: 'v' }) },
   async run(cli, { flags }) {
-    if (flags.verbose && flags.format !== '' && flags.format !== 'json' && flags.format.startsWith('table')) {
-      throw new ExitError(1, 'the verbose and the format options conflict');
-    }
     const { system } = await cli.client();
     const usage = await system.diskUsage();
     if (flags.verbose) await printDetails(cli, usage, flags.format);
