@@ -128,6 +128,32 @@ if (inOwnNetwork(import.meta.path)) {
       expect(await runOk(['ip', '-6', '-o', 'address', 'show', 'dev', bridge?.name ?? '', 'scope', 'global'])).toContain('fd13:231::1/64');
     });
 
+    test('a bridge of the operator is used as it is, and stays with what it had', async () => {
+      const name = `or${process.pid.toString(16).slice(-6)}`;
+      await runOk(['ip', 'link', 'add', name, 'type', 'bridge']);
+      await runOk(['ip', 'link', 'set', name, 'mtu', '1380', 'up']);
+      await runOk(['ip', 'address', 'add', '10.234.0.1/24', 'dev', name]);
+      const addresses = () => runOk(['ip', '-o', 'address', 'show', 'dev', name, 'scope', 'global']);
+      const before = await addresses();
+      await create({ [`${bridgeOption}.name`]: name });
+      const a = await start('a', published);
+      expect(await fetchTcp(other.path, '10.230.0.1', 28_280)).toBe('a 10.230.0.2');
+      expect(await addresses()).toContain('10.231.0.1/24');
+      expect(await refusal(stack.createNetwork('other', { options: { [`${bridgeOption}.name`]: name } }))).toMatch(
+        /same bridge name as network net/,
+      );
+      a.stop();
+      await stack.service.teardown(a.request.containerId);
+      members.splice(0);
+      await stack.service.remove('net');
+      expect(await addresses()).toBe(before);
+      expect(await runOk(['ip', '-o', 'link', 'show', 'dev', name])).toContain('mtu 1380');
+      await runOk(['ip', 'link', 'delete', name]);
+      await runOk(['ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`]);
+      expect(await refusal(create({ [`${bridgeOption}.name`]: name }))).toMatch(/has that name, and is no bridge/);
+      await runOk(['ip', 'link', 'delete', name]);
+    });
+
     test('values that are none are refused with what they should be', async () => {
       for (const [options, words] of [
         [{ [`${bridgeOption}.gateway_mode_ipv6`]: 'bridge' }, /want nat, nat-unprotected, routed or isolated/],

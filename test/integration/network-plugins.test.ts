@@ -238,6 +238,16 @@ if (inOwnNetwork(import.meta.path)) {
       );
     });
 
+    test('a container in a user namespace of its own gets the interface and gives it back', async () => {
+      await create();
+      const ids = [{ containerId: 0, hostId: 200_000, size: 65_536 }];
+      const a = await start('a', { userNamespace: { idMap: { uids: ids, gids: ids } } });
+      const b = await start('b');
+      expect(await fetchTcp(a.path, b.address, 80)).toBe(`b ${a.address}`);
+      await stack.service.disconnect(a.request.containerId, 'net');
+      expect(Object.keys(plugin.state().endpoints)).toEqual([String(b.sandbox.endpoints.net?.endpointId)]);
+    });
+
     test('a plugin that needs no gateway: none is reserved', async () => {
       await plugin.behave({ needsGateway: false });
       await plugin.start();
