@@ -277,6 +277,8 @@ async function prepareRoot(ctx: Context, container: Container, { pins, defer, ga
   if (!container.hasStarted) ctx.files.putLink(path, mountTable.path, mountTable.target, owner);
   const user = resolveUser(config.user, hostConfig.groupAdd, file => ctx.files.readText(path, file, accountFileBytes));
   if (config.workingDir !== '' && config.workingDir !== '/') {
+    // Seen in what the container has changed.
+    await gate;
     ctx.files.ensureDirectory(path, config.workingDir, owner);
   }
   if (container.mounts.length === 0) return { path, user, sources: new Map() };
