@@ -93,6 +93,12 @@ if (inOwnNetwork(import.meta.path)) {
       const before = stack.driver.sandboxes();
       expect(await refusal(stack.start('b', { endpoints: { mac: {} } }))).toMatch(/to one container, and a has it/);
       expect(stack.driver.sandboxes()).toEqual(before);
+      await end();
+      // Of two that come at the same time one gets it.
+      await create('mac', 'macvlan', { parent: link, macvlan_mode: 'passthru' });
+      const both = await Promise.all(['c', 'd'].map(name => refusal(start(name, { mac: {} }))));
+      expect(both.filter(answer => answer === 'done')).toHaveLength(1);
+      expect(both.find(answer => answer !== 'done')).toMatch(/to one container/);
     });
 
     macvlan.test('macvlan: a running container joins and leaves', async () => {

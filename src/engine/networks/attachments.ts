@@ -30,7 +30,7 @@ export async function attach(
   };
   if (!hasInterfaces(network)) return attachment;
   checkStatic(network, config);
-  checkPassthru(ctx, network);
+  checkPassthru(ctx, network, request.containerId);
   const ipam = await ipamOf(ctx, network);
   const sharesMac = network.parent?.kind === 'ipvlan';
   const known = macOf(config) ?? (ipam?.needsMac === true && !sharesMac ? interfaceMac(network.id, attachment.endpointId) : undefined);
@@ -56,8 +56,9 @@ export async function attach(
 }
 
 /** Such a parent's link belongs to one interface. */
-function checkPassthru(ctx: Context, network: Network): void {
-  const [user] = network.parent?.mode === 'passthru' ? ctx.sandboxes.on(network.id) : [];
+export function checkPassthru(ctx: Context, network: Network, containerId: string): void {
+  const users = network.parent?.mode === 'passthru' ? ctx.sandboxes.on(network.id) : [];
+  const user = users.find(one => one.sandbox.request.containerId !== containerId);
   if (user === undefined) return;
   throw conflict(
     `network ${network.name} (macvlan_mode=passthru) gives ${String(network.parent?.link.name)} to one container, and ${user.sandbox.request.containerName} has it`,

@@ -4,6 +4,7 @@ import type { Sandbox, SandboxRequest } from '#core/network.ts';
 import {
   attach,
   byPriority,
+  checkPassthru,
   checkStatic,
   dnsNamesOf,
   defaultRoutesOf,
@@ -32,6 +33,7 @@ export async function connect(ctx: Context, request: SandboxRequest, ref: string
   const attachment = await attach(ctx, { network, config }, request, before.attachments);
   undo.defer(() => releaseAttachment(ctx, attachment));
   if (ctx.networks.byId(network.id) === undefined) throw notFound(`network ${network.name} not found`);
+  checkPassthru(ctx, network, request.containerId);
   let attachments: readonly Attachment[] = byPriority(ctx, [...before.attachments, attachment]);
   undo.defer(() => ctx.sandboxes.put(before));
   if (network.plugin !== undefined) {

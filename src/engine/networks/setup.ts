@@ -3,6 +3,7 @@ import { failpoint } from '#base/failpoint.ts';
 import type { EndpointConfig, EndpointState, NetworkMode, Sandbox, SandboxNamespace, SandboxRequest } from '#core/network.ts';
 import {
   attach,
+  checkPassthru,
   checkStatic,
   endpointStateOf,
   defaultRoutesOf,
@@ -72,7 +73,7 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
     // Others would not know of an address that a plugin gave.
     if (one.network.ipam.driver !== 'default') ctx.sandboxes.put({ request, attachments: [...attachments], ports: [] });
   }
-  checkStillThere(ctx, wanted);
+  checkStillFree(ctx, wanted, containerId);
   const waitsForPlugins = attachments.some(one => isOfPlugin(ctx, one));
   let ports: readonly PublishedPorts[] = [];
   try {
@@ -108,10 +109,12 @@ export async function setup(ctx: Context, request: SandboxRequest, signal: Abort
   }
 }
 
-/** Who waits for a plugin may have waited while a network was removed. */
-function checkStillThere(ctx: Context, wanted: readonly Wanted[]): void {
-  const gone = wanted.find(({ network }) => ctx.networks.byId(network.id) === undefined);
-  if (gone !== undefined) throw notFound(`network ${gone.network.name} not found`);
+/** Who waits for addresses may have waited while a network was removed or its only place was taken. From here to the record nobody comes in between. */
+function checkStillFree(ctx: Context, wanted: readonly Wanted[], containerId: string): void {
+  for (const { network } of wanted) {
+    if (ctx.networks.byId(network.id) === undefined) throw notFound(`network ${network.name} not found`);
+    checkPassthru(ctx, network, containerId);
+  }
 }
 
 /** What plugins make, the way out that they do not give, and the ports that go with it. */
