@@ -1,6 +1,6 @@
 /**
  * Measures Berth beside a Docker daemon with one client:
- *   npm run bench -- [--vs unix:///path/of/docker.sock] [--set engine|images] [--rounds N] [--only name]… [--write docs/performance.md] [--json file]
+ *   npm run bench -- [--vs unix:///path/of/docker.sock] [--set engine|images|networks] [--rounds N] [--only name]… [--write docs/performance.md] [--json file]
  * Without --vs it starts Debian's dockerd itself, in network and mount namespaces that end with the run.
  */
 import { networkInterfaces } from 'node:os';
@@ -12,6 +12,7 @@ import { startDockerd } from '../test/helpers/dockerd.ts';
 import { projectRoot } from '../test/helpers/paths.ts';
 import { buildMeasures } from './builds.ts';
 import { imageMeasures } from './images.ts';
+import { networkMeasures } from './networks.ts';
 import { clientRound, clientRows, type Context, type Measure, measures as engineMeasures } from './measures.ts';
 import { describeMachine, isMet, markdown, type Row, table } from './report.ts';
 import { cli, processesNamed, processesOf, type Target } from './target.ts';
@@ -28,7 +29,7 @@ const { values: options } = parseArgs({
     inside: { type: 'boolean', default: false },
   },
 });
-const sets = { engine: [...engineMeasures, ...buildMeasures], images: imageMeasures };
+const sets = { engine: [...engineMeasures, ...buildMeasures], images: imageMeasures, networks: networkMeasures };
 if (!(options.set in sets)) fail(`--set ${options.set}: there are ${Object.keys(sets).join(', ')}`);
 const set = options.set as keyof typeof sets;
 const measures = sets[set];

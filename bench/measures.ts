@@ -5,7 +5,6 @@ import { dockerCommand } from '../test/helpers/docker-cli.ts';
 import { eventually } from '../test/helpers/eventually.ts';
 import { berthCommand } from '../test/helpers/paths.ts';
 import { freePort } from '../test/helpers/registry.ts';
-import { networkMeasures } from './networks.ts';
 import { cli, pssMb, type Target, timed, timedCommand } from './target.ts';
 
 /** What one round yields: values by the name of the row they belong to. */
@@ -15,7 +14,7 @@ export interface Measure {
   /** What `--only` selects. */
   readonly name: string;
   /** Rows of the table, each with the ratio it must not exceed, or the value itself, if one was set. */
-  readonly rows: Readonly<Record<string, { readonly unit: 'ms' | 'MB'; readonly atMost?: number; readonly limit?: number }>>;
+  readonly rows: Readonly<Record<string, { readonly unit: 'ms' | 'MB' | 'times'; readonly atMost?: number; readonly limit?: number }>>;
   /** Part of the rounds that were asked for: expensive measures take fewer. */
   readonly share?: number;
   /** Once per daemon before the first round; disposing what it returns undoes it. */
@@ -93,7 +92,6 @@ export const measures: readonly Measure[] = [
       };
     },
   },
-  ...networkMeasures,
   {
     name: 'memory',
     share: 0,

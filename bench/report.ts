@@ -4,7 +4,7 @@ import { median, largest, smallest } from './statistics.ts';
 
 export interface Row {
   readonly name: string;
-  readonly unit: 'ms' | 'µs' | 'MB';
+  readonly unit: 'ms' | 'µs' | 'MB' | 'times';
   readonly berth: readonly number[];
   readonly docker: readonly number[];
   /** As a ratio to Docker. */
@@ -43,7 +43,7 @@ export function table(rows: readonly Row[]): string {
     row.name,
     cell(row.berth, row.unit),
     cell(row.docker, row.unit),
-    ratioOf(row).toFixed(2),
+    row.docker.length === 0 ? '–' : ratioOf(row).toFixed(2),
     row.limit === undefined ? (row.atMost?.toFixed(2) ?? '–') : `${String(row.limit)} ${row.unit}`,
     { true: 'met', false: '**missed**', undefined: '' }[String(isMet(row)) as 'true' | 'false' | 'undefined'],
   ]);
@@ -53,6 +53,7 @@ export function table(rows: readonly Row[]): string {
 }
 
 function cell(values: readonly number[], unit: string): string {
+  if (values.length === 0) return '–';
   const digits = median(values) < 10 ? 1 : 0;
   const range = values.length > 1 ? ` (${smallest(values).toFixed(digits)}–${largest(values).toFixed(digits)})` : '';
   return `${median(values).toFixed(digits)} ${unit}${range}`;
@@ -66,8 +67,18 @@ const pages = {
 not counted. Each figure is the lowest of ten readings, one a second, that begin ten seconds after the last work: pages of programs come and go in between.
 Per container is the growth for 20, of a daemon that has had 20 before, in several rounds. Both daemons run in network and mount namespaces made for the
 measurement, what belongs to this boot on a tmpfs as below /run, unless \`--vs\` names a daemon that was running already.
-"run --rm" starts \`true\` in a busybox image. Images have a page of their own, [performance-images.md](performance-images.md), and so has Berth's registry:
-[performance-registry.md](performance-registry.md).`,
+"run --rm" starts \`true\` in a busybox image. Images have a page of their own, [performance-images.md](performance-images.md), and so have networks,
+[performance-networks.md](performance-networks.md), and Berth's registry: [performance-registry.md](performance-registry.md).`,
+  },
+  networks: {
+    title: 'Performance of networks',
+    command: 'npm run bench -- --set networks --write docs/performance-networks.md',
+    notes: `What is sent and asked is sent and asked by programs of the benchmark's own in the network namespaces of the containers: tools of small images would be
+the slowest part. A transfer ends when the other side has said that it has everything. The port is published for IPv4; for 127.0.0.1 Docker's way is its
+userland proxy. Rows without a figure for Docker are Berth's alone: a dockerd with its usual settings starts two processes for each of 5,000 ports, and 500 of its
+containers take more memory than the machine has. "run -d -p" is the whole command; memory is the growth of the daemon and the process that holds the
+ports (proportional set size), for a daemon that held another port before. The kernel's own memory, about 4 KB for each port's socket, is not in it.
+Bounds with a unit are for Berth alone. What single steps cost is told by \`bench/network-scale.ts\`.`,
   },
   images: {
     title: 'Performance of images',
