@@ -144,6 +144,34 @@ describe('networks', () => {
     }
   });
 
+  test('what is taken, exhausted or in use is refused with Docker’s status, and named', async () => {
+    const tiny = { IPAM: { Config: [{ Subnet: '10.241.9.0/30' }] } };
+    await network({ Name: 'tiny', ...tiny });
+    const refusalOf = async (path: string, body: object): Promise<string> => {
+      const { status, json } = await daemon().api.post<{ message: string }>(path, body);
+      return `${String(status)} ${json.message}`;
+    };
+    expect(await refusalOf('/networks/create', { Name: 'other', ...tiny })).toBe(
+      '403 invalid pool request: Pool overlaps with other one on this address space: 10.241.9.0/30 overlaps 10.241.9.0/30, which network tiny has',
+    );
+    const member = { HostConfig: { NetworkMode: 'tiny' } };
+    const only = await start(daemon(), waiting(member));
+    const late = await create(daemon(), waiting(member));
+    expect(await refusalOf(`/containers/${late}/start`, {})).toMatch(
+      /^503 .*no available IPv4 addresses .* all of 10\.241\.9\.0\/30 are in use$/,
+    );
+    const second = await start(daemon(), waiting());
+    const taken = { Container: second, EndpointConfig: { IPAMConfig: { IPv4Address: '10.241.9.2' } } };
+    expect(await refusalOf('/networks/tiny/connect', taken)).toBe('403 Address already in use: 10.241.9.2');
+    const { status, json } = await daemon().api.call<{ message: string }>('DELETE', '/networks/tiny');
+    expect([status, json.message]).toEqual([
+      403,
+      expect.stringMatching(/^error while removing network: network tiny .*has active endpoints/),
+    ]);
+    for (const id of [only, late, second]) await remove(daemon(), id);
+    expect((await daemon().api.delete('/networks/tiny')).status).toBe(204);
+  });
+
   test('bad subnets are refused, unknown networks are 404', async () => {
     for (const Subnet of ['nonsense', '10.0.0.0/99', '10.241.8.5']) {
       expect((await daemon().api.post('/networks/create', { Name: 'bad', IPAM: { Config: [{ Subnet }] } })).status).toBe(400);

@@ -1,5 +1,5 @@
-import { conflict, invalidArgument, resourceExhausted } from '#base/errors.ts';
-import { addressAt, contains, formatIp, type IpAddress, type Prefix, parseCidr, parseIp, prefixSize } from '#base/ip.ts';
+import { invalidArgument, permissionDenied, unavailable } from '#base/errors.ts';
+import { addressAt, contains, formatIp, formatPrefix, type IpAddress, type Prefix, parseCidr, parseIp, prefixSize } from '#base/ip.ts';
 import type { IpamPool } from './model.ts';
 
 /** The addresses of one subnet: which are taken, and which is given next. State lives in the records; this is made from them. */
@@ -22,26 +22,27 @@ export class AddressPool {
     for (const reserved of Object.values(pool.auxiliaryAddresses)) this.#take(addressIn(reserved).value);
   }
 
-  /** The lowest free address of the range. Rejects with ResourceExhausted when there is none. */
+  /** The lowest free address of the range. Rejects with Unavailable when there is none. */
   takeNext(): IpAddress {
     const end = this.#range.value + prefixSize(this.#range);
     let value = this.#lowestFree;
     while (this.#taken.has(value)) value += 1n;
-    if (value >= end)
-      throw resourceExhausted(
-        "no available IPv4 addresses on this network's address pools: all are in use".replace('IPv4', `IPv${String(this.subnet.family)}`),
+    if (value >= end) {
+      throw unavailable(
+        `no available IPv${String(this.subnet.family)} addresses on this network's address pools: all of ${formatPrefix(this.#range)} are in use`,
       );
+    }
     this.#take(value);
     this.#lowestFree = value + 1n;
     return { family: this.subnet.family, value };
   }
 
-  /** Takes this address. Rejects with InvalidArgument outside the subnet, with Conflict `Address already in use`. */
+  /** Takes this address. Rejects with InvalidArgument outside the subnet, with PermissionDenied `Address already in use: 10.1.0.2`. */
   takeThis(address: IpAddress): void {
     if (!contains(this.subnet, address)) {
       throw invalidArgument(`no configured subnet or ip-range contain the IP address ${formatIp(address)}`);
     }
-    if (this.#taken.has(address.value)) throw conflict('Address already in use');
+    if (this.#taken.has(address.value)) throw permissionDenied(`Address already in use: ${formatIp(address)}`);
     this.#take(address.value);
   }
 

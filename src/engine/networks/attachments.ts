@@ -12,7 +12,7 @@ import { interfaceName, optionName } from './option-values.ts';
 
 /**
  * Takes addresses on a network for a container that has these attachments already. Undone by `releaseAttachment`. Rejects with InvalidArgument,
- * Conflict, ResourceExhausted, PluginFailure.
+ * PermissionDenied, Unavailable, PluginFailure.
  */
 export async function attach(
   ctx: Context,

@@ -156,10 +156,16 @@ function completePool(ctx: Context, asked: IpamPool, inUse: readonly Prefix[], o
     return choosePool(ctx.options, 4, inUse, driver);
   }
   const subnet = checkedSubnet(asked.subnet);
-  const others = ctx.networks.list().filter(network => !network.configOnly && network.ipam.driver !== 'null');
-  const pools = [...others.flatMap(network => network.ipam.pools), ...own];
-  if (pools.some(other => overlaps(parsePrefix(other.subnet), subnet.prefix))) {
-    throw permissionDenied('invalid pool request: Pool overlaps with other one on this address space');
+  const others = ctx.networks
+    .list()
+    .filter(network => !network.configOnly && network.ipam.driver !== 'null')
+    .flatMap(({ name, ipam }) => ipam.pools.map(pool => ({ pool, whose: `which network ${name} has` })));
+  const all = [...others, ...own.map(pool => ({ pool, whose: 'which this network has too' }))];
+  const other = all.find(({ pool }) => overlaps(parsePrefix(pool.subnet), subnet.prefix));
+  if (other !== undefined) {
+    throw permissionDenied(
+      `invalid pool request: Pool overlaps with other one on this address space: ${formatPrefix(subnet.prefix)} overlaps ${other.pool.subnet}, ${other.whose}`,
+    );
   }
   checkParts(asked, subnet.prefix);
   const gateway = asked.gateway === '' ? formatIp(firstAddress(subnet.prefix)) : asked.gateway;

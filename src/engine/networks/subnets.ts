@@ -1,4 +1,4 @@
-import { invalidArgument, resourceExhausted } from '#base/errors.ts';
+import { invalidArgument } from '#base/errors.ts';
 import { formatIp, formatPrefix, overlaps, type Prefix, parseCidr } from '#base/ip.ts';
 import { firstAddress } from './address-pool.ts';
 import type { IpamPool } from './model.ts';
@@ -29,7 +29,7 @@ export interface PoolOptions {
   readonly engineId: string;
 }
 
-/** A subnet of the pools that the operator configured, or of the built-in ones. Rejects with ResourceExhausted. */
+/** A subnet of the pools that the operator configured, or of the built-in ones. Rejects with InvalidArgument when there is none. */
 export function choosePool({ addressPools, engineId }: PoolOptions, family: 4 | 6, inUse: readonly Prefix[], driver: string): IpamPool {
   const builtIn = driver === 'overlay' ? defaultOverlayPools : defaultAddressPools;
   const configured = addressPools.length > 0 && driver !== 'overlay' ? addressPools : builtIn;
@@ -39,7 +39,7 @@ export function choosePool({ addressPools, engineId }: PoolOptions, family: 4 | 
   return { subnet: formatPrefix(subnet), gateway: formatIp(firstAddress(subnet)), ipRange: '', auxiliaryAddresses: {} };
 }
 
-/** The first subnet of these pools that overlaps nothing in use. Rejects with ResourceExhausted. */
+/** The first subnet of these pools that overlaps nothing in use. Rejects with InvalidArgument when there is none. */
 export function chooseSubnet(pools: readonly AddressPoolSource[], family: 4 | 6, inUse: readonly Prefix[]): Prefix {
   for (const pool of pools) {
     const base = parsePrefix(pool.base);
@@ -53,7 +53,9 @@ export function chooseSubnet(pools: readonly AddressPoolSource[], family: 4 | 6,
       value = after(candidate, obstacle, step);
     }
   }
-  throw resourceExhausted('all predefined address pools have been fully subnetted');
+  throw invalidArgument(
+    'all predefined address pools have been fully subnetted: name a subnet (--subnet), remove networks (network prune), or give the daemon more (default-address-pools)',
+  );
 }
 
 /** The next candidate behind an obstacle: a big one is skipped whole. */
