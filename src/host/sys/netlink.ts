@@ -3,12 +3,13 @@ import { check, errno, libc, SystemError } from './libc.ts';
 import { runInNamespace } from './netns.ts';
 import { adoptSocket } from './unix-socket.ts';
 
-const { socket, bind, send, recv, close, setsockopt } = libc({
+const { socket, bind, send, recv, close, getsockname, setsockopt } = libc({
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
   bind: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
   send: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
   recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
   close: { args: ['i32'], returns: 'i32' },
+  getsockname: { args: ['i32', 'ptr', 'ptr'], returns: 'i32' },
   setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
 });
 
@@ -33,6 +34,11 @@ const NLMSGERR_ATTR_MSG = 1;
 const headerBytes = 16;
 
 export const netlinkFamily = { route: 0, xfrm: 6, netfilter: 12 } as const;
+
+export function isNetlinkSocket(fd: number): boolean {
+  const address = new Uint8Array(12);
+  return getsockname(fd, address, new Uint32Array([address.length])) === 0 && address[0] === AF_NETLINK;
+}
 
 /** One message: its type, flags and everything after the header. The flags ask for an acknowledgement or a dump, which ends the answer. */
 export interface NetlinkMessage {

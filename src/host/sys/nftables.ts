@@ -1,6 +1,8 @@
 import { CString, dlopen, type Pointer } from 'bun:ffi';
-import { failedPrecondition } from '#base/errors.ts';
+import { closeSync, openSync } from 'node:fs';
+import { failedPrecondition, resourceExhausted } from '#base/errors.ts';
 import { cstring } from './libc.ts';
+import { isNetlinkSocket } from './netlink.ts';
 
 /** Runs nftables commands (nft(8) syntax) in the network namespace the thread was in when it was made. */
 export interface Nftables extends Disposable {
@@ -36,9 +38,39 @@ export function openNftables(): Nftables {
   return throughLibrary(library);
 }
 
+/**
+ * The library waits for its netlink socket with select(2), which ends the process when the number of the descriptor is 1024 or higher. A daemon with some
+ * hundred containers has more: low numbers are kept for these sockets.
+ */
+const endOfSelect = 1024;
+const mostKept = 8;
+const kept: number[] = [];
+
+function keepLowNumbers(): void {
+  while (kept.length < mostKept) {
+    const number = openSync('/dev/null', 'r');
+    if (number < endOfSelect) kept.push(number);
+    else return closeSync(number);
+  }
+}
+
+/** A context whose socket has a low number. Another thread may open something in the very moment in which a kept one is free: then the next is tried. */
+function newContext(nft: ReturnType<typeof load>): Pointer | bigint {
+  keepLowNumbers();
+  for (let number = kept.pop(); number !== undefined; number = kept.pop()) {
+    closeSync(number);
+    const lowest = openSync('/dev/null', 'r');
+    closeSync(lowest);
+    const context = nft.nft_ctx_new(0);
+    if (context === null) throw new Error('the nftables library gave no context');
+    if (lowest < endOfSelect && isNetlinkSocket(lowest)) return context;
+    nft.nft_ctx_free(context);
+  }
+  throw resourceExhausted('packet rules cannot be changed: no descriptor below 1024 is left');
+}
+
 function throughLibrary(nft: ReturnType<typeof load>): Nftables {
-  const context = nft.nft_ctx_new(0);
-  if (context === null) throw new Error('the nftables library gave no context');
+  const context = newContext(nft);
   nft.nft_ctx_buffer_output(context);
   nft.nft_ctx_buffer_error(context);
   const run = (commands: string): string => {
@@ -63,6 +95,7 @@ function throughLibrary(nft: ReturnType<typeof load>): Nftables {
       if (!isOpen) return;
       isOpen = false;
       nft.nft_ctx_free(context);
+      keepLowNumbers();
     },
   };
 }
