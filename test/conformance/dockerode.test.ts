@@ -247,4 +247,27 @@ describe('dockerode', () => {
     expect(await docker().df()).toMatchObject({ BuildCache: [] });
     expect(String(await docker().ping())).toBe('OK');
   });
+
+  test('builds with BuildKit, of a context that comes with the request', async () => {
+    const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+    const files = [
+      { entry: { name: 'Dockerfile' }, content: text('FROM busybox\nARG WHO\nCOPY a /a\nRUN echo "$WHO" >> /a\n') },
+      { entry: { name: 'a' }, content: text('by ') },
+    ];
+    const stream = await docker().buildImage(Readable.from(writeTar(files)), {
+      version: '2',
+      t: 'ode-built',
+      buildargs: { WHO: 'dockerode' },
+    });
+    const messages = await new Promise<{ error?: string; aux?: { ID?: string } }[]>((resolve, reject) =>
+      docker().modem.followProgress(stream, (err, all) => (err === null ? resolve(all as never) : reject(err))),
+    );
+    expect(messages.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(messages.flatMap(({ aux }) => aux?.ID ?? [])).toEqual([(await docker().getImage('ode-built').inspect()).Id]);
+    const output = new PassThrough();
+    const seen = collect(output);
+    const [, container] = (await docker().run('ode-built', ['cat', '/a'], output)) as [unknown, Dockerode.Container];
+    await eventually('the output', () => seen.text.includes('by dockerode'));
+    await container.remove();
+  });
 });

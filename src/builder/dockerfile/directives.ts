@@ -41,7 +41,7 @@ export class DirectiveReader {
 
   /** What the file says of itself. `syntax` and `check` are also found after a `#!` line, and `syntax` in other kinds of files. */
   found(text: string): Directives {
-    const syntax = findDirective(text, 'syntax', '#') ?? findDirective(text, 'syntax', '//') ?? jsonSyntax(text);
+    const syntax = syntaxOf(text);
     const check = findDirective(text, 'check', '#');
     return { escape: this.escape, ...(syntax !== undefined && { syntax }), ...(check !== undefined && { check }) };
   }
@@ -80,3 +80,7 @@ export const checkComment = (comment: string): string | undefined => {
   const directive = new DirectiveReader('').read(comment);
   return directive?.name === 'check' ? directive.value.split(' ', 1)[0] : undefined;
 };
+
+/** The frontend that a file of any kind names at its top; undefined: none. */
+export const syntaxOf = (text: string): string | undefined =>
+  findDirective(text, 'syntax', '#') ?? findDirective(text, 'syntax', '//') ?? jsonSyntax(text);

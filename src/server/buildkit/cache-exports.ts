@@ -15,6 +15,17 @@ import { layerForm } from './export-options.ts';
 import { isTrue } from './frontend-options.ts';
 import type { Job, KeptResult } from './job.ts';
 
+const places = ['inline', 'registry', 'local'];
+
+/** Rejects with InvalidArgument for a place that is not known. */
+export function checkCacheExports(exports: readonly TypeAndAttributes[]): void {
+  const unknown = exports.find(({ Type, Attrs }) => !places.includes(Type) && !isTrue(Attrs['ignore-error'] ?? ''));
+  if (unknown !== undefined)
+    throw invalidArgument(
+      `caches of the type ${JSON.stringify(unknown.Type)} are not written by this daemon: expected inline, registry or local`,
+    );
+}
+
 /** Leaves the results of steps where other machines find them. Returns what clients want to know of that. */
 export async function exportCaches(
   exports: readonly TypeAndAttributes[],

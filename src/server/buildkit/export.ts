@@ -11,7 +11,7 @@ import { formatPlatform, hostPlatform, normalizePlatform, platformRank } from '#
 import { canonicalString } from '#oci/reference.ts';
 import { type NewTarFile, writeTar } from '#oci/tar/writer.ts';
 import { type NamedPredicate, predicatesOf } from './attestations.ts';
-import { exportCaches, withInlineCache } from './cache-exports.ts';
+import { checkCacheExports, exportCaches, withInlineCache } from './cache-exports.ts';
 import { authOf } from './client-services.ts';
 import { ClientContent } from './client-content.ts';
 import type { ClientSession } from './client-session.ts';
@@ -50,6 +50,12 @@ interface Export {
   readonly attributes: Attributes;
   /** Its place among the exporters. */
   readonly index: number;
+}
+
+/** Rejects with NotImplemented, InvalidArgument for a place that results or caches cannot be brought to: before anything is built for it. */
+export function checkExports(exporters: readonly TypeAndAttributes[], cacheExports: readonly TypeAndAttributes[]): void {
+  for (const { Type } of exporters) exporterOf(Type);
+  checkCacheExports(cacheExports);
 }
 
 /** Brings what a build has come to where the client wants it. */

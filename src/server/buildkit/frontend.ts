@@ -1,6 +1,7 @@
 import { invalidArgument, notImplemented } from '#base/errors.ts';
 import type { Attributes, Result, TypeAndAttributes } from '#api/buildkit/messages.ts';
 import { type FindImage, pathsOfBuild } from '#builder/dockerfile/context-paths.ts';
+import { syntaxOf } from '#builder/dockerfile/directives.ts';
 import { parseDockerfile } from '#builder/dockerfile/parse.ts';
 import { planStages } from '#builder/dockerfile/stages.ts';
 import type { BuildRequest, NamedContext } from '#builder/request.ts';
@@ -50,6 +51,7 @@ export async function runFrontend(
   const wanted = frontendOptions(options, job.entitlements);
   const attest = attestOptions(options);
   const files = await openFiles(parts);
+  checkSyntax(options, files);
   const findImage: FindImage = name => localConfig(services.images, name);
   if ((options.requestid ?? '') !== '') return await answerSubrequest(options.requestid ?? '', wanted, files, findImage);
   const requests = await requestsOf(context, parts, wanted, files, { findImage, imports: importsOf(imports, options) });
@@ -226,10 +228,20 @@ function contextsFor(named: ReadonlyMap<string, NamedContext>, platform: Platfor
   return found;
 }
 
+const readsDockerfiles = (image: string): boolean => /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(image);
+
+/** Rejects with NotImplemented for a file that is for another frontend (`# syntax=`). */
+function checkSyntax(options: Attributes, { dockerfile }: FilesOfBuild): void {
+  const asked = options['build-arg:BUILDKIT_SYNTAX'];
+  const syntax = asked === undefined || asked === '' ? syntaxOf(dockerfile.text) : asked;
+  const [image = ''] = syntax?.split(' ', 1) ?? [];
+  if (image === '' || readsDockerfiles(image)) return;
+  throw notImplemented(`the frontend ${image} is not run by this daemon: it builds Dockerfiles itself, those for docker/dockerfile`);
+}
+
 /** The attributes for building a Dockerfile. Rejects with NotImplemented for a frontend that does something else. */
 export function attributesFor(frontend: string, attributes: Attributes): Attributes {
-  const isDockerfile = /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(attributes.source ?? '');
-  if (frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && isDockerfile)) return attributes;
+  if (frontend === 'dockerfile.v0' || (frontend === 'gateway.v0' && readsDockerfiles(attributes.source ?? ''))) return attributes;
   const what = frontend === 'gateway.v0' ? `${frontend} ${attributes.source ?? ''}` : frontend;
   throw notImplemented(`the frontend ${what} is not run by this daemon: it builds Dockerfiles, through the frontend dockerfile.v0`);
 }

@@ -3,7 +3,7 @@ import type { HistoryDocument, RecordDocuments } from '#builder/history/build-re
 import { formatPlatform } from '#oci/platform.ts';
 import { attestOptions } from './attest-options.ts';
 import { provenanceOf } from './attestations.ts';
-import { exportResult, type ExportResponse, resultsOf } from './export.ts';
+import { checkExports, exportResult, type ExportResponse, resultsOf } from './export.ts';
 import { attributesFor, runFrontend } from './frontend.ts';
 import { runGraph } from './graph-build.ts';
 import type { ControlContext } from './control-context.ts';
@@ -98,6 +98,7 @@ function documentsOf(
 async function runToEnd(context: ControlContext, job: Job, plan: Plan): Promise<Ended> {
   await using _job = job;
   const { exporters, cache } = plan;
+  checkExports(exporters, cache.exports);
   const result = await resultOf(context, job, plan);
   if (result === null) return nothing;
   const response = await exportResult({ context, job, result, cacheExports: cache.exports }, exporters);

@@ -271,6 +271,14 @@ describe('graphs that clients write themselves', () => {
     expect(await failure(solved(graph, insecure, () => Promise.resolve()))).toContain('security.insecure is not allowed');
   });
 
+  test('caches in places that are not known here are refused by their names', async () => {
+    const graph = new TestGraph();
+    const root = graph.image('busybox');
+    const request = { Ref: `graph-cache-${crypto.randomUUID()}`, Definition: graph.definition(root) };
+    const solving = client.ask('control', 'Solve', { ...request, Cache: { Exports: [{ Type: 'gha', Attrs: { token: 'x' } }] } });
+    expect(await failure(solving)).toContain('"gha" are not written by this daemon: expected inline, registry or local');
+  });
+
   test('images are looked up without being brought here', async () => {
     await client.build({ Ref: `graph-resolve-${crypto.randomUUID()}` }, async ask => {
       const answer = await ask<{ Config: Uint8Array; Digest: string }>('ResolveImageConfig', { Ref: 'docker.io/library/busybox:latest' });
