@@ -77,5 +77,9 @@ export class AuthorizedRequests {
 const openAuth = async (auth: RegistryAuth | undefined, signal: AbortSignal): Promise<RegistryAuth | undefined> =>
   auth?.keeper === undefined ? auth : await auth.keeper.credentials(signal);
 
-const withAuthorization = (request: HttpRequest, authorization: string | undefined): HttpRequest =>
-  authorization === undefined ? request : { ...request, headers: { ...request.headers, Authorization: authorization } };
+/** What was learnt from a challenge comes before what an operator wrote down for the host. */
+function withAuthorization(request: HttpRequest, authorization: string | undefined): HttpRequest {
+  if (authorization === undefined) return request;
+  const others = Object.entries(request.headers ?? {}).filter(([name]) => name.toLowerCase() !== 'authorization');
+  return { ...request, headers: { ...Object.fromEntries(others), Authorization: authorization } };
+}

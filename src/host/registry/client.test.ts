@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { EngineError, kindOf } from '#base/errors.ts';
 import { createLogger, silentLogger } from '#base/log.ts';
 import type { RegistryAuth, RegistryRepository } from '#core/registry.ts';
@@ -21,9 +24,10 @@ beforeEach(() => {
 });
 afterEach(async () => await registry[Symbol.asyncDispose]());
 
-const client = (options: { mirrors?: string[]; log?: typeof silentLogger } = {}) =>
+const client = (options: { mirrors?: string[]; log?: typeof silentLogger; hostDirs?: string[] } = {}) =>
   createRegistryClient({
     mirrors: options.mirrors ?? [],
+    ...(options.hostDirs !== undefined && { hostDirs: options.hostDirs }),
     insecureRegistries: [],
     userAgent: 'berth/test',
     log: options.log ?? silentLogger,
@@ -371,6 +375,28 @@ test('a mirror of Docker Hub is asked first, without our credentials', async () 
   });
   expect((await repository.manifest('1', signal)).bytes.length).toBe(7);
   expect(registry.requests[0]?.headers.has('authorization')).toBe(false);
+});
+
+test('a mirror gets the credentials that hosts.toml has for it, and sends them nowhere', async () => {
+  await using store = startSmallRegistry();
+  store.blobs.set(blob.digest, bytes);
+  const header = `Basic ${btoa('mirror:secret')}`;
+  registry.auth = { kind: 'basic', header };
+  registry.intercept = (request, path) =>
+    path.includes('/blobs/') && request.headers.get('authorization') === header
+      ? Response.redirect(`http://${store.address}/v2/app/blobs/${blob.digest}`, 307)
+      : undefined;
+  const dir = await mkdtemp(join(tmpdir(), 'berth-hosts-'));
+  await Bun.write(
+    join(dir, 'far.test/hosts.toml'),
+    `[host."http://${registry.address}"]\ncapabilities = ["pull", "resolve"]\n[host."http://${registry.address}".header]\nauthorization = "${header}"\n`,
+  );
+  const repository = client({ hostDirs: [dir] }).repository(parseReference('far.test/app'), { actions: 'pull' });
+  expect((await repository.manifest('1', signal)).bytes.length).toBe(2);
+  expect(Buffer.compare(await read(repository.blob(blob, signal)), bytes)).toBe(0);
+  expect(registry.requests.every(({ headers }) => headers.get('authorization') === header)).toBe(true);
+  expect(store.requests.map(({ headers }) => headers.get('authorization'))).toEqual([null]);
+  await rm(dir, { recursive: true });
 });
 
 test('a mirror that is no URL is refused', () => {
