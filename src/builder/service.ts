@@ -93,7 +93,7 @@ export function createBuildService(options: BuildServiceOptions): BuildService {
     flights: new SharedWork(),
     turns: new Semaphore(parallelism),
   };
-  const history = new BuildHistory(join(dataDir, 'history'), records);
+  const history = new BuildHistory(join(dataDir, 'history'), records, context.log);
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   const budget = new CacheBudget(keepBytes, async reservedBytes => {

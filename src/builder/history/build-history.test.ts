@@ -25,6 +25,8 @@ function memoryRecords(): RecordStore {
 
 describe('BuildHistory', () => {
   let dir = '';
+  const warnings: string[] = [];
+  const log = { warn: (text: string) => void warnings.push(text) };
   beforeEach(() => {
     dir = mkdtempSync('/tmp/berth-history-');
   });
@@ -41,7 +43,7 @@ describe('BuildHistory', () => {
   });
 
   test('tells of a build when it begins, when it has ended and when it is forgotten', async () => {
-    const history = new BuildHistory(dir, memoryRecords());
+    const history = new BuildHistory(dir, memoryRecords(), log);
     const events: HistoryEvent[] = [];
     using _listening = history.listen(event => events.push(event));
     history.begin({ ...begun, ref: '1' });
@@ -62,12 +64,12 @@ describe('BuildHistory', () => {
 
   test('what has ended is there after a restart, and of what was half written nothing', async () => {
     const records = memoryRecords();
-    const history = new BuildHistory(dir, records);
+    const history = new BuildHistory(dir, records, log);
     history.begin({ ...begun, ref: '1' });
     await history.end(ended('1', 'said'));
     history.begin({ ...begun, ref: '2' });
     writeFileSync(join(dir, 'abc.tmp'), 'half');
-    const again = new BuildHistory(dir, records);
+    const again = new BuildHistory(dir, records, log);
     await again.recover();
     expect(again.list().map(({ ref }) => ref)).toEqual(['1']);
     const { path } = again.document(again.find('1')?.documents.logs?.digest ?? '');
@@ -77,7 +79,7 @@ describe('BuildHistory', () => {
   });
 
   test('keeps only so many, and so much of them; what is pinned does not count', async () => {
-    const history = new BuildHistory(dir, memoryRecords(), { records: 2, bytes: 10 });
+    const history = new BuildHistory(dir, memoryRecords(), log, { records: 2, bytes: 10 });
     await history.end(ended('1', 'a'));
     history.pin('1', true);
     for (const ref of ['2', '3', '4']) await history.end(ended(ref, ref));
@@ -89,7 +91,7 @@ describe('BuildHistory', () => {
   });
 
   test('two builds that said the same have one document, which goes with the last of them', async () => {
-    const history = new BuildHistory(dir, memoryRecords());
+    const history = new BuildHistory(dir, memoryRecords(), log);
     await history.end(ended('1', 'same'));
     await history.end(ended('2', 'same'));
     await history.delete('1');
@@ -99,7 +101,7 @@ describe('BuildHistory', () => {
   });
 
   test('pruning forgets what ended long enough ago and is not pinned', async () => {
-    const history = new BuildHistory(dir, memoryRecords());
+    const history = new BuildHistory(dir, memoryRecords(), log);
     const hourAgo = new Date(Date.now() - 3_600_000).toISOString();
     await history.end(ended('1', 'a', hourAgo));
     await history.end(ended('2', 'b', hourAgo));
@@ -109,5 +111,12 @@ describe('BuildHistory', () => {
     expect(history.list().map(({ ref }) => ref)).toEqual(['2', '3']);
     await history.prune(0);
     expect(history.list().map(({ ref }) => ref)).toEqual(['2']);
+  });
+
+  test('a record that cannot be written fails no build', async () => {
+    const history = new BuildHistory(join(dir, 'not', 'there'), memoryRecords(), log);
+    history.begin({ ...begun, ref: '1' });
+    await history.end(ended('1', 'said'));
+    expect([history.list(), warnings]).toEqual([[], ['a build is not remembered']]);
   });
 });

@@ -4,6 +4,7 @@ import { conflict, notFound } from '#base/errors.ts';
 import { failpoint } from '#base/failpoint.ts';
 import { newId } from '#base/id.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
+import type { Logger } from '#base/log.ts';
 import type { RecordStore, RecordTable } from '#core/records.ts';
 import { type Digest, encodedOf, sha256 } from '#oci/digest.ts';
 import {
@@ -35,6 +36,7 @@ export type EndedBuild = Omit<BuildRecord, 'documents' | 'isPinned' | 'generatio
 export class BuildHistory {
   readonly #dir: string;
   readonly #table: RecordTable<BuildRecord>;
+  readonly #log: Pick<Logger, 'warn'>;
   readonly #limits: HistoryLimits;
   readonly #active = new Map<string, BuildRecord>();
   readonly #ended: Map<string, BuildRecord>;
@@ -42,8 +44,9 @@ export class BuildHistory {
   /** Between writing a document and recording whose it is, no document is removed. */
   readonly #lock = new KeyedLock();
 
-  constructor(dir: string, records: RecordStore, limits: HistoryLimits = historyLimits) {
+  constructor(dir: string, records: RecordStore, log: Pick<Logger, 'warn'>, limits: HistoryLimits = historyLimits) {
     this.#dir = dir;
+    this.#log = log;
     this.#limits = limits;
     this.#table = records.table('build-history');
     this.#ended = new Map(this.#table.list().map(({ key, value }) => [key, value]));
@@ -72,6 +75,7 @@ export class BuildHistory {
     this.#tell({ kind: 'started', record });
   }
 
+  /** A record that cannot be written is a line in the log: the build itself is done. */
   async end({ documents, ...build }: EndedBuild): Promise<void> {
     try {
       using _turn = await this.#lock.acquire('');
@@ -94,6 +98,8 @@ export class BuildHistory {
       failpoint('build.history.written');
       this.#put(record);
       await this.#remove(this.#tooMany(record.ref));
+    } catch (err) {
+      this.#log.warn('a build is not remembered', { ref: build.ref, error: err });
     } finally {
       this.#active.delete(build.ref);
     }

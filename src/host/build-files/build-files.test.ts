@@ -206,3 +206,78 @@ test('changedMode() reads what chmod reads', () => {
   expect([of('g-w', 0o664), of('u+s,o=u', 0o750), of('+t', 0o755), of('go=', 0o777)]).toEqual(['644', '4757', '1755', '700']);
   expect(() => changedMode('nonsense', 0, false)).toThrow('invalid chmod parameter');
 });
+
+describe('change()', () => {
+  const made = { owner: undefined, timeNs: undefined };
+
+  test('makes files, directories and links, with the times that they are given, and leaves those of directories', async () => {
+    mkdirSync(join(root, 'd'));
+    utimesSync(join(root, 'd'), 100, 100);
+    const owner = { uid: 3, gid: 4 };
+    const content = Buffer.from('text').toString('base64');
+    await files.change(root, { kind: 'file', path: 'd/f', mode: 0o640, content, owner, timeNs: '7000000000' }, signal);
+    await files.change(root, { kind: 'directory', path: '/d/a/b', mode: 0o710, withParents: true, ...made }, signal);
+    await files.change(root, { kind: 'symlink', path: '/d/l', target: '../x', ...made }, signal);
+    const [file, directory, link] = ['d/f', 'd/a/b', 'd/l'].map(path => lstatSync(join(root, path)));
+    expect([readFileSync(join(root, 'd/f'), 'utf8'), file?.mode, file?.uid, file?.gid, file?.mtimeMs]).toEqual([
+      'text',
+      0o100640,
+      3,
+      4,
+      7000,
+    ]);
+    expect([directory?.mode, directory?.mtimeMs, link?.isSymbolicLink(), link?.mtimeMs]).toEqual([0o40710, 0, true, 0]);
+    expect(lstatSync(join(root, 'd')).mtimeMs).toBe(100_000);
+  });
+
+  test('removes what a name or a pattern means, whatever is in it', async () => {
+    for (const name of ['a1', 'a2', 'b']) mkdirSync(join(root, name, 'below'), { recursive: true });
+    const removal = { kind: 'remove', allowsMissing: false, hasWildcard: true } as const;
+    await files.change(root, { ...removal, path: '/a*' }, signal);
+    expect(readdirSync(root)).toEqual(['b']);
+    expect(await refusal(files.change(root, { ...removal, path: '/none', hasWildcard: false }, signal))).toStartWith('NotFound');
+    await files.change(root, { ...removal, path: '/none/deep', allowsMissing: true }, signal);
+  });
+
+  test('stays in its root, and does not write through links', async () => {
+    symlinkSync(place, join(root, 'out'));
+    symlinkSync(join(place, 'victim'), join(root, 'link'));
+    writeFileSync(join(place, 'victim'), 'kept');
+    const file = { kind: 'file', mode: 0o644, content: '', ...made } as const;
+    // A link is resolved inside the root, where its target is not.
+    expect(await refusal(files.change(root, { ...file, path: '/out/f' }, signal))).toStartWith('NotFound');
+    expect(await refusal(files.change(root, { ...file, path: '/link' }, signal))).toStartWith('InvalidArgument');
+    await files.change(root, { ...file, path: '../../../../up' }, signal);
+    await files.change(root, { kind: 'remove', path: '/out', allowsMissing: false, hasWildcard: false }, signal);
+    expect([readFileSync(join(place, 'victim'), 'utf8'), existsSync(join(root, 'up')), existsSync(place)]).toEqual(['kept', true, true]);
+    expect(await refusal(files.change(root, { kind: 'symlink', path: '/up', target: 'x', ...made }, signal))).toStartWith('AlreadyExists');
+    expect(await refusal(files.change(root, { ...file, path: '/' }, signal))).toStartWith('InvalidArgument');
+  });
+});
+
+describe('mirror()', () => {
+  test('makes one tree the other, and touches only what is different', async () => {
+    put('same/f', 'same');
+    put('other/f', 'new', 0o600);
+    put('only/here', 'x');
+    put('kind', 'a file now');
+    mkdirSync(join(root, 'same'));
+    writeFileSync(join(root, 'same/f'), 'same');
+    for (const path of ['same/f', 'same']) {
+      for (const base of [join(place, 'tree'), root]) utimesSync(join(base, path), 50, 50);
+    }
+    const before = lstatSync(join(root, 'same/f'), { bigint: true });
+    mkdirSync(join(root, 'other'));
+    writeFileSync(join(root, 'other/f'), 'old');
+    mkdirSync(join(root, 'kind/was/a/directory'), { recursive: true });
+    writeFileSync(join(root, 'gone'), '');
+    await files.mirror(join(place, 'tree'), root, signal);
+    expect(readdirSync(root).sort()).toEqual(['kind', 'only', 'other', 'same']);
+    expect([readFileSync(join(root, 'other/f'), 'utf8'), lstatSync(join(root, 'other/f')).mode & 0o777]).toEqual(['new', 0o600]);
+    expect([readFileSync(join(root, 'kind'), 'utf8'), readFileSync(join(root, 'only/here'), 'utf8')]).toEqual(['a file now', 'x']);
+    const after = lstatSync(join(root, 'same/f'), { bigint: true });
+    expect([after.ino, after.ctimeNs]).toEqual([before.ino, before.ctimeNs]);
+    for (const path of ['other', 'only', '.'])
+      expect(lstatSync(join(root, path), { bigint: true }).mtimeNs).toBe(lstatSync(join(place, 'tree', path), { bigint: true }).mtimeNs);
+  });
+});
