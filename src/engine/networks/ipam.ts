@@ -111,7 +111,7 @@ export async function requestPools(
   skipsGateway: Readonly<Record<4 | 6, boolean>>,
 ): Promise<{ readonly pools: readonly IpamPool[]; keep(): void }> {
   const given: Given[] = [];
-  const owe = (undo: RemoteUndo): Given => ({ undo, forget: ctx.owed.add({ plugin: ipam.name, undo }) });
+  const owe = (undo: RemoteUndo): Given => ({ undo, forget: ctx.owed.hold({ plugin: ipam.name, undo }) });
   const addressSpace = ipam.addressSpaces[scope];
   const wanted = [...plan.ipam.pools];
   const hasFamily = (family: 4 | 6): boolean => wanted.some(({ subnet }) => subnet.includes(':') === (family === 6));

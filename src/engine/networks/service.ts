@@ -103,6 +103,7 @@ export function createNetworkService(dependencies: NetworkDependencies): Network
     },
     async close() {
       watching.dispose();
+      ctx.owed[Symbol.dispose]();
       ctx.nameServer.close();
       await cleanUp('interfaces of containers that ended', ctx.log, () => ctx.lingering.close());
       if (ctx.sandboxes.list().some(({ attachments }) => attachments.some(({ link }) => link !== undefined))) return;
