@@ -82,7 +82,17 @@ export class ImageStore {
 
   #findById(text: string): ImageRecord | undefined {
     const id = this.#asId(text);
-    return id === undefined ? undefined : this.#images.get(id);
+    return id === undefined ? undefined : (this.#images.get(id) ?? this.#findByIndex(id));
+  }
+
+  /** What builds and Docker's newer store call an image that came by an index: the image that a name of the index stands for. */
+  #findByIndex(digest: Digest): ImageRecord | undefined {
+    if (!this.#indexes.has(digest)) return undefined;
+    for (const [name, index] of this.#indexOfName) {
+      const image = index === digest ? this.#names.get(name) : undefined;
+      if (image !== undefined) return this.#images.get(image);
+    }
+    return undefined;
   }
 
   #findByName(text: string): ImageRecord | undefined {

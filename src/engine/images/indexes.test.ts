@@ -117,6 +117,15 @@ describe('an image for several platforms', () => {
     expect(here.content.blobs.has(sha256(index))).toBe(true);
   });
 
+  test('is found by the digest of its index too', async () => {
+    const { index } = publish();
+    await pull();
+    for (const id of [sha256(index), sha256(index).replace('sha256:', '')]) expect(here.images.idOf(id)).toBe(amdImage.id);
+    expect((await here.reopened().inspect(sha256(index))).repoTags).toEqual(['app:1']);
+    await here.images.remove(sha256(index), { force: false, pruneParents: true });
+    expect([here.images.idOf(sha256(index)), await list()]).toEqual([undefined, []]);
+  });
+
   test('has each platform that was pulled, under one name', async () => {
     publish();
     await pull(amd);
