@@ -20,7 +20,7 @@ mkdir -p .cache
 unpack_debian_packages "$root/.cache/docker" docker.io containerd docker-registry
 unpack_debian_packages "$root/.cache/rsyslog" rsyslog rsyslog-openssl libestr0 libfastjson4
 unpack_debian_packages "$root/.cache/firewalls" ufw firewalld python3-firewall python3-nftables python3-gi python3-dbus gir1.2-glib-2.0 libgirepository-1.0-1 dbus-daemon libdbus-1-3
-unpack_debian_packages "$root/.cache/file-servers" nfs-kernel-server libwrap0 libtirpc3 libevent-core-2.1-7 ksmbd-tools libnl-3-200 libnl-genl-3-200 libglib2.0-0
+unpack_debian_packages "$root/.cache/file-servers" nfs-kernel-server libwrap0 libtirpc3 libtirpc-common libevent-core-2.1-7
 unpack_criu "$root/.cache/criu"
 unpack_buildx "$root/.cache/buildx"
 if [ "$(uname -m)" = x86_64 ]; then

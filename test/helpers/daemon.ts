@@ -104,7 +104,7 @@ export class TestDaemon implements AsyncDisposable {
         if (!this.isRunning) return true;
         return existsSync(this.socketPath) && (await this.api.get('/_ping')).status === 200;
       },
-      { timeoutMs: 20_000 },
+      { timeoutMs: 50_000 },
     ).catch(async (err: unknown) => {
       throw new Error(`the daemon does not answer\n${await this.log()}`, { cause: err });
     });

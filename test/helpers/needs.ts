@@ -44,6 +44,8 @@ const checks = {
   rsyslog: () => unpacked('rsyslog/usr/sbin/rsyslogd'),
   ufw: () => unpacked('firewalls/usr/sbin/ufw') ?? tool('iptables') ?? tool('python3'),
   firewalld: () => unpacked('firewalls/usr/sbin/firewalld') ?? tool('python3'),
+  'nfs-server': () => moduleLoaded('nfsd') ?? moduleLoaded('nfsv4'),
+  cifs: () => moduleLoaded('cifs'),
   'file-servers': () => unpacked('file-servers/usr/sbin/exportfs'),
   'vm-kernel': () =>
     existsSync(cached('kernel/boot')) && readdirSync(cached('kernel/boot')).some(name => name.startsWith('vmlinuz'))
@@ -81,6 +83,8 @@ function readIfThere(path: string): string | undefined {
 
 const fileSystem = (name: string): string | undefined =>
   readFileSync('/proc/filesystems', 'utf8').split('\n').includes(`\t${name}`) ? undefined : `the kernel has no ${name}`;
+const moduleLoaded = (name: string): string | undefined =>
+  existsSync(`/sys/module/${name}`) ? undefined : `the kernel's ${name} is not loaded`;
 const unpacked = (path: string): string | undefined => (existsSync(cached(path)) ? undefined : missing(path));
 
 /** Makes a link of this kind on another one, in a namespace that goes with the shell. */

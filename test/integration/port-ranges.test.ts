@@ -143,6 +143,24 @@ if (inOwnNetwork(import.meta.path)) {
       expect(Math.min(...chosen)).toBeGreaterThan(last);
     });
 
+    test('ports of the engine’s choice are different for containers that start at once, and none that somebody has', async () => {
+      const [first = 0, last = 0] = (await Bun.file('/proc/sys/net/ipv4/ip_local_port_range').text()).trim().split(/\s+/).map(Number);
+      await Bun.write('/proc/sys/net/ipv4/ip_local_port_range', '45000 45011');
+      try {
+        using _server = Bun.listen({ hostname: '0.0.0.0', port: 45_003, socket: { data: () => undefined } });
+        const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k'];
+        const started = await Promise.all(names.map(name => start(name, publish('80/tcp', ''))));
+        const chosen = started.map(({ sandbox }) => Number(sandbox.ports['80/tcp']?.[0]?.hostPort));
+        expect(chosen.toSorted()).toEqual([0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11].map(at => 45_000 + at));
+        for (const member of started) member.serve(80);
+        for (const [index, name] of names.entries())
+          expect(await fetchTcp(other.path, '10.239.0.1', chosen[index] ?? 0)).toStartWith(`${name} `);
+        expect(await refusal(stack.start('l', publish('80/tcp', '')))).toContain('all ports of ip_local_port_range are in use for tcp');
+      } finally {
+        await Bun.write('/proc/sys/net/ipv4/ip_local_port_range', `${String(first)} ${String(last)}`);
+      }
+    });
+
     test('ranges that touch and overlap are each reached by the container’s own address on a routed network', async () => {
       await stack.createNetwork('routed', { options: { 'com.docker.network.bridge.gateway_mode_ipv4': 'routed' } });
       const any = [{ hostIp: '', hostPort: '' }];

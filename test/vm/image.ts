@@ -15,13 +15,22 @@ const programs = ['crun', 'runc', 'conmon', 'nft', 'ip', 'nsenter', 'tini-static
 /** Opened by name at run time, so that no program's header mentions them. */
 const libraries = ['libnftables.so.1', 'libnss_files.so.2'];
 
+export interface VmContents {
+  /** Also what tests of parts of the daemon import. */
+  readonly withSource?: boolean;
+  /** More of this machine's. */
+  readonly programs?: readonly string[];
+  /** Folders below .cache with packages, which have the same place there. */
+  readonly unpacked?: readonly string[];
+}
+
 /**
  * Makes a kernel, an initramfs and a disk with a system that does one thing: run `script` as its second step of booting. The disk has busybox, the
- * container programs, the built executable, Bun, and the tests; `withSource`: also what tests of parts of the daemon import; `programs`: more of this machine's.
+ * container programs, the built executable, Bun, and the tests.
  */
 export async function makeVmImage(
   script: string,
-  { withSource = false, programs: more = [] }: { readonly withSource?: boolean; readonly programs?: readonly string[] } = {},
+  { withSource = false, programs: more = [], unpacked = [] }: VmContents = {},
 ): Promise<VmImage> {
   const folder = await mkdtemp('/tmp/berth-vm-');
   await using undo = new AsyncDisposableStack();
@@ -44,6 +53,7 @@ export async function makeVmImage(
   await copyWithLibraries(root, resolve(projectRoot, process.env.BERTH_TEST_BINARY ?? 'dist/berth'), '/usr/bin/berth');
   await copyProject(root);
   if (withSource) await copySource(root);
+  for (const folder of unpacked) await copyUnpacked(root, folder);
   await cp(cached(`kernel/lib/modules/${release}`), join(root, `usr/lib/modules/${release}`), { recursive: true });
   await $`depmod -b ${root} ${release}`;
   await writeExecutable(join(root, 'sbin/second'), script);
@@ -88,6 +98,10 @@ async function addBusybox(bin: string): Promise<void> {
 
 async function copyWithLibraries(root: string, path: string, as = path): Promise<void> {
   await cp(path, join(root, as.replace(/^\/(s?bin|lib|lib64)\//, '/usr/$1/')), { dereference: true });
+  await copyLibraries(root, path);
+}
+
+async function copyLibraries(root: string, path: string): Promise<void> {
   const needed = await $`ldd ${path}`.nothrow().quiet().text();
   for (const [library] of needed.matchAll(/\/\S+\.so\S*/g)) {
     const inside = join(root, library.replace(/^\/(lib|lib64)\//, '/usr/$1/'));
@@ -95,6 +109,14 @@ async function copyWithLibraries(root: string, path: string, as = path): Promise
     await mkdir(dirname(inside), { recursive: true });
     await cp(library, inside, { dereference: true });
   }
+}
+
+/** With what of this machine the programs in it need. */
+async function copyUnpacked(root: string, folder: string): Promise<void> {
+  await cp(cached(folder), join(root, 'project/.cache', folder), { recursive: true, verbatimSymlinks: true });
+  for (const name of await readdir(cached(`${folder}/usr/sbin`))) await copyLibraries(root, cached(`${folder}/usr/sbin/${name}`));
+  for (const name of await readdir(cached(`${folder}/usr/lib/x86_64-linux-gnu`)))
+    if (/\.so\.[\d.]+$/.test(name)) await copyLibraries(root, cached(`${folder}/usr/lib/x86_64-linux-gnu/${name}`));
 }
 
 async function copyProject(root: string): Promise<void> {
