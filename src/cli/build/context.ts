@@ -21,6 +21,8 @@ export interface BuildContext extends AsyncDisposable {
   readonly dockerfileDirectory: string | undefined;
   /** The directory whose files are sent; undefined for a context that is an archive. */
   readonly root: string | undefined;
+  /** The directory was made for this build, and goes with it. */
+  readonly isFetched: boolean;
   readonly ignore: IgnoreMatcher;
   /** The archive, made while it is read. `onBytes` hears of each piece. Called once. */
   open(onBytes: (count: number) => void, needed?: NeededPaths): ReadableStream<Uint8Array>;
@@ -53,7 +55,7 @@ export async function openContext(request: ContextRequest): Promise<BuildContext
     const given = file === '' || file === '-' ? file : join(checkout.path, file);
     const context = await directoryContext(checkout.path, given, stdin);
     const kept = undo.move();
-    return { ...context, [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose]() };
+    return { ...context, isFetched: true, [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose]() };
   }
   if (isHttpSource(argument)) return await streamContext(await download(argument, signal), file);
   return await directoryContext(argument, file, stdin);
@@ -76,7 +78,13 @@ async function download(url: string, signal: AbortSignal): Promise<ReadableStrea
 }
 
 const nothingIgnored = new IgnoreMatcher([]);
-const nothing = { root: undefined, dockerfileDirectory: undefined, ignore: nothingIgnored, [Symbol.asyncDispose]: () => Promise.resolve() };
+const nothing = {
+  root: undefined,
+  isFetched: false,
+  dockerfileDirectory: undefined,
+  ignore: nothingIgnored,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
 
 /** A stream is an archive, or else a Dockerfile without a context. */
 async function streamContext(stream: ReadableStream<Uint8Array>, file: string): Promise<BuildContext> {
@@ -120,6 +128,7 @@ async function directoryContext(argument: string, file: string, stdin: ContextRe
     dockerfile: { name: inside ?? found.name, text },
     dockerfileDirectory: found.directory,
     root,
+    isFetched: false,
     ignore,
     open(onBytes, needed) {
       const replaced = new Set(inline.map(({ path }) => path));

@@ -8,6 +8,7 @@ import { openSession } from '#client/buildkit/session.ts';
 import type { Client } from '#client/client.ts';
 import type { Cli } from '../cli.ts';
 import { getCredentials } from '../config/credentials.ts';
+import { configDirectory } from '../config/config-file.ts';
 import { hubKey } from '../config/registry-auth.ts';
 import { ExitError } from '../errors.ts';
 import { openAgents } from './agents.ts';
@@ -22,6 +23,7 @@ import { isDirectoryOutput, type Outputs, type OutputSpec } from './outputs.ts';
 import type { BuildFlags } from './flags.ts';
 import { platformsOf } from './request.ts';
 import { parseSecrets, readSecret } from './secrets.ts';
+import { sharedKeyOf } from './shared-key.ts';
 import type { Display } from './status.ts';
 import { TraceReader } from './trace-reader.ts';
 
@@ -120,7 +122,7 @@ async function connect(cli: Cli, run: BuildKitRun): Promise<Connected> {
     archive: context.dockerfile === undefined ? () => context.open(() => undefined) : undefined,
   });
   const name = basename(context.root ?? 'stdin') || 'context';
-  const session = { id, name: name.replace(/[^\x20-\x7e]/g, '_'), sharedKey: sharedKeyOf(context.root), handlers };
+  const session = { id, name: name.replace(/[^\x20-\x7e]/g, '_'), sharedKey: sharedKeyOf(configDirectory(cli.options), context), handlers };
   made.use(await openSession(client.connection, session));
   const parts = { context, uploadUrl: `http://buildkit-session/${id}`, buildArgs, namedContexts: namedContexts.options, outputs, labels };
   const order = {
@@ -210,10 +212,4 @@ function directoriesOf({ root, dockerfile, dockerfileDirectory }: BuildContext):
     context: root === undefined ? { kind: 'memory', files: new Map() } : { kind: 'disk', root },
     dockerfile: dockerfileDirectory === undefined ? alone : { kind: 'disk', root: dockerfileDirectory },
   };
-}
-
-/** The same for builds of the same directory, so that the daemon needs only what has changed. */
-function sharedKeyOf(root: string | undefined): string {
-  const key = root ?? randomBytes(16).toString('hex');
-  return new Bun.CryptoHasher('sha256').update(`${process.env.HOSTNAME ?? ''}:${key}`).digest('hex');
 }
