@@ -76,7 +76,8 @@ export class ClientSession {
     stream.once('close', () => signal.removeEventListener('abort', stop));
     return {
       send: message => sendMessage(stream, message),
-      end: last => void (last === undefined ? stream.end() : stream.end(framed(last))),
+      // Written while what has just come is being read, the last bytes of a stream are lost now and then (Bun 1.4).
+      end: last => void setImmediate(() => (last === undefined ? stream.end() : stream.end(framed(last)))),
       messages: readMessages(stream, answerOf(stream), signal),
     };
   }
