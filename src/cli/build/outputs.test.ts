@@ -55,7 +55,7 @@ test('parseOutputs() pushes', () => {
 test('parseOutputs() refuses what cannot be', () => {
   expect(() => outputs(['dest=x'])).toThrow('type is required for output');
   expect(() => outputs(['type=local'])).toThrow('dest is required for local output');
-  expect(() => outputs(['type=tar,dest=/no/such/place/x'])).toThrow('does not exist');
+  expect(() => outputs(['type=tar,dest=/no/such/place/x'])).toThrow('invalid output path');
   expect(() => outputs(['type=local,dest=/etc/passwd'])).toThrow('is a file: expected a directory');
   expect(() => outputs(['type=oci'], { isTerminal: true })).toThrow('dest file is required for oci exporter. refusing to write to console');
   expect(() => outputs(['type=oci,tar'])).toThrow('invalid value tar');
