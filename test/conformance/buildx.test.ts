@@ -257,4 +257,45 @@ describe('docker buildx with the docker driver', () => {
     await buildx.ok(['compose', 'build'], { cwd: folder });
     expect(await outputOf('composed', 'cat', '/a')).toBe('composed\n');
   });
+
+  test('docker compose 2 builds services of other services, with secrets, arguments and contexts of their own', async () => {
+    const folder = buildx.directory({
+      'compose.yaml': lines(
+        'services:',
+        '  below:',
+        '    image: composed-below',
+        '    build:',
+        '      context: .',
+        '      target: two',
+        '      args: { WHO: somebody }',
+        '      additional_contexts: { extra: ./extra }',
+        '      secrets: [token]',
+        '      tags: [composed-below:other]',
+        '      labels: { built: "1" }',
+        '  above:',
+        '    image: composed-above',
+        '    build:',
+        '      context: .',
+        '      dockerfile_inline: |',
+        '        FROM below',
+        '        RUN cat /who > /again',
+        '      additional_contexts: { below: "service:below" }',
+        'secrets:',
+        '  token: { file: ./token }',
+      ),
+      Dockerfile: lines(
+        'FROM busybox AS one',
+        'ARG WHO',
+        'RUN --mount=type=secret,id=token test "$(cat /run/secrets/token)" = hidden && echo "$WHO" > /who',
+        'FROM one AS two',
+        'COPY --from=extra file /file',
+      ),
+      'extra/file': 'of another context\n',
+      token: 'hidden',
+    });
+    await buildx.ok(['compose', 'build'], { cwd: folder });
+    expect(await outputOf('composed-above', 'cat', '/again', '/file')).toBe('somebody\nof another context\n');
+    const other = await daemon().api.expect<{ Config: { Labels: Record<string, string> } }>('GET', '/images/composed-below:other/json');
+    expect(other.Config.Labels.built).toBe('1');
+  });
 });
