@@ -146,8 +146,12 @@ const carry = (handler: TunnelHandler) => (call: ServerDuplexStream<Bytes, Bytes
   const connection = new Duplex({
     read: () => void call.resume(),
     write(chunk: Buffer, _encoding, done) {
-      for (let at = 0; at < chunk.length; at += tunnelChunkBytes) call.write({ data: chunk.subarray(at, at + tunnelChunkBytes) });
-      done();
+      // One HTTP/2 connection in another: this runtime puts what both write into the same buffer, so that one is copied and sent when the other has done.
+      const own = Buffer.from(chunk);
+      setImmediate(() => {
+        for (let at = 0; at < own.length; at += tunnelChunkBytes) call.write({ data: own.subarray(at, at + tunnelChunkBytes) });
+        done();
+      });
     },
     final(done) {
       call.end();
