@@ -84,7 +84,7 @@ async function startAmong(target: Target): Promise<{ readonly few: number; reado
     await fill(target, names, 500);
     return { few, many: await oneMore(target) };
   } finally {
-    if (names.length > 0) await cli(target, 'rm', '-f', ...names);
+    for (let at = 0; at < names.length; at += together) await cli(target, 'rm', '-f', ...names.slice(at, at + together));
     await cli(target, 'network', 'rm', network);
   }
 }
@@ -109,7 +109,8 @@ async function keepPort(target: Target): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: async () => void (await cli(target, 'rm', '-f', 'bench-port')) };
 }
 
-const ofBerthAlone = (target: Target): boolean => target.name === 'docker';
+/** Some rows are Berth's alone. */
+const isDocker = (target: Target): boolean => target.name === 'docker';
 
 export const networkMeasures: readonly Measure[] = [
   {
@@ -157,7 +158,7 @@ export const networkMeasures: readonly Measure[] = [
       'start with 500 against 5': { unit: 'times', limit: 1.3 },
     },
     round: async target => {
-      if (ofBerthAlone(target)) return {};
+      if (isDocker(target)) return {};
       const { few, many } = await startAmong(target);
       return {
         'start with 5 containers on networks': few,
@@ -170,9 +171,9 @@ export const networkMeasures: readonly Measure[] = [
     name: 'range',
     share: 0.5,
     rows: { 'run -d -p with 5,000 ports': { unit: 'ms', limit: 200 }, 'memory of 5,000 ports': { unit: 'MB', limit: 1 } },
-    prepare: keepPort,
+    prepare: async target => (isDocker(target) ? undefined : await keepPort(target)),
     round: async target => {
-      if (ofBerthAlone(target)) return {};
+      if (isDocker(target)) return {};
       const before = await restingMb(target);
       const ms = await timed(target, 'run', '-d', '--name', 'bench-range', '-p', `${range}:${range}`, ...sleeping);
       const more = (await restingMb(target)) - before;
