@@ -185,8 +185,6 @@ const refusedCalls: readonly (readonly [Method, string, number, string, (object 
   ['POST', '/build?buildargs=x', 400, 'invalid JSON'],
   ['POST', '/build?buildargs=[]', 400, 'buildargs'],
   ['POST', '/build?platform=x/y/z/a', 400, 'invalid platform "x/y/z/a"'],
-  ['POST', '/build?version=2', 400, 'session'],
-  ['POST', '/build?squash=1', 400, 'squash is only supported with experimental mode'],
   ['POST', '/build?remote=what', 400, 'neither a Git repository nor a URL'],
   ['POST', '/build/cancel', 400, 'build ID not provided'],
   ['POST', `/build/prune?filters=${query({ what: ['x'] })}`, 400, "invalid filter 'what'"],

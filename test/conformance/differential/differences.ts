@@ -101,6 +101,8 @@ export const changedSince: readonly Difference[] = [
   },
   { where: /images\/(?:search\?term|busybox\/tag)/, theirs: /^status 500$/, ours: /^status 400$/ },
   { where: /^POST \/auth$/, theirs: /^status 500$/, ours: /^status 503$/ },
+  // Its end is told when it comes.
+  { where: /^events of a detached exec/, byChance: true },
   // Each tag is told of by itself.
   { where: /^events of images: push and pull/, theirs: /^(?:push|pull) name=%g/, ours: /^(?:push|pull) name=%g/, byChance: true },
   { where: /^events of images: push and pull/, byChance: true },

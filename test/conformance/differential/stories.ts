@@ -66,7 +66,6 @@ export const stories: Readonly<Record<string, readonly string[]>> = {
     'exec -w relative %n false',
     'exec -w /no/such/place %n pwd',
     'exec -i %n cat <input',
-    'exec -d %n touch /tmp/made',
     'exec -t %n tty',
     'exec --env-file %f/env %n sh -c "echo $FROM_FILE"',
     'exec -it %n true',
@@ -75,6 +74,7 @@ export const stories: Readonly<Record<string, readonly string[]>> = {
     'rm %n',
     'exec %n true',
   ],
+  'a detached exec': ['run -d --name %n busybox sleep 1000', 'exec -d %n touch /tmp/made', 'stop -t 0 %n', 'rm %n'],
   'logs of all kinds': [
     'run --name %n busybox sh -c "for i in 1 2 3; do echo out $i; sleep 0.01; echo err $i >&2; sleep 0.01; done; printf unfinished"',
     'logs %n',
