@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
@@ -9,6 +9,10 @@ import { startRegistry } from '#test/helpers/registry.ts';
 import { run, runOk, type RunResult } from '#test/helpers/run.ts';
 
 const { describe, test } = needs('root', 'conmon', 'nft', 'docker-registry', 'skopeo');
+
+/** In whichever hierarchy. */
+const isMadeCgroup = (path: string): boolean =>
+  ['', '/pids', '/memory', '/unified'].some(hierarchy => existsSync(`/sys/fs/cgroup${hierarchy}${path}`));
 
 const lines = (...text: string[]): string => `${text.join('\n')}\n`;
 
@@ -305,6 +309,38 @@ describe('every flag of build', () => {
     await ok(['builder', 'prune', '-f', '--filter', 'type=source.local']);
     expect((await ok(['buildx', 'du', '--filter', 'type=source.local'])).stdout).not.toMatch(/source/);
     expect(sent(await build(context))).not.toBe('');
+  });
+
+  test('what steps get: limits, a parent of their cgroups, keys, and what has to be allowed', async () => {
+    const key = join(folder.path, 'key');
+    await runOk(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key]);
+    const parent = `/berth-flags-${String(process.pid)}`;
+    const context = directory({
+      Dockerfile: lines(
+        'FROM busybox',
+        'RUN cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | sed "s/^/memory /"',
+        'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"',
+        'RUN --network=host ip link show lo',
+        'RUN --security=insecure grep CapEff /proc/self/status',
+        'RUN sleep 1',
+      ),
+    });
+    let seen = false;
+    const watching = setInterval(() => (seen ||= isMadeCgroup(parent)), 20);
+    const flags = ['--resource', 'memory=67108864', '--cgroup-parent', parent, '--ssh', `default=${key}`];
+    const allowed = ['--allow', 'network.host', '--allow', 'security.insecure'];
+    const { stderr } = await build(...flags, ...allowed, context).finally(() => clearInterval(watching));
+    expect(stderr).toMatch(/memory 67108864$/m);
+    expect(stderr).toMatch(/CapEff:\s+000001ff/m);
+    expect(seen).toBe(true);
+    expect(isMadeCgroup(parent)).toBe(false);
+    for (const [allow, wants] of [
+      ['network.host', 'security.insecure'],
+      ['security.insecure', 'network.host'],
+    ] as const) {
+      const refused = await berth(['build', '--no-cache', ...flags, '--allow', allow, context]);
+      expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining(`${wants} is not allowed`)]);
+    }
   });
 
   test('times: none is later than SOURCE_DATE_EPOCH, however that is given', async () => {
