@@ -164,9 +164,8 @@ function removing(target: Target, names: readonly string[]): AsyncDisposable {
   return { [Symbol.asyncDispose]: async () => void (await cli(target, 'rm', '-f', ...names)) };
 }
 
-/** Memory once it has stopped falling: both daemons give some back a while after work. */
-/** The lowest of ten readings, one a second: pages of programs, which cost nothing to let go, come and go in between by the megabyte. */
-async function restingMb(target: Target): Promise<number> {
+/** Memory once it has stopped falling, as both daemons give some back a while after work: the lowest of ten readings, one a second: pages of programs, which cost nothing to let go, come and go in between by the megabyte. */
+export async function restingMb(target: Target): Promise<number> {
   await Bun.sleep(settlingMs);
   let lowest = Number.POSITIVE_INFINITY;
   for (let reading = 0; reading < readings; reading += 1) {

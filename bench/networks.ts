@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { runOk } from '../test/helpers/run.ts';
-import type { Measure } from './measures.ts';
+import { type Measure, restingMb } from './measures.ts';
 import { median } from './statistics.ts';
-import { cli, pssMb, type Target, timed } from './target.ts';
+import { cli, type Target, timed } from './target.ts';
 
 const network = 'bench-net';
 const [server, client] = ['bench-server', 'bench-client'];
@@ -90,19 +90,6 @@ async function startAmong(target: Target): Promise<{ readonly few: number; reado
 }
 
 const range = '20000-24999';
-const settlingMs = 5000;
-const readings = 5;
-
-async function restingMb(target: Target): Promise<number> {
-  await Bun.sleep(settlingMs);
-  let lowest = Number.POSITIVE_INFINITY;
-  for (let reading = 0; reading < readings; reading += 1) {
-    await Bun.sleep(1000);
-    lowest = Math.min(lowest, pssMb(target.processes()));
-  }
-  return lowest;
-}
-
 /** A published port keeps the process that holds ports there before and after. */
 async function keepPort(target: Target): Promise<AsyncDisposable> {
   await cli(target, 'run', '-d', '--name', 'bench-port', '-p', '19999:80', ...sleeping);
