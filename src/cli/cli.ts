@@ -6,6 +6,8 @@ import { Output } from './output/terminal.ts';
 
 /** Extended attributes of this machine's files, links not followed. */
 export interface FileAttributes {
+  /** Names of all that a file has; none where its file system has none. Throws with the errno of the system. */
+  list(path: string): string[];
   /** Undefined when the file has no such attribute, or its file system has none. */
   get(path: string, name: string): Uint8Array | undefined;
   /** Throws with the errno of the system. */

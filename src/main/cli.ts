@@ -4,8 +4,8 @@ import { runCli } from '#cli/main.ts';
 import { productVersion } from './version.ts';
 
 async function fileAttributes(): Promise<FileAttributes> {
-  const { getXattr, setXattr } = await import('#host/sys/fs.ts');
-  return { get: getXattr, set: setXattr };
+  const { getXattr, listXattrs, setXattr } = await import('#host/sys/fs.ts');
+  return { list: listXattrs, get: getXattr, set: setXattr };
 }
 
 /** Roles of the executable that people start; whoever calls it `docker` looks for commands. */

@@ -4,6 +4,7 @@ import { isErrno } from '#base/errors.ts';
 import { IgnoreMatcher, type PathMatch } from '#builder/dockerfile/ignore.ts';
 import type { SyncFile, SyncRequest, SyncSource } from '#client/buildkit/file-sync.ts';
 import { GrpcError, grpcStatus } from '#client/buildkit/grpc-server.ts';
+import type { FileAttributes } from '../cli.ts';
 import { NeededPaths } from './needed-paths.ts';
 
 /** A directory on disk, or files that are only in memory. */
@@ -15,7 +16,7 @@ export type SyncDirectory =
 const chunkBytes = 1 << 15;
 
 /** Offers directories under names: what of them is sent, and when, the daemon decides. */
-export function syncSource(directories: Readonly<Record<string, SyncDirectory>>): SyncSource {
+export function syncSource(directories: Readonly<Record<string, SyncDirectory>>, attributes: FileAttributes): SyncSource {
   const find = ({ directory }: SyncRequest): SyncDirectory => {
     const found = Object.hasOwn(directories, directory) ? directories[directory] : undefined;
     if (found === undefined) throw new GrpcError(grpcStatus.notFound, `no access allowed to dir ${JSON.stringify(directory)}`);
@@ -24,7 +25,7 @@ export function syncSource(directories: Readonly<Record<string, SyncDirectory>>)
   return {
     files(request) {
       const directory = find(request);
-      return directory.kind === 'disk' ? diskFiles(directory.root, request) : memoryFiles(directory.files, request);
+      return directory.kind === 'disk' ? diskFiles(directory.root, request, attributes) : memoryFiles(directory.files, request);
     },
     chunks(request, path) {
       const directory = find(request);
@@ -37,7 +38,7 @@ function* memoryFiles(files: ReadonlyMap<string, Uint8Array>, { include }: SyncR
   const included = include.length === 0 ? undefined : new IgnoreMatcher(include);
   for (const [path, content] of [...files].toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))) {
     if (included?.isExcluded(path) === false) continue;
-    const none = { link: '', devMajor: 0, devMinor: 0, modifiedNanos: 0n };
+    const none = { link: '', devMajor: 0, devMinor: 0, modifiedNanos: 0n, xattrs: noXattrs };
     yield { path, type: 'file', mode: 0o644, sizeBytes: content.length, ...none };
   }
 }
@@ -76,19 +77,23 @@ interface Matches {
   readonly exclude: PathMatch;
 }
 
-function* diskFiles(root: string, request: SyncRequest): Generator<SyncFile> {
-  const walk = new Walk(root, new Selection(root, request));
+const noXattrs: ReadonlyMap<string, Uint8Array> = new Map();
+
+function* diskFiles(root: string, request: SyncRequest, attributes: FileAttributes): Generator<SyncFile> {
+  const walk = new Walk(root, new Selection(root, request), attributes);
   yield* walk.below('', { include: undefined, exclude: undefined }, []);
 }
 
 class Walk {
   readonly #root: string;
   readonly #selection: Selection;
+  readonly #attributes: FileAttributes;
   readonly #links = new Map<string, string>();
 
-  constructor(root: string, selection: Selection) {
+  constructor(root: string, selection: Selection, attributes: FileAttributes) {
     this.#root = root;
     this.#selection = selection;
+    this.#attributes = attributes;
   }
 
   /** `above` are directories that are sent only with something in them: they go out before it. */
@@ -123,6 +128,7 @@ class Walk {
       link: '',
       devMajor: 0,
       devMinor: 0,
+      xattrs: this.#xattrs(path),
     };
     if (stats.isDirectory()) return { ...common, type: 'directory' };
     if (stats.isSymbolicLink()) return { ...common, type: 'symlink', link: readlinkSync(join(this.#root, path)) };
@@ -131,6 +137,14 @@ class Walk {
     const device = Number(stats.rdev);
     const numbers = { devMajor: (device >> 8) & 0xfff, devMinor: (device & 0xff) | ((device >> 12) & 0xfff00) };
     return { ...common, ...numbers, type: stats.isCharacterDevice() ? 'char' : 'block' };
+  }
+
+  #xattrs(path: string): ReadonlyMap<string, Uint8Array> {
+    const whole = join(this.#root, path);
+    const names = this.#attributes.list(whole);
+    if (names.length === 0) return noXattrs;
+    const values = names.map(name => [name, this.#attributes.get(whole, name)] as const);
+    return new Map(values.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])));
   }
 
   #earlierName(path: string, stats: BigIntStats): string {

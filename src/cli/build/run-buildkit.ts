@@ -113,7 +113,7 @@ async function connect(cli: Cli, run: BuildKitRun): Promise<Connected> {
   const { exporters, targets, stores, undelivered } = exportersOf(cli, outputs.specs, isWhole);
   const id = randomBytes(16).toString('hex');
   const handlers = clientHandlers({
-    files: syncSource({ ...directoriesOf(context), ...namedContexts.directories }),
+    files: syncSource({ ...directoriesOf(context), ...namedContexts.directories }, await cli.fileAttributes()),
     secret: async secretId => readSecret(secrets.get(secretId)),
     agentSocket: name => agents.socket(name),
     credentials: host => credentialsFor(cli, host),

@@ -13,6 +13,7 @@ export interface SyncFile {
   readonly link: string;
   readonly devMajor: number;
   readonly devMinor: number;
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
 /** What the daemon wants to know of a directory. */
@@ -108,7 +109,7 @@ const typeBits: Readonly<Record<SyncFile['type'], number>> = {
   char: 2 ** 26 + 2 ** 21,
 };
 
-function encodeStat({ path, type, mode, sizeBytes, modifiedNanos, link, devMajor, devMinor }: SyncFile): Uint8Array {
+function encodeStat({ path, type, mode, sizeBytes, modifiedNanos, link, devMajor, devMinor, xattrs }: SyncFile): Uint8Array {
   const special = ((mode & 0o4000) === 0 ? 0 : 2 ** 23) + ((mode & 0o2000) === 0 ? 0 : 2 ** 22) + ((mode & 0o1000) === 0 ? 0 : 2 ** 20);
   return encodeMessage([
     [1, path],
@@ -118,5 +119,12 @@ function encodeStat({ path, type, mode, sizeBytes, modifiedNanos, link, devMajor
     [7, link],
     [8, devMajor],
     [9, devMinor],
+    ...[...xattrs].map(([name, value]): [number, Uint8Array] => [
+      10,
+      encodeMessage([
+        [1, name],
+        [2, value],
+      ]),
+    ]),
   ]);
 }

@@ -1,6 +1,7 @@
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'bun:test';
+import { getXattr, setXattr } from '#host/sys/fs.ts';
 import { runToEnd, sharedDaemon } from '#test/helpers/containers.ts';
 import { tempFolder } from '#test/helpers/daemon.ts';
 import { needs } from '#test/helpers/needs.ts';
@@ -309,6 +310,20 @@ describe('every flag of build', () => {
     await ok(['builder', 'prune', '-f', '--filter', 'type=source.local']);
     expect((await ok(['buildx', 'du', '--filter', 'type=source.local'])).stdout).not.toMatch(/source/);
     expect(sent(await build(context))).not.toBe('');
+  });
+
+  test('extended attributes of files come along, and are a change', async () => {
+    const context = directory({ Dockerfile: lines('FROM scratch', 'COPY f /f'), f: 'x' });
+    const attributeOf = async (): Promise<string> => {
+      await build('-t', 'attributes:1', context);
+      const image = await daemon().api.expect<{ GraphDriver: { Data: { UpperDir: string } } }>('GET', '/images/attributes:1/json');
+      return new TextDecoder().decode(getXattr(join(image.GraphDriver.Data.UpperDir, 'f'), 'user.note'));
+    };
+    expect(await attributeOf()).toBe('');
+    for (const value of ['one', 'two']) {
+      setXattr(join(context, 'f'), 'user.note', new TextEncoder().encode(value));
+      expect(await attributeOf()).toBe(value);
+    }
   });
 
   test('what steps get: limits, a parent of their cgroups, keys, and what has to be allowed', async () => {

@@ -312,7 +312,17 @@ function fromMemory(content: Readonly<Record<string, string>>): SyncSource {
     *files({ include }) {
       for (const [path, data] of Object.entries(content).sort()) {
         if (!include.includes(path)) continue;
-        yield { path, type: 'file', mode: 0o644, sizeBytes: data.length, modifiedNanos: 0n, link: '', devMajor: 0, devMinor: 0 };
+        yield {
+          path,
+          type: 'file',
+          mode: 0o644,
+          sizeBytes: data.length,
+          modifiedNanos: 0n,
+          link: '',
+          devMajor: 0,
+          devMinor: 0,
+          xattrs: new Map(),
+        };
       }
     },
     *chunks(_request, path) {
