@@ -132,9 +132,12 @@ describe('the disk budget', () => {
     await eventually('the build cache is gone', async () => (await caches()) === 0);
     await eventually('the oldest that can be pulled is gone', async () => !(await tags()).includes(nameOf('old')));
     expect(await tags()).toEqual([nameOf('used'), nameOf('young'), 'loaded:1'].toSorted());
-    const until = (Date.now() / 1000).toFixed(3);
-    const events = await daemon().api.call('GET', `/events?since=0&until=${until}`);
-    expect(events.text).toContain('"cause":"disk-budget"');
+    // Told once all of it is gone.
+    const events = await eventually('it is told', async () => {
+      const until = (Date.now() / 1000).toFixed(3);
+      const answer = await daemon().api.call('GET', `/events?since=0&until=${until}`);
+      return answer.text.includes('"cause":"disk-budget"') ? answer : undefined;
+    });
     expect(events.text).toMatch(new RegExp(`"Action":"delete"[^\\n]*${ids.old}|${ids.old}[^\\n]*"Action":"delete"`));
   });
 
