@@ -21,7 +21,9 @@ export class PositionFile {
 
   constructor(path: string) {
     this.#path = path;
-    this.#kept = read(path) ?? nothingYet;
+    const text = textOf(path);
+    this.#kept = parse(text) ?? nothingYet;
+    this.#length = text.length;
   }
 
   get position(): Position {
@@ -65,12 +67,20 @@ export class PositionFile {
   }
 }
 
-function read(path: string): Kept | undefined {
+function textOf(path: string): string {
   try {
-    return JSON.parse(readFileSync(path, 'latin1')) as Kept;
+    return readFileSync(path, 'latin1');
   } catch (err) {
-    // A file system that lost its end leaves a text that cannot be read.
-    if (isErrno(err, 'ENOENT') || err instanceof SyntaxError) return undefined;
+    if (isErrno(err, 'ENOENT')) return '';
     throw err;
+  }
+}
+
+function parse(text: string): Kept | undefined {
+  try {
+    return JSON.parse(text) as Kept;
+  } catch {
+    // There was none, or a file system has lost its end.
+    return undefined;
   }
 }
