@@ -1,7 +1,6 @@
 /**
  * Runs the test suites one after the other and counts them all: `bun scripts/test.ts [suite…]`. Compares the machine before and after; a
- * difference is a failed test. Files with a failed test are run once more by themselves, when they are few: what fails then has failed, what passes then is
- * named as unsteady, to be mended. The last line is `N passed, N failed, N skipped`.
+ * difference is a failed test. Failed tests are run once more by themselves, when they are few: what fails then has failed, what passes then is named as unsteady, to be mended. The last line is `N passed, N failed, N skipped`.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -21,12 +20,12 @@ interface Counts {
 interface Outcome extends Counts {
   /** Each failed test with its reason. */
   readonly failures: readonly string[];
-  /** The files they are in. */
-  readonly failedFiles: readonly string[];
+  /** Their names as `bun test -t` compares them, and the files they are in. */
+  readonly failedTests: ReadonlyMap<string, string>;
 }
 
-/** With more files than this something is broken, not unsteady. */
-const maxFilesTriedAgain = 4;
+/** When more fail than this something is broken, not unsteady. */
+const maxTriedAgain = 6;
 
 /** What a suite is called and where its tests are. */
 const suites: readonly (readonly [name: string, path: string])[] = [
@@ -87,23 +86,23 @@ async function step(name: string, command: readonly string[]): Promise<Counts> {
 async function runSuite(name: string, path: string): Promise<Counts> {
   console.log(`\n==== ${name} ====`);
   const first = await runTests(name, [`./${path}`]);
-  const { failedFiles } = first;
-  if (failedFiles.length === 0 || failedFiles.length > maxFilesTriedAgain) {
+  const { failedTests } = first;
+  if (failedTests.size === 0 || failedTests.size > maxTriedAgain || failedTests.size < first.failed) {
     failures.push(...first.failures);
     return first;
   }
-  console.log(`\n==== ${name}, once more: ${failedFiles.join(' ')} ====`);
-  const second = await runTests(name, failedFiles);
-  const stillFails = second.failed > 0;
+  console.log(`\n==== ${name}, once more: ${[...failedTests.keys()].join(', ')} ====`);
+  const names = [...failedTests.keys()].map(text => text.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
+  const second = await runTests(name, [...new Set(failedTests.values())], ['-t', `(${names.join('|')})$`]);
   failures.push(...second.failures);
-  if (!stillFails) unsteady.push(...first.failures);
+  if (second.failed === 0) unsteady.push(...first.failures);
   return { passed: first.passed + first.failed - second.failed, failed: second.failed, skipped: first.skipped };
 }
 
-async function runTests(suite: string, paths: readonly string[]): Promise<Outcome> {
+async function runTests(suite: string, paths: readonly string[], filter: readonly string[] = []): Promise<Outcome> {
   const report = join(reports, `${suite}.xml`);
   await rm(report, { force: true });
-  const command = [bun, 'test', ...paths, '--timeout', '120000', '--reporter=junit', `--reporter-outfile=${report}`];
+  const command = [bun, 'test', ...paths, ...filter, '--timeout', '120000', '--reporter=junit', `--reporter-outfile=${report}`];
   const run = Bun.spawn(command, {
     cwd: root,
     stdio: ['ignore', 'inherit', 'pipe'],
@@ -115,10 +114,10 @@ async function runTests(suite: string, paths: readonly string[]): Promise<Outcom
   });
   const failed = await passOn(suite, run.stderr);
   const exitCode = await run.exited;
-  const { failedFiles, ...counts } = await readReport(report);
+  const { failedTests, ...counts } = await readReport(report);
   // A test file that does not even load, or a hook that fails, shows in the exit code only.
   if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
-  return { ...counts, failures: failed, failedFiles };
+  return { ...counts, failures: failed, failedTests };
 }
 
 /** Prints what a run of tests prints; its failures. */
@@ -144,15 +143,21 @@ async function passOn(suite: string, output: ReadableStream<Uint8Array>): Promis
   return found;
 }
 
-async function readReport(report: string): Promise<Counts & { readonly failedFiles: string[] }> {
+async function readReport(report: string): Promise<Counts & Pick<Outcome, 'failedTests'>> {
   const file = Bun.file(report);
-  if (!(await file.exists())) return { passed: 0, failed: 0, skipped: 0, failedFiles: [] };
+  if (!(await file.exists())) return { passed: 0, failed: 0, skipped: 0, failedTests: new Map() };
   const text = await file.text();
   const head = /<testsuites [^>]*>/.exec(text)?.[0] ?? '';
   const number = (attribute: string): number => Number(new RegExp(`\\b${attribute}="(\\d+)"`).exec(head)?.[1] ?? 0);
   const [tests, failed, skipped] = [number('tests'), number('failures'), number('skipped')];
-  const failedFiles = new Set([...text.matchAll(/<testcase [^>]*\bfile="([^"]+)"[^>]*>\s*<failure/g)].map(([, path = '']) => `./${path}`));
-  return { passed: tests - failed - skipped, failed, skipped, failedFiles: [...failedFiles] };
+  const failedCases = text.matchAll(/<testcase name="([^"]*)"[^>]*\bfile="([^"]+)"[^>]*>\s*<failure/g);
+  const failedTests = new Map([...failedCases].map(([, name = '', path = '']) => [plain(name), `./${path}`]));
+  return { passed: tests - failed - skipped, failed, skipped, failedTests };
+}
+
+/** Text of an attribute in XML. */
+function plain(text: string): string {
+  return text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&apos;', "'").replaceAll('&amp;', '&');
 }
 
 async function compareWithBefore(): Promise<Counts> {
