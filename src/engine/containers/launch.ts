@@ -142,7 +142,8 @@ async function bringUp(ctx: Context, entry: Entry, signal: AbortSignal, { restor
 interface Scope {
   readonly pins: DisposableStack;
   readonly defer: Defer;
-  readonly gate: Promise<void> | undefined;
+  /** Before it resolves nothing is done that others see. Volumes are told of after networks, as by Docker. */
+  readonly gate: Promise<unknown> | undefined;
 }
 
 interface Prepared {
@@ -162,7 +163,8 @@ async function prepare(
     await gate;
     return await joinNetwork(ctx, container, userNamespace, defer, signal);
   };
-  const [sandbox, root] = await both(network(), prepareRoot(ctx, container, scope));
+  const joining = network();
+  const [sandbox, root] = await both(joining, prepareRoot(ctx, container, { ...scope, gate: joining }));
   failpoint('container.start.prepared');
   signal.throwIfAborted();
   if (container.hostConfig.ipcMode === 'shareable') defer('shared memory', () => releaseIpc(ctx, container));
