@@ -299,6 +299,8 @@ describe('collection never takes what is in use', () => {
       stop.abort();
       await killer;
       console.log(`${String(world.kills)} kills, ${[...world.done].map(([name, count]) => `${name} ${String(count)}`).join(', ')}`);
+      // Told at once: what the daemon leaves behind after one would hide it.
+      for (const violation of violations) console.log(`violation: ${violation}`);
       expect(violations).toEqual([]);
 
       // Whatever is left runs, and nothing of it is damaged.

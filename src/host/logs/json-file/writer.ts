@@ -43,6 +43,8 @@ export class JsonFileWriter implements Sink {
   #made = 0;
   /** Bytes that the file has already from before a crash. */
   #skip = 0;
+  /** Whether a later process would know where in the file this one began. */
+  #isSaved = false;
   /** Texts to write; between two of them a new file begins. */
   #waiting: string[] = [''];
   #compressing: Promise<void> = Promise.resolve();
@@ -73,6 +75,11 @@ export class JsonFileWriter implements Sink {
   async flush(): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [''];
+    // A write may have come through although nobody lived to see it.
+    if (!this.#isSaved && waiting.some(text => text !== '')) {
+      this.#saveState({ inode: this.#inode, base: this.#base });
+      this.#isSaved = true;
+    }
     try {
       for (const [at, text] of waiting.entries()) {
         if (at > 0) {
@@ -107,6 +114,7 @@ export class JsonFileWriter implements Sink {
     this.#fd = openSync(this.#options.path, 'a', 0o640);
     const { ino, size } = fstatSync(this.#fd);
     this.#inode = ino;
+    this.#isSaved = state?.inode === ino;
     this.#base = state?.inode === ino ? state.base : -size;
     this.#count();
     this.#compressLater();
