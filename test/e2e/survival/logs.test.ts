@@ -47,23 +47,27 @@ async function withSignals(action: (folder: string) => Promise<void>): Promise<v
 }
 
 describe('logs of a daemon that is killed', () => {
-  test.each(['log.pass.flushed', 'log.pass.flushed@5', 'log.pass.recorded@5', 'log.file.prepared@3', 'log.file.moved@3', 'log.file.compressed@3'])(
-    'json-file: every line once, after death at %s',
-    async failpoint => {
-      await withSignals(async signals => {
-        await using daemon = await startDaemon();
-        const Config = { 'max-size': '10k', 'max-file': '100', compress: 'true' };
-        const id = await talkThroughDeath(daemon, signals, failpoint, { Type: 'json-file', Config });
-        expect((await logsOf(daemon, id)).stdout.split('\n').slice(0, -1)).toEqual(allLines);
-        const folder = join(daemon.dataRoot, 'containers', id);
-        const sizes = readdirSync(folder)
-          .filter(name => /json\.log(\.\d+)?$/.test(name))
-          .map(name => statSync(join(folder, name)).size);
-        expect(Math.max(...sizes)).toBeLessThan(10_100);
-        await remove(daemon, id);
-      });
-    },
-  );
+  test.each([
+    'log.pass.flushed',
+    'log.pass.flushed@5',
+    'log.pass.recorded@5',
+    'log.file.prepared@3',
+    'log.file.moved@3',
+    'log.file.compressed@3',
+  ])('json-file: every line once, after death at %s', async failpoint => {
+    await withSignals(async signals => {
+      await using daemon = await startDaemon();
+      const Config = { 'max-size': '10k', 'max-file': '100', compress: 'true' };
+      const id = await talkThroughDeath(daemon, signals, failpoint, { Type: 'json-file', Config });
+      expect((await logsOf(daemon, id)).stdout.split('\n').slice(0, -1)).toEqual(allLines);
+      const folder = join(daemon.dataRoot, 'containers', id);
+      const sizes = readdirSync(folder)
+        .filter(name => /json\.log(\.\d+)?$/.test(name))
+        .map(name => statSync(join(folder, name)).size);
+      expect(Math.max(...sizes)).toBeLessThan(10_100);
+      await remove(daemon, id);
+    });
+  });
 
   test.each(['log.pass.flushed@5', 'log.pass.recorded@5'])(
     'a receiver gets every line, few of them twice, after death at %s',
