@@ -15,7 +15,7 @@ command -v crun >/dev/null || command -v runc >/dev/null || fail "no OCI runtime
 [ "${1:-}" = tests ] || exit 0
 need_root "npm test"
 
-ensure_debian_packages debootstrap debian-archive-keyring skopeo python3-docker docker-compose openssl iptables libdevmapper1.02.1 procps kmod cpio e2fsprogs btrfs-progs xfsprogs fuse-overlayfs socat
+ensure_debian_packages debootstrap debian-archive-keyring skopeo python3-docker docker-compose openssl iptables libdevmapper1.02.1 openssh-client procps kmod cpio e2fsprogs btrfs-progs xfsprogs fuse-overlayfs socat
 mkdir -p .cache
 unpack_debian_packages "$root/.cache/docker" docker.io containerd docker-registry
 unpack_debian_packages "$root/.cache/rsyslog" rsyslog rsyslog-openssl libestr0 libfastjson4

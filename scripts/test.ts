@@ -1,6 +1,7 @@
 /**
  * Runs the test suites one after the other and counts them all: `bun scripts/test.ts [suite…]`. Compares the machine before and after; a
- * difference is a failed test. Failed tests are run once more by themselves, when they are few: what fails then has failed, what passes then is named as unsteady, to be mended. The last line is `N passed, N failed, N skipped`.
+ * difference is a failed test. Failed tests are run once more by themselves, when they are few: what fails then has failed, what passes then is named
+ * as unsteady, to be mended. The last line is `N passed, N failed, N skipped`.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
