@@ -11,6 +11,8 @@ describe('parseReference()', () => {
     ['docker.io/busybox', 'docker.io/library/busybox', 'busybox'],
     ['index.docker.io/library/busybox', 'docker.io/library/busybox', 'busybox'],
     ['docker.io/library/a/b', 'docker.io/library/a/b', 'library/a/b'],
+    ['docker.io/a.b/c', 'docker.io/a.b/c', 'docker.io/a.b/c'],
+    ['docker.io/localhost/app:1', 'docker.io/localhost/app:1', 'docker.io/localhost/app:1'],
     ['localhost/app', 'localhost/app', 'localhost/app'],
     ['localhost:5000/app:x', 'localhost:5000/app:x', 'localhost:5000/app:x'],
     ['Host/app', 'Host/app', 'Host/app'],

@@ -61,11 +61,13 @@ export function tryParseReference(text: string): Reference | undefined {
 function splitDomain(text: string): { domain: string; remainder: string } {
   const slash = text.indexOf('/');
   const first = text.slice(0, Math.max(slash, 0));
-  const isHost = slash >= 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
+  const isHost = slash >= 0 && looksLikeHost(first);
   const domain = !isHost || first === 'index.docker.io' ? defaultDomain : first;
   const rest = isHost ? text.slice(slash + 1) : text;
   return { domain, remainder: domain === defaultDomain && !rest.includes('/') ? officialPrefix + rest : rest };
 }
+
+const looksLikeHost = (first: string): boolean => /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
 
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
@@ -91,7 +93,8 @@ export const canonicalString = (ref: Reference): string => repositoryOf(ref) + s
 export function familiarName(ref: Reference): string {
   if (ref.domain !== defaultDomain) return repositoryOf(ref);
   const name = ref.path.startsWith(officialPrefix) ? ref.path.slice(officialPrefix.length) : ref.path;
-  // What looks like an id would be taken for one.
+  // What looks like a host would be taken for one, and what looks like an id too.
+  if (ref.path.includes('/') && looksLikeHost(ref.path.slice(0, ref.path.indexOf('/')))) return repositoryOf(ref);
   return name.includes('/') || isIdentifier(name) || !ref.path.startsWith(officialPrefix) ? ref.path : name;
 }
 

@@ -254,8 +254,11 @@ export class Member {
   }
 }
 
-/** What a TCP server answers; `refused` or `timeout` when there is none. `path`: from this namespace. */
-export async function fetchTcp(path: string | undefined, hostname: string, port: number, timeoutMs = 700): Promise<string> {
+/**
+ * What a TCP server answers; `refused` or `timeout` when there is none. `path`: from this namespace. Waits long enough for a lost packet to be sent again,
+ * which TCP does after a second; who expects no answer says how long to wait for it.
+ */
+export async function fetchTcp(path: string | undefined, hostname: string, port: number, timeoutMs = 3000): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   let text = '';
   const connect = () =>
